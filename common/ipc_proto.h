@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The contract between the control plane and the dataplane: every message, its layout and its rules.
+ *
+ * Transport: one SOCK_SEQPACKET connection on RUN_DIR/dataplane.sock; the dataplane listens, one
+ * control plane is served at a time (a newer one takes over after its HELLO). One message a packet.
+ *
+ * Integers are in host byte order, but for those named _be, which are in network byte order.
+ * Padding is zero and is checked. Strings are NUL terminated and zero filled. No secret is ever
+ * echoed in a reply.
+ *
+ * A request carries a sequence number; its reply carries the same number, the same type, the flag
+ * IPC_REPLY and a status (0 or a negative errno). Events carry sequence number 0 and no reply is
+ * sent to them. Both sides send HELLO first; nothing else is served before it.
+ *
+ * Three classes of state (they never mix):
+ *   1. configuration  NODE and the CONFIG_* messages: declarative, staged, committed whole
+ *   2. leases         PEER, TUNNEL and SA messages: single, acknowledged, bound to the dataplane's
+ *                     epoch; never swept by a commit, never replayed to a dataplane of another epoch
+ *   3. owned by the dataplane: flows, the active tunnel of each environment and its move counter;
+ *                     read with STATE, SESSIONS; changed by MOVE alone (compare and set)
+ *
+ * Evolution: fields are appended and the minor version raised; anything else is a new message type
+ * or a new major version. Types are never reused.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define IPC_MAGIC 0x53414c59u /* "SALY" */
+#define IPC_VERSION_MAJOR 1
+#define IPC_VERSION_MINOR 0
+#define IPC_MSG_MAX 16384u /* bytes, header included */
+#define IPC_NAME_LEN 32u   /* names of instances, environments, servers; NUL included */
+#define IPC_DEVICE_LEN 128u
+#define IPC_PREFIXES_MAX 32u
+#define IPC_KEY_MAX 64u
+#define IPC_PUNT_MAX 10240u /* largest IKE datagram carried, bytes */
+
+enum ipc_type {
+	IPC_HELLO = 1,
+
+	/* configuration */
+	IPC_NODE = 16,        /* struct ipc_node; once per dataplane epoch; starts ports and workers */
+	IPC_CONFIG_BEGIN = 17,       /* struct ipc_generation; drops what was staged before */
+	IPC_CONFIG_ENVIRONMENT = 18, /* struct ipc_environment */
+	IPC_CONFIG_SERVER = 19,      /* struct ipc_server; after its environment, in order of priority */
+	IPC_CONFIG_FORWARDS = 20,    /* 1 to IPC_FORWARDS_MAX x struct ipc_forward */
+	IPC_CONFIG_COMMIT = 21,      /* struct ipc_generation; validates whole, applies as a difference */
+
+	/* leases */
+	IPC_PEER_SET = 32,   /* struct ipc_peer; where a server's control packets may come from */
+	IPC_TUNNEL_SET = 33, /* struct ipc_tunnel_state */
+	IPC_SPI_ALLOC = 34,  /* struct ipc_tunnel -> struct ipc_spi */
+	IPC_SA_ADD = 35,     /* struct ipc_sa_add; the reply is the acknowledgement of the lease */
+	IPC_SA_UPDATE = 36,  /* struct ipc_sa_update; new outer addresses */
+	IPC_SA_DEL = 37,     /* struct ipc_sa_id */
+	IPC_SA_QUERY = 38,   /* struct ipc_sa_id -> struct ipc_sa_info */
+	IPC_SA_LIST = 39,    /* struct ipc_cursor -> struct ipc_list + N x struct ipc_sa_info */
+
+	/* owned by the dataplane */
+	IPC_STATE = 48,    /* struct ipc_cursor -> struct ipc_list + N x struct ipc_environment_state */
+	IPC_TUNNELS = 49,  /* struct ipc_cursor -> struct ipc_list + N x struct ipc_tunnel_info */
+	IPC_SESSIONS = 50, /* struct ipc_session_query -> struct ipc_list + N x struct ipc_session */
+	IPC_MOVE = 51,     /* struct ipc_move -> struct ipc_move (the state after it) */
+
+	/* datagrams and events; no reply */
+	IPC_PUNT_TX = 64, /* struct ipc_punt + payload; control plane to network */
+	IPC_PUNT_RX = 65, /* struct ipc_punt + payload; network to control plane */
+	IPC_EVENT = 66,   /* struct ipc_event; something changed, read the state */
+};
+
+#define IPC_REPLY 0x0001u
+
+struct ipc_header {
+	uint16_t type;
+	uint16_t flags;
+	uint32_t seq;
+	uint32_t length; /* of the whole message, bytes */
+	int32_t status;  /* replies: 0 or -errno; otherwise 0 */
+};
+
+/* A commit or NODE that is refused says in words what is wrong: the reply's body is this. */
+struct ipc_refusal {
+	char reason[256];
+};
+
+struct ipc_hello {
+	uint32_t magic;
+	uint16_t major;
+	uint16_t minor;
+	uint64_t epoch; /* random, non-zero, one per process start */
+	char instance[IPC_NAME_LEN];
+	uint32_t pid;
+	uint32_t flags;      /* dataplane: IPC_HELLO_STARTED */
+	uint64_t generation; /* dataplane: the committed one, 0 for none */
+};
+#define IPC_HELLO_STARTED 0x1u /* NODE was applied: ports and workers are running */
+
+/* ---- configuration ---- */
+
+struct ipc_prefix {
+	uint32_t address_be;
+	uint8_t length; /* 0 to 32 */
+	uint8_t pad[3];
+};
+
+struct ipc_port {
+	char device[IPC_DEVICE_LEN]; /* as in the configuration: PCI address, mac:, af_packet:, ... */
+	uint32_t address_be;
+	uint32_t router_be; /* 0: none */
+	uint8_t prefix_length;
+	uint8_t pad0;
+	uint16_t mtu;    /* IPv4 bytes */
+	uint16_t queues; /* receive queues; 0: one per worker */
+	uint16_t pad1;
+};
+
+enum ipc_idle { IPC_IDLE_POLL = 0, IPC_IDLE_ADAPTIVE = 1 };
+enum ipc_hugepages { IPC_HUGEPAGES_AUTO = 0, IPC_HUGEPAGES_ON = 1, IPC_HUGEPAGES_OFF = 2 };
+#define IPC_NODE_ALLOW_SLOW_CRYPTO 0x1u /* start without AES-NI */
+
+struct ipc_node {
+	char name[IPC_NAME_LEN];
+	struct ipc_port uplink;
+	struct ipc_port cluster;
+	char cores[64];       /* "auto" or a list as "2-5,8"; main thread not included */
+	uint32_t workers;     /* 0: one per core of the list */
+	uint32_t sessions;    /* capacity of the session tables of all workers together */
+	uint32_t mbufs;       /* 0: derived from queues and workers */
+	uint32_t memory_mb;   /* 0: derived */
+	uint32_t flags;
+	uint8_t idle;      /* enum ipc_idle */
+	uint8_t hugepages; /* enum ipc_hugepages */
+	uint16_t pad0;
+	uint32_t route_count; /* prefixes behind the cluster's router */
+	uint32_t pad1;
+	struct ipc_prefix routes[IPC_PREFIXES_MAX];
+};
+
+struct ipc_generation {
+	uint64_t generation; /* non-zero; chosen by the control plane */
+};
+
+struct ipc_environment {
+	char name[IPC_NAME_LEN];
+	uint32_t pod_address_be; /* what the environment's services call */
+	uint32_t session_quota;
+	uint32_t source_count;
+	uint32_t pad;
+	struct ipc_prefix sources[IPC_PREFIXES_MAX]; /* who may call it */
+};
+
+/* A tunnel is a server of an environment. */
+struct ipc_tunnel {
+	char environment[IPC_NAME_LEN];
+	char server[IPC_NAME_LEN];
+};
+
+struct ipc_server {
+	struct ipc_tunnel id;
+	uint16_t priority; /* lower is preferred */
+	uint16_t pad[3];
+};
+
+struct ipc_forward {
+	char environment[IPC_NAME_LEN];
+	char server[IPC_NAME_LEN]; /* preferred one; empty: the environment's active one */
+	uint32_t to_address_be;
+	uint16_t to_port_be;
+	uint16_t port_be;
+	uint8_t protocol; /* 6 or 17 */
+	uint8_t pad[7];
+};
+#define IPC_FORWARDS_MAX 128u
+
+/* ---- leases ---- */
+
+struct ipc_peer {
+	struct ipc_tunnel id;
+	uint32_t remote_be; /* 0: none at the moment */
+	uint16_t ike_port_be; /* our own ports that its control packets come to */
+	uint16_t natt_port_be;
+};
+
+struct ipc_tunnel_state {
+	struct ipc_tunnel id;
+	uint32_t inner_address_be; /* the virtual IP; 0 with is_up 0 */
+	uint8_t is_up;
+	uint8_t pad[3];
+};
+
+struct ipc_spi {
+	uint32_t spi_be;
+	uint32_t pad;
+};
+
+enum ipc_direction { IPC_IN = 1, IPC_OUT = 2 };
+
+/* ESP algorithms, by their IANA names; keys as RFC 4106 section 8.1 lays them out (salt last). */
+enum ipc_algorithm {
+	IPC_AES128_GCM16 = 1,
+	IPC_AES192_GCM16 = 2,
+	IPC_AES256_GCM16 = 3,
+};
+
+#define IPC_SA_ESN 0x1u
+#define IPC_SA_UDP 0x2u /* ESP in UDP, RFC 3948 */
+
+struct ipc_sa_id {
+	uint32_t spi_be;
+	uint32_t destination_be; /* outer: ours for IPC_IN, the server's for IPC_OUT */
+	uint8_t direction;       /* enum ipc_direction */
+	uint8_t pad[7];
+};
+
+struct ipc_sa_add {
+	struct ipc_tunnel tunnel;
+	struct ipc_sa_id id;
+	uint32_t local_be;
+	uint32_t remote_be;
+	uint16_t local_port_be; /* with IPC_SA_UDP */
+	uint16_t remote_port_be;
+	uint32_t flags;
+	uint16_t algorithm;      /* enum ipc_algorithm */
+	uint16_t key_length;     /* bytes of key[], salt included */
+	uint32_t replay_window;  /* packets; IPC_IN */
+	uint32_t hard_seconds;   /* the dataplane removes the SA after it; 0: never */
+	uint32_t pad;
+	uint8_t key[IPC_KEY_MAX];
+};
+
+struct ipc_sa_update {
+	struct ipc_sa_id id;
+	uint32_t local_be;
+	uint32_t remote_be;
+	uint16_t local_port_be;
+	uint16_t remote_port_be;
+	uint32_t flags; /* IPC_SA_UDP */
+};
+
+#define IPC_SA_EXPIRING 0x100u /* sequence numbers are running out: rekey */
+#define IPC_SA_ACTIVE 0x200u   /* IPC_OUT: the one its tunnel sends on */
+
+struct ipc_sa_info {
+	struct ipc_tunnel tunnel;
+	struct ipc_sa_id id;
+	uint64_t control_epoch; /* of the control plane that added it: another one's is an orphan */
+	uint64_t packets;
+	uint64_t bytes;       /* of inner packets */
+	uint64_t used_ns;     /* CLOCK_MONOTONIC of the last packet, 0: never */
+	uint64_t added_ns;    /* CLOCK_MONOTONIC */
+	uint64_t sequence;    /* IPC_OUT: last sent; IPC_IN: highest authenticated */
+	uint32_t flags;
+	uint32_t local_be;
+	uint32_t remote_be;
+	uint16_t local_port_be;
+	uint16_t remote_port_be;
+	uint16_t algorithm;
+	uint16_t pad0;
+	uint32_t pad1;
+};
+
+/* ---- owned by the dataplane ---- */
+
+struct ipc_cursor {
+	uint64_t cursor; /* 0 to start; then ipc_list.next */
+};
+
+struct ipc_list {
+	uint64_t next; /* 0: that was the last part */
+	uint32_t count;
+	uint32_t entry_size; /* of this sender's version */
+};
+
+struct ipc_environment_state {
+	char name[IPC_NAME_LEN];
+	char active[IPC_NAME_LEN]; /* server; empty: none is up */
+	uint64_t move_counter;
+	uint64_t packets_out; /* towards the customer */
+	uint64_t bytes_out;
+	uint64_t packets_in;
+	uint64_t bytes_in;
+	uint32_t sessions;
+	uint32_t home_worker;
+};
+
+struct ipc_tunnel_info {
+	struct ipc_tunnel id;
+	uint32_t inner_address_be;
+	uint32_t remote_be;
+	uint64_t heard_ns; /* CLOCK_MONOTONIC of the last authenticated packet, 0: never */
+	uint64_t packets_out;
+	uint64_t bytes_out;
+	uint64_t packets_in;
+	uint64_t bytes_in;
+	uint32_t inner_mtu; /* what fits through it, IPv4 bytes */
+	uint8_t is_up;
+	uint8_t is_active;
+	uint8_t pad[2];
+};
+
+struct ipc_session_query {
+	uint64_t cursor;
+	char environment[IPC_NAME_LEN]; /* empty: all */
+	uint32_t limit;                 /* most entries in this reply */
+	uint32_t pad;
+};
+
+struct ipc_session {
+	struct ipc_tunnel tunnel;
+	uint32_t client_be;
+	uint32_t inner_be;
+	uint32_t target_be;
+	uint16_t client_port_be;
+	uint16_t forward_port_be;
+	uint16_t inner_port_be;
+	uint16_t target_port_be;
+	uint8_t protocol;
+	uint8_t state; /* enum ipc_session_state */
+	uint16_t pad;
+	uint32_t age_s;
+	uint32_t idle_s;
+	uint64_t bytes_out;
+	uint64_t bytes_in;
+};
+
+enum ipc_session_state {
+	IPC_SESSION_OPENING = 1,
+	IPC_SESSION_ESTABLISHED = 2,
+	IPC_SESSION_CLOSING = 3,
+	IPC_SESSION_CLOSED = 4,
+	IPC_SESSION_UDP = 5,
+};
+
+/* Compare and set: refused with -ESTALE unless move_counter is the environment's current one. */
+struct ipc_move {
+	char environment[IPC_NAME_LEN];
+	char server[IPC_NAME_LEN]; /* to; in the reply: the active one */
+	uint64_t move_counter;     /* expected; in the reply: the current one */
+};
+
+/* ---- datagrams and events ---- */
+
+struct ipc_punt { /* a UDP datagram without its headers; length is what follows */
+	uint32_t source_be;
+	uint32_t destination_be;
+	uint16_t source_port_be;
+	uint16_t destination_port_be;
+	uint32_t length;
+};
+
+struct ipc_event {
+	uint64_t changed; /* IPC_CHANGED_*, level triggered: read the state they name */
+};
+#define IPC_CHANGED_SAS 0x1u     /* an SA expired, was removed or is running out: SA_LIST */
+#define IPC_CHANGED_TUNNELS 0x2u /* the dataplane moved an environment: STATE */
+#define IPC_CHANGED_PORTS 0x4u   /* a port's link went up or down */
+
+/* ---- golden sizes: a change of any is a change of the contract ---- */
+_Static_assert(sizeof(struct ipc_header) == 16, "ipc_header");
+_Static_assert(sizeof(struct ipc_refusal) == 256, "ipc_refusal");
+_Static_assert(sizeof(struct ipc_hello) == 64, "ipc_hello");
+_Static_assert(sizeof(struct ipc_prefix) == 8, "ipc_prefix");
+_Static_assert(sizeof(struct ipc_port) == 144, "ipc_port");
+_Static_assert(sizeof(struct ipc_node) == 672, "ipc_node");
+_Static_assert(sizeof(struct ipc_generation) == 8, "ipc_generation");
+_Static_assert(sizeof(struct ipc_environment) == 304, "ipc_environment");
+_Static_assert(sizeof(struct ipc_tunnel) == 64, "ipc_tunnel");
+_Static_assert(sizeof(struct ipc_server) == 72, "ipc_server");
+_Static_assert(sizeof(struct ipc_forward) == 80, "ipc_forward");
+_Static_assert(sizeof(struct ipc_peer) == 72, "ipc_peer");
+_Static_assert(sizeof(struct ipc_tunnel_state) == 72, "ipc_tunnel_state");
+_Static_assert(sizeof(struct ipc_spi) == 8, "ipc_spi");
+_Static_assert(sizeof(struct ipc_sa_id) == 16, "ipc_sa_id");
+_Static_assert(sizeof(struct ipc_sa_add) == 176, "ipc_sa_add");
+_Static_assert(sizeof(struct ipc_sa_update) == 32, "ipc_sa_update");
+_Static_assert(sizeof(struct ipc_sa_info) == 152, "ipc_sa_info");
+_Static_assert(sizeof(struct ipc_cursor) == 8, "ipc_cursor");
+_Static_assert(sizeof(struct ipc_list) == 16, "ipc_list");
+_Static_assert(sizeof(struct ipc_environment_state) == 112, "ipc_environment_state");
+_Static_assert(sizeof(struct ipc_tunnel_info) == 120, "ipc_tunnel_info");
+_Static_assert(sizeof(struct ipc_session_query) == 48, "ipc_session_query");
+_Static_assert(sizeof(struct ipc_session) == 112, "ipc_session");
+_Static_assert(sizeof(struct ipc_move) == 72, "ipc_move");
+_Static_assert(sizeof(struct ipc_punt) == 16, "ipc_punt");
+_Static_assert(sizeof(struct ipc_event) == 8, "ipc_event");

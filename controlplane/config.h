@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration as the program sees it: read whole from CONFIG_DIR, checked whole, every mistake reported.
+ *
+ * Addresses and ports are in network byte order (_be). Strings belong to the struct cp_config they are in.
+ * Defaults are filled in and inheritance (environment to server) is resolved, so a reader never looks at two places.
+ * Secrets are not in here: only the paths of the files that hold them.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/ipc_proto.h"
+
+#define CP_PATH_LEN 256u
+#define CP_TEXT_LEN 128u
+#define CP_SERVERS_MAX 8u
+#define CP_ENVIRONMENTS_MAX 64u
+#define CP_FORWARDS_MAX 16384u /* of all environments together */
+#define CP_PROPOSALS_MAX 8u
+
+enum cp_vpn { CP_VPN_IPSEC = 1 };
+enum cp_auth { CP_AUTH_PSK = 1, CP_AUTH_EAP_MSCHAPV2 = 2 };
+
+struct cp_server {
+	char name[IPC_NAME_LEN];
+	char zone[IPC_NAME_LEN];
+	uint16_t priority;               /* 1 is preferred; default: the position in the list */
+	char address[CP_TEXT_LEN];       /* IPv4 address or DNS name */
+	char identity[CP_TEXT_LEN];      /* server_identity; default: address */
+	char ca_file[CP_PATH_LEN];       /* server_ca; empty with PSK */
+	enum cp_auth auth;
+	char account[CP_TEXT_LEN];       /* our IKE identity and EAP identity */
+	char secret_file[CP_PATH_LEN];   /* password_file (EAP) or secret_file (PSK) */
+	char ike_proposals[CP_PROPOSALS_MAX][CP_TEXT_LEN]; /* strongSwan's syntax; empty string ends the list */
+	char esp_proposals[CP_PROPOSALS_MAX][CP_TEXT_LEN];
+	uint32_t ike_rekey_s;   /* 0: never by us */
+	uint32_t child_rekey_s; /* 0: never by us */
+	uint32_t dpd_s;
+	bool force_udp;      /* force_encapsulation: UDP even without NAT */
+	uint32_t retry_min_s; /* back-off of the supervisor: first and longest pause */
+	uint32_t retry_max_s;
+};
+
+struct cp_forward {
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t port_be;
+	uint32_t to_address_be;
+	uint16_t to_port_be;
+	char server[IPC_NAME_LEN]; /* preferred one; empty: none */
+};
+
+struct cp_environment {
+	char name[IPC_NAME_LEN];
+	char file[CP_PATH_LEN]; /* where it was read from */
+	uint32_t pod_address_be;
+	struct ipc_prefix sources[IPC_PREFIXES_MAX];
+	size_t source_count;
+	enum cp_vpn vpn;
+	struct cp_server servers[CP_SERVERS_MAX]; /* in order of priority */
+	size_t server_count;
+	struct cp_forward *forwards;
+	size_t forward_count;
+	uint32_t session_quota;
+};
+
+struct cp_port {
+	char device[IPC_DEVICE_LEN];
+	uint32_t address_be;
+	uint8_t prefix_length;
+	uint32_t router_be; /* 0: none */
+	uint16_t mtu;
+	uint16_t queues; /* 0: one per worker */
+};
+
+struct cp_config {
+	/* gateway.conf: gateway */
+	char name[IPC_NAME_LEN];
+	char zone[IPC_NAME_LEN];
+	struct cp_port uplink;
+	struct cp_port cluster;
+	struct ipc_prefix routes[IPC_PREFIXES_MAX]; /* behind the cluster's router */
+	size_t route_count;
+	/* gateway.conf: dataplane */
+	char cores[64]; /* "auto" or a list */
+	uint32_t workers;  /* 0: one per core of the list */
+	uint32_t sessions;
+	uint32_t mbufs;     /* 0: derived */
+	uint32_t memory_mb; /* 0: derived */
+	enum ipc_idle idle;
+	enum ipc_hugepages hugepages;
+	uint32_t replay_window;
+	bool allow_slow_crypto;
+	/* gateway.conf: controlplane */
+	char user[IPC_NAME_LEN];   /* runs as this user after start */
+	int ike_log_level;      /* -1 to 4, of libcharon's own lines */
+	/* environments.d */
+	struct cp_environment *environments;
+	size_t environment_count;
+};
+
+/* One mistake: where, and what would be right. */
+struct cp_mistake {
+	char file[CP_PATH_LEN];
+	unsigned line; /* 0: the file as a whole */
+	char key[CP_TEXT_LEN]; /* path, "environment.servers.[1].address"; empty for syntax errors */
+	char text[CP_PATH_LEN * 2];
+};
+
+struct cp_mistakes {
+	struct cp_mistake *list;
+	size_t count;
+};
+
+/*
+ * Reads CONFIG_DIR/gateway.conf and CONFIG_DIR/environments.d/ *.conf (by name). On 0 *CONFIG is
+ * owned by the caller and *MISTAKES is empty; on -EINVAL *CONFIG is NULL and *MISTAKES lists every mistake of
+ * every file; -ENOMEM. Files named in the configuration (secrets, certificates) are checked for being readable, with their modes,
+ * but for paths below a directory that cannot be entered by us: that is a mistake too.
+ * cp_mistakes_fini() frees the list in every case.
+ */
+int cp_config_load(const char *config_dir, struct cp_config **config, struct cp_mistakes *mistakes);
+
+/* The same from memory, for tests and the fuzz target: GATEWAY and ENVIRONMENTS are the files' texts. No file that they name is
+ * looked at. */
+int cp_config_parse(const char *gateway, const char *const *environments, size_t environment_count, struct cp_config **config, struct cp_mistakes *mistakes);
+
+void cp_config_destroy(struct cp_config *config);
+void cp_mistakes_fini(struct cp_mistakes *mistakes);
+
+/* "FILE:LINE: KEY: TEXT", one a line. */
+void cp_mistakes_print(const struct cp_mistakes *mistakes, FILE *to);
+
+const struct cp_environment *cp_config_environment(const struct cp_config *config, const char *name);
+const struct cp_server *cp_config_server(const struct cp_environment *environment, const char *name);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is known of each tunnel, in words an operator understands; protocol-neutral, written by the supervisor, read by the API.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/ipc_proto.h"
+
+enum cp_tunnel_phase {
+	CP_TUNNEL_IDLE = 0,       /* not tried yet, or the dataplane is not there */
+	CP_TUNNEL_CONNECTING = 1, /* negotiating */
+	CP_TUNNEL_UP = 2,
+	CP_TUNNEL_WAITING = 3,    /* failed; tried again at retry_at */
+};
+
+#define CP_WHY_LEN 256u
+
+struct cp_tunnel_view {
+	struct ipc_tunnel id;
+	char zone[IPC_NAME_LEN];
+	char protocol[8];       /* "ipsec" */
+	char server_address[128]; /* as configured */
+	uint32_t remote_be;     /* resolved; 0: not yet */
+	uint32_t inner_be;      /* virtual IP; 0: none */
+	enum cp_tunnel_phase phase;
+	char why[CP_WHY_LEN];   /* while not up: the reason in words, "password or account refused by the server" */
+	char suite[128];        /* while up: "AES_GCM_16_256" */
+	bool udp_encapsulation;
+	uint32_t attempts;      /* since it was last up */
+	uint64_t since_s;       /* CLOCK_REALTIME: in this phase since */
+	uint64_t retry_at_s;    /* CLOCK_REALTIME: next attempt, 0: none planned */
+	uint64_t ike_rekeys;
+	uint64_t child_rekeys;
+	uint64_t connects;      /* times it came up */
+};
+
+/* "idle", "connecting", "up", "waiting". */
+const char *cp_tunnel_phase_name(enum cp_tunnel_phase phase);
