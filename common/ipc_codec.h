@@ -7,19 +7,20 @@
 #include "common/ipc_proto.h"
 
 /*
- * Checks one received message: its header and, for requests, events and datagrams, the whole body of its
- * type; for replies (IPC_REPLY) the body's size. After 0 the body may be used as the struct the
- * type names (the buffer must be 8-byte aligned). -EBADMSG: length, flags or padding; -EPROTO: unknown type;
- * -EINVAL: a value out of range or a string that does not end. Pure; fuzzed.
+ * Checks one received message: its header and the whole body of its type; of a reply (IPC_REPLY) with status 0 the
+ * reply body of its type, of one with another status an optional ipc_refusal. After 0 the body may be used as that struct
+ * (the buffer must be 8-byte aligned). A HELLO and the entries of a list may be longer than ours: that is another minor
+ * version, whose extra bytes are ignored; everything else is sent in the older side's version and must fit exactly.
+ * -EBADMSG: length, flags or padding; -EPROTO: unknown type; -EINVAL: a value out of range or a string that does
+ * not end. Pure; fuzzed.
  */
 int ipc_decode(const void *message, size_t length, const struct ipc_header **header, const void **body);
 
 /* The body's length in bytes. */
 size_t ipc_body_length(const struct ipc_header *header);
 
-/* Number of entries after an ipc_list in a reply; -EBADMSG if the sizes disagree. ENTRY_SIZE is ours: a sender
- * of another minor version may have longer or shorter entries. Entry I starts at
- * (const uint8_t *)(list + 1) + I * list->entry_size. */
+/* Number of entries after an ipc_list in a reply; -EBADMSG if the sizes disagree or an entry is shorter than ENTRY_SIZE,
+ * which is ours (a newer sender's may be longer). Entry I starts at (const uint8_t *)(list + 1) + I * list->entry_size. */
 int ipc_list_check(const struct ipc_header *header, const struct ipc_list *list, size_t entry_size);
 
 /* Whether a HELLO's peer can be talked to: 0, -EPROTO (magic), -EPROTONOSUPPORT (major), -EXDEV (instance). */

@@ -25,7 +25,7 @@ void sp_secret_destroy(struct sp_secret *secret);
  * the group are the ones allowed); -EFBIG; -ENODATA: empty; or what open and read say. */
 int sp_secret_read_file(struct sp_secret *secret, const char *path);
 
-/* Whether the file could be read as a secret, without reading it: the same errors. For `sallyport check`. */
+/* Whether the file can be read as a secret, without keeping it: the same errors. For `sallyport check`. */
 int sp_secret_check_file(const char *path);
 
 /* Compares LENGTH bytes in constant time; non-zero if equal. */
