@@ -1,0 +1,457 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+The contract (common/ipc_proto.h) as a Python client: its structs, and a control plane small enough for tests.
+
+Fields whose name ends in _be hold network byte order: use ip_be() and port_be() to fill them, ip_text() and
+port_number() to read them. test_contract_layout.py compares every struct with the C header.
+"""
+import collections
+import ctypes
+import errno
+import os
+import select
+import socket
+import struct
+import time
+
+MAGIC = 0x53414C59
+VERSION_MAJOR = 1
+VERSION_MINOR = 0
+MSG_MAX = 16384
+NAME_LEN = 32
+DEVICE_LEN = 128
+PREFIXES_MAX = 32
+FORWARDS_MAX = 128
+KEY_MAX = 64
+PUNT_MAX = 10240
+REPLY = 0x0001
+HELLO_STARTED = 0x1
+NODE_ALLOW_SLOW_CRYPTO = 0x1
+SA_ESN = 0x1
+SA_UDP = 0x2
+SA_EXPIRING = 0x100
+SA_ACTIVE = 0x200
+CHANGED_SAS = 0x1
+CHANGED_TUNNELS = 0x2
+CHANGED_PORTS = 0x4
+
+HELLO = 1
+NODE = 16
+CONFIG_BEGIN = 17
+CONFIG_ENVIRONMENT = 18
+CONFIG_SERVER = 19
+CONFIG_FORWARDS = 20
+CONFIG_COMMIT = 21
+PEER_SET = 32
+TUNNEL_SET = 33
+SPI_ALLOC = 34
+SA_ADD = 35
+SA_UPDATE = 36
+SA_DEL = 37
+SA_QUERY = 38
+SA_LIST = 39
+STATE = 48
+TUNNELS = 49
+SESSIONS = 50
+MOVE = 51
+PUNT_TX = 64
+PUNT_RX = 65
+EVENT = 66
+
+IDLE_POLL, IDLE_ADAPTIVE = 0, 1
+HUGEPAGES_AUTO, HUGEPAGES_ON, HUGEPAGES_OFF = 0, 1, 2
+IN, OUT = 1, 2
+AES128_GCM16, AES192_GCM16, AES256_GCM16 = 1, 2, 3
+SESSION_OPENING, SESSION_ESTABLISHED, SESSION_CLOSING, SESSION_CLOSED, SESSION_UDP = 1, 2, 3, 4, 5
+
+# Constants that the layout test compares with the header: all above but those of Python alone.
+CONSTANTS = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int)}
+
+u8, u16, u32, u64, i32 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32
+
+
+def ip_be(text):
+    return struct.unpack("=I", socket.inet_aton(text))[0]
+
+
+def ip_text(value_be):
+    return socket.inet_ntoa(struct.pack("=I", value_be))
+
+
+def port_be(port):
+    return socket.htons(port)
+
+
+def port_number(value_be):
+    return socket.ntohs(value_be)
+
+
+class Struct(ctypes.Structure):
+    """A struct of the contract; character arrays are given and read as str."""
+
+    def __repr__(self):
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name, *_ in self._fields_
+                           if not name.startswith("pad") and name != "key")
+        return f"{type(self).__name__}({values})"
+
+
+def chars(length):
+    return ctypes.c_char * length
+
+
+class Header(Struct):
+    _fields_ = [("type", u16), ("flags", u16), ("seq", u32), ("length", u32), ("status", i32)]
+
+
+class Refusal(Struct):
+    _fields_ = [("reason", chars(256))]
+
+
+class Hello(Struct):
+    _fields_ = [("magic", u32), ("major", u16), ("minor", u16), ("epoch", u64), ("instance", chars(NAME_LEN)),
+                ("pid", u32), ("flags", u32), ("generation", u64)]
+
+
+class Prefix(Struct):
+    _fields_ = [("address_be", u32), ("length", u8), ("pad", u8 * 3)]
+
+
+class Port(Struct):
+    _fields_ = [("device", chars(DEVICE_LEN)), ("address_be", u32), ("router_be", u32), ("prefix_length", u8),
+                ("pad0", u8), ("mtu", u16), ("queues", u16), ("pad1", u16)]
+
+
+class Node(Struct):
+    _fields_ = [("name", chars(NAME_LEN)), ("uplink", Port), ("cluster", Port), ("cores", chars(64)),
+                ("workers", u32), ("sessions", u32), ("mbufs", u32), ("memory_mb", u32), ("flags", u32),
+                ("idle", u8), ("hugepages", u8), ("pad0", u16), ("route_count", u32), ("pad1", u32),
+                ("routes", Prefix * PREFIXES_MAX)]
+
+
+class Generation(Struct):
+    _fields_ = [("generation", u64)]
+
+
+class Environment(Struct):
+    _fields_ = [("name", chars(NAME_LEN)), ("pod_address_be", u32), ("session_quota", u32), ("source_count", u32),
+                ("pad", u32), ("sources", Prefix * PREFIXES_MAX)]
+
+
+class TunnelId(Struct):
+    _fields_ = [("environment", chars(NAME_LEN)), ("server", chars(NAME_LEN))]
+
+
+class Server(Struct):
+    _fields_ = [("id", TunnelId), ("priority", u16), ("pad", u16 * 3)]
+
+
+class Forward(Struct):
+    _fields_ = [("environment", chars(NAME_LEN)), ("server", chars(NAME_LEN)), ("to_address_be", u32),
+                ("to_port_be", u16), ("port_be", u16), ("protocol", u8), ("pad", u8 * 7)]
+
+
+class Peer(Struct):
+    _fields_ = [("id", TunnelId), ("remote_be", u32), ("ike_port_be", u16), ("natt_port_be", u16)]
+
+
+class TunnelState(Struct):
+    _fields_ = [("id", TunnelId), ("inner_address_be", u32), ("is_up", u8), ("pad", u8 * 3)]
+
+
+class Spi(Struct):
+    _fields_ = [("spi_be", u32), ("pad", u32)]
+
+
+class SaId(Struct):
+    _fields_ = [("spi_be", u32), ("destination_be", u32), ("direction", u8), ("pad", u8 * 7)]
+
+
+class SaAdd(Struct):
+    _fields_ = [("tunnel", TunnelId), ("id", SaId), ("local_be", u32), ("remote_be", u32), ("local_port_be", u16),
+                ("remote_port_be", u16), ("flags", u32), ("algorithm", u16), ("key_length", u16),
+                ("replay_window", u32), ("hard_seconds", u32), ("pad", u32), ("key", u8 * KEY_MAX)]
+
+
+class SaUpdate(Struct):
+    _fields_ = [("id", SaId), ("local_be", u32), ("remote_be", u32), ("local_port_be", u16),
+                ("remote_port_be", u16), ("flags", u32)]
+
+
+class SaInfo(Struct):
+    _fields_ = [("tunnel", TunnelId), ("id", SaId), ("control_epoch", u64), ("packets", u64), ("bytes", u64),
+                ("used_ns", u64), ("added_ns", u64), ("sequence", u64), ("flags", u32), ("local_be", u32),
+                ("remote_be", u32), ("local_port_be", u16), ("remote_port_be", u16), ("algorithm", u16),
+                ("pad0", u16), ("pad1", u32)]
+
+
+class Cursor(Struct):
+    _fields_ = [("cursor", u64)]
+
+
+class List(Struct):
+    _fields_ = [("next", u64), ("count", u32), ("entry_size", u32)]
+
+
+class EnvironmentState(Struct):
+    _fields_ = [("name", chars(NAME_LEN)), ("active", chars(NAME_LEN)), ("move_counter", u64), ("packets_out", u64),
+                ("bytes_out", u64), ("packets_in", u64), ("bytes_in", u64), ("sessions", u32), ("home_worker", u32)]
+
+
+class TunnelInfo(Struct):
+    _fields_ = [("id", TunnelId), ("inner_address_be", u32), ("remote_be", u32), ("heard_ns", u64),
+                ("packets_out", u64), ("bytes_out", u64), ("packets_in", u64), ("bytes_in", u64),
+                ("inner_mtu", u32), ("is_up", u8), ("is_active", u8), ("pad", u8 * 2)]
+
+
+class SessionQuery(Struct):
+    _fields_ = [("cursor", u64), ("environment", chars(NAME_LEN)), ("limit", u32), ("pad", u32)]
+
+
+class Session(Struct):
+    _fields_ = [("tunnel", TunnelId), ("client_be", u32), ("inner_be", u32), ("target_be", u32),
+                ("client_port_be", u16), ("forward_port_be", u16), ("inner_port_be", u16), ("target_port_be", u16),
+                ("protocol", u8), ("state", u8), ("pad", u16), ("age_s", u32), ("idle_s", u32),
+                ("bytes_out", u64), ("bytes_in", u64)]
+
+
+class Move(Struct):
+    _fields_ = [("environment", chars(NAME_LEN)), ("server", chars(NAME_LEN)), ("move_counter", u64)]
+
+
+class Punt(Struct):
+    _fields_ = [("source_be", u32), ("destination_be", u32), ("source_port_be", u16), ("destination_port_be", u16),
+                ("length", u32)]
+
+
+class Event(Struct):
+    _fields_ = [("changed", u64)]
+
+
+# The C name of each, for the layout test.
+STRUCTS = {
+    "ipc_header": Header, "ipc_refusal": Refusal, "ipc_hello": Hello, "ipc_prefix": Prefix, "ipc_port": Port,
+    "ipc_node": Node, "ipc_generation": Generation, "ipc_environment": Environment, "ipc_tunnel": TunnelId,
+    "ipc_server": Server, "ipc_forward": Forward, "ipc_peer": Peer, "ipc_tunnel_state": TunnelState,
+    "ipc_spi": Spi, "ipc_sa_id": SaId, "ipc_sa_add": SaAdd, "ipc_sa_update": SaUpdate, "ipc_sa_info": SaInfo,
+    "ipc_cursor": Cursor, "ipc_list": List, "ipc_environment_state": EnvironmentState,
+    "ipc_tunnel_info": TunnelInfo, "ipc_session_query": SessionQuery, "ipc_session": Session, "ipc_move": Move,
+    "ipc_punt": Punt, "ipc_event": Event,
+}
+
+
+def tunnel_id(environment, server):
+    return TunnelId(environment=environment.encode(), server=server.encode())
+
+
+def prefix(text):
+    address, length = text.split("/")
+    return Prefix(address_be=ip_be(address), length=int(length))
+
+
+def sa_id(spi, destination, direction):
+    return SaId(spi_be=socket.htonl(spi), destination_be=ip_be(destination), direction=direction)
+
+
+def message(kind, body=b"", seq=0, flags=0, status=0, length=None):
+    body = bytes(body)
+    if length is None:
+        length = ctypes.sizeof(Header) + len(body)
+    return bytes(Header(type=kind, flags=flags, seq=seq, length=length, status=status)) + body
+
+
+def hello(instance, magic=MAGIC, major=VERSION_MAJOR, minor=VERSION_MINOR, epoch=None):
+    if epoch is None:
+        epoch = struct.unpack("=Q", os.urandom(8))[0] | 1
+    return Hello(magic=magic, major=major, minor=minor, epoch=epoch, instance=instance.encode(), pid=os.getpid())
+
+
+class ContractError(Exception):
+    """A request that was refused: status is the positive errno, reason the refusal's words, if any."""
+
+    def __init__(self, kind, status, reason):
+        super().__init__(f"request {kind}: {errno.errorcode.get(status, status)} {reason}")
+        self.status = status
+        self.reason = reason
+
+
+class Closed(Exception):
+    """The dataplane ended the connection."""
+
+
+class Raw:
+    """A connection without manners: sends any bytes, receives whole messages."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self.socket.connect(path)
+        except OSError:
+            self.socket.close()
+            raise
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.send(data)
+
+    def receive(self, timeout):
+        """(header, body); Closed at the end of the connection, TimeoutError when nothing comes."""
+        ready, _, _ = select.select([self.socket], [], [], timeout)
+        if not ready:
+            raise TimeoutError("the dataplane sent nothing")
+        try:
+            data = self.socket.recv(MSG_MAX)
+        except ConnectionError as error:
+            raise Closed() from error
+        if not data:
+            raise Closed()
+        header = Header.from_buffer_copy(data)
+        assert header.length == len(data), f"length says {header.length}, {len(data)} came"
+        return header, data[ctypes.sizeof(Header):]
+
+
+class Contract(Raw):
+    """A control plane's side of one connection."""
+
+    def __init__(self, path, instance, epoch=None, timeout=10.0):
+        super().__init__(path)
+        self.timeout = timeout
+        self.seq = 0
+        self.punts = collections.deque()
+        self.changed = 0
+        mine = hello(instance, epoch=epoch)
+        self.epoch = mine.epoch
+        self.peer = None
+        self.seq += 1
+        self.send(message(HELLO, mine, seq=self.seq))
+        try:
+            deadline = time.monotonic() + timeout
+            while self.peer is None:
+                self._dispatch(*self.receive(deadline - time.monotonic()))
+        except BaseException:
+            self.close()
+            raise
+
+    def _dispatch(self, header, body):
+        """Takes what is no reply to a request; returns whether it did."""
+        if header.type == HELLO:
+            if header.status:
+                raise ContractError(HELLO, -header.status, refusal_reason(body))
+            self.peer = Hello.from_buffer_copy(body)
+        elif header.type == PUNT_RX:
+            punt = Punt.from_buffer_copy(body)
+            self.punts.append((punt, body[ctypes.sizeof(Punt):]))
+        elif header.type == EVENT:
+            self.changed |= Event.from_buffer_copy(body).changed
+        else:
+            return False
+        return True
+
+    def request(self, kind, body=b""):
+        """Sends a request, returns its reply's body; ContractError when it is refused."""
+        self.seq += 1
+        self.send(message(kind, body, seq=self.seq))
+        deadline = time.monotonic() + self.timeout
+        while True:
+            header, reply = self.receive(max(0.0, deadline - time.monotonic()))
+            if self._dispatch(header, reply):
+                continue
+            assert header.flags == REPLY and header.seq == self.seq and header.type == kind, header
+            if header.status:
+                raise ContractError(kind, -header.status, refusal_reason(reply))
+            return reply
+
+    def ask(self, kind, body, answer):
+        return answer.from_buffer_copy(self.request(kind, body))
+
+    def list(self, kind, query, entry):
+        """All entries of a list, part by part."""
+        entries = []
+        while True:
+            body = self.request(kind, query)
+            head = List.from_buffer_copy(body)
+            at = ctypes.sizeof(List)
+            assert len(body) == at + head.count * head.entry_size, head
+            assert head.entry_size == ctypes.sizeof(entry), head
+            for i in range(head.count):
+                entries.append(entry.from_buffer_copy(body, at + i * head.entry_size))
+            if not head.next:
+                return entries
+            assert head.next != query.cursor, "a cursor that stays would never end"
+            query.cursor = head.next
+
+    def wait_punt(self, timeout=5.0):
+        deadline = time.monotonic() + timeout
+        while not self.punts:
+            header, body = self.receive(max(0.0, deadline - time.monotonic()))
+            assert self._dispatch(header, body), header
+        return self.punts.popleft()
+
+    # configuration
+
+    def node(self, node):
+        self.request(NODE, node)
+
+    def commit(self, generation, environments=(), servers=(), forwards=()):
+        self.request(CONFIG_BEGIN, Generation(generation))
+        for environment in environments:
+            self.request(CONFIG_ENVIRONMENT, environment)
+        for server in servers:
+            self.request(CONFIG_SERVER, server)
+        if forwards:
+            self.request(CONFIG_FORWARDS, b"".join(bytes(f) for f in forwards))
+        self.request(CONFIG_COMMIT, Generation(generation))
+
+    # leases
+
+    def peer_set(self, environment, server, remote, ike_port=500, natt_port=4500):
+        self.request(PEER_SET, Peer(id=tunnel_id(environment, server), remote_be=ip_be(remote) if remote else 0,
+                                    ike_port_be=port_be(ike_port), natt_port_be=port_be(natt_port)))
+
+    def tunnel_set(self, environment, server, inner):
+        """inner None: the tunnel is down."""
+        self.request(TUNNEL_SET, TunnelState(id=tunnel_id(environment, server), is_up=1 if inner else 0,
+                                             inner_address_be=ip_be(inner) if inner else 0))
+
+    def spi_alloc(self, environment, server):
+        return socket.ntohl(self.ask(SPI_ALLOC, tunnel_id(environment, server), Spi).spi_be)
+
+    def sa_add(self, add):
+        self.request(SA_ADD, add)
+
+    def sa_del(self, spi, destination, direction):
+        self.request(SA_DEL, sa_id(spi, destination, direction))
+
+    def sa_query(self, spi, destination, direction):
+        return self.ask(SA_QUERY, sa_id(spi, destination, direction), SaInfo)
+
+    def sa_list(self):
+        return self.list(SA_LIST, Cursor(0), SaInfo)
+
+    # the dataplane's own
+
+    def state(self):
+        return {e.name.decode(): e for e in self.list(STATE, Cursor(0), EnvironmentState)}
+
+    def tunnels(self):
+        return {(t.id.environment.decode(), t.id.server.decode()): t
+                for t in self.list(TUNNELS, Cursor(0), TunnelInfo)}
+
+    def sessions(self, environment="", limit=64):
+        return self.list(SESSIONS, SessionQuery(environment=environment.encode(), limit=limit), Session)
+
+    def move(self, environment, server, move_counter):
+        return self.ask(MOVE, Move(environment=environment.encode(), server=server.encode(),
+                                   move_counter=move_counter), Move)
+
+    def punt_tx(self, source, source_port, destination, destination_port, payload):
+        punt = Punt(source_be=ip_be(source), destination_be=ip_be(destination), source_port_be=port_be(source_port),
+                    destination_port_be=port_be(destination_port), length=len(payload))
+        self.send(message(PUNT_TX, bytes(punt) + payload))
+
+
+def refusal_reason(body):
+    if len(body) == ctypes.sizeof(Refusal):
+        return Refusal.from_buffer_copy(body).reason.decode()
+    return ""
