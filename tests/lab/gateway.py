@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The gateway under test: its configuration files and its two processes."""
+
+import dataclasses
+import json
+import os
+import shutil
+
+from .host import LabError, wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def program(name):
+    """A program of the build directory that SALLYPORT_BUILD names (default: build)."""
+    build = os.path.join(ROOT, os.environ.get("SALLYPORT_BUILD", "build"))
+    for directory in ("dataplane", "controlplane", "cli", "."):
+        path = os.path.join(build, directory, name)
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    raise LabError(f"no program {name} in {build}: run scripts/setup")
+
+
+@dataclasses.dataclass
+class Server:
+    """A server of an environment, as the configuration has it."""
+
+    name: str
+    address: str
+    identity: str
+    account: str
+    secret: str
+    auth: str = "eap-mschapv2"
+    authority: str = ""
+    options: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Environment:
+    """A file of environments.d."""
+
+    name: str
+    pod_address: str
+    sources: list
+    servers: list
+    forwards: dict
+    options: dict = dataclasses.field(default_factory=dict)
+
+
+def _value(value):
+    """VALUE in libconfig's syntax."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(v) for v in value) + "]"
+    return str(value)
+
+
+def _group(settings):
+    return "{ " + " ".join(f"{key} = {_value(value)};" for key, value in settings.items()) + " }"
+
+
+class Gateway:
+    """sallyport-dataplane and sallyport-controlplane on a host with an uplink and a cluster port.
+
+    The host's kernel has no address on the two interfaces: only the dataplane speaks there.
+    """
+
+    def __init__(self, run, host, *, uplink, cluster, environments, dataplane=None):
+        """UPLINK and CLUSTER: the settings of gateway.uplink and gateway.cluster."""
+        self.host = host
+        self.instance = run.name
+        self.config_dir = run.path("config")
+        self.run_dir = run.path("run")
+        self.dataplane = None
+        self.controlplane = None
+        self._uplink = uplink
+        self._cluster = cluster
+        self._dataplane_settings = {"idle": "adaptive", "hugepages": "off", "workers": 1,
+                                    "sessions": 65536, **(dataplane or {})}
+        os.makedirs(self.run_dir)
+        self.configure(environments)
+
+    def _path(self, *parts):
+        return os.path.join(self.config_dir, *parts)
+
+    def _write(self, path, text, mode=0o644):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, mode)
+
+    def configure(self, environments):
+        """Writes the configuration whole; what is running does not notice before it reads it."""
+        shutil.rmtree(self.config_dir, ignore_errors=True)
+        for directory in ("environments.d", "secrets", "ca"):
+            os.makedirs(self._path(directory))
+        self._write(self._path("gateway.conf"), f"""\
+gateway: {{
+  name = "gw-a";
+  uplink: {_group(self._uplink)};
+  cluster: {_group(self._cluster)};
+}};
+dataplane: {_group(self._dataplane_settings)};
+""")
+        for environment in environments:
+            self._write(self._path("environments.d", f"{environment.name}.conf"),
+                        self._environment(environment))
+
+    def _environment(self, environment):
+        servers = ",\n    ".join(self._server(environment, s) for s in environment.servers)
+        forwards = ",\n    ".join(_group({"port": port, "to": to})
+                                  for port, to in environment.forwards.items())
+        options = "".join(f"  {key} = {_value(value)};\n"
+                          for key, value in environment.options.items())
+        return f"""\
+environment: {{
+  name = {_value(environment.name)};
+  pod_address = {_value(environment.pod_address)};
+  sources = {_value(environment.sources)};
+  vpn = "ipsec";
+{options}  servers = (
+    {servers}
+  );
+  forwards = (
+    {forwards}
+  );
+}};
+"""
+
+    def _server(self, environment, server):
+        name = f"{environment.name}-{server.name}"
+        secret = self.write_secret(name, server.secret)
+        settings = {"name": server.name, "address": server.address,
+                    "server_identity": server.identity, "auth": server.auth,
+                    "account": server.account}
+        if server.auth == "psk":
+            settings["secret_file"] = secret
+        else:
+            settings["password_file"] = secret
+            authority = self._path("ca", f"{name}.pem")
+            shutil.copy(server.authority, authority)
+            settings["server_ca"] = authority
+        return _group({**settings, **server.options})
+
+    def write_secret(self, name, secret):
+        """Readable by the control plane's user alone; returns the path."""
+        path = self._path("secrets", name)
+        self._write(path, secret, 0o400)
+        shutil.chown(path, "sallyport", "sallyport")
+        return path
+
+    # ---- processes ----
+
+    def start_dataplane(self):
+        self.dataplane = self.host.start(program("sallyport-dataplane"), "--instance", self.instance,
+                                         "--run-dir", self.run_dir, name="dataplane")
+        wait_until(lambda: self.dataplane.require_running()
+                   or os.path.exists(os.path.join(self.run_dir, "dataplane.sock")), 20,
+                   "the dataplane opens its socket")
+
+    def start_controlplane(self):
+        self.controlplane = self.host.start(
+            program("sallyport-controlplane"), "--instance", self.instance, "--run-dir",
+            self.run_dir, "--config-dir", self.config_dir, name="controlplane")
+
+    def start(self):
+        self.start_dataplane()
+        self.start_controlplane()
+
+    def kill_dataplane(self):
+        self.dataplane.kill()
+
+    def kill_controlplane(self):
+        self.controlplane.kill()
+
+    def stop(self):
+        """Ends both in an orderly way; both must end with status 0."""
+        for process in (self.controlplane, self.dataplane):
+            if process and process.status is None:
+                status = process.stop()
+                if status != 0:
+                    raise LabError(f"{process.name} ended with status {status}:\n"
+                                   + process.output()[-3000:])
+
+    def require_running(self):
+        for process in (self.dataplane, self.controlplane):
+            process.require_running()
+
+    # ---- the command line ----
+
+    def command(self, *argv, timeout=20):
+        """Runs `sallyport`; returns the CompletedProcess."""
+        return self.host.run(program("sallyport"), "--instance", self.instance, "--run-dir",
+                             self.run_dir, "--config-dir", self.config_dir, *argv, check=False,
+                             timeout=timeout)
+
+    def query(self, *argv):
+        """Runs `sallyport --json`; returns the exit status and what it printed, parsed."""
+        done = self.command("--json", *argv)
+        try:
+            return done.returncode, json.loads(done.stdout)
+        except ValueError:
+            return done.returncode, None
+
+    def tunnels(self):
+        """The tunnels by (environment, server); empty while nobody answers."""
+        _, reply = self.query("tunnels")
+        if not isinstance(reply, dict):
+            return {}
+        return {(t["environment"], t["server"]): t for t in reply.get("tunnels", [])}
+
+    def tunnel(self, environment="production", server="a"):
+        return self.tunnels().get((environment, server), {})
+
+    def wait_up(self, environment="production", server="a", timeout=30):
+        def is_up():
+            self.require_running()
+            tunnel = self.tunnel(environment, server)
+            return tunnel if tunnel.get("phase") == "up" else None
+        return wait_until(is_up, timeout, f"tunnel {environment}/{server} is up "
+                          f"(now: {self.tunnel(environment, server)})")
+
+    def wait_why(self, expression, environment="production", server="a", timeout=30):
+        """Waits until the tunnel is down for a reason that matches EXPRESSION (re)."""
+        def matches():
+            self.require_running()
+            tunnel = self.tunnel(environment, server)
+            return tunnel if expression.search(tunnel.get("why") or "") else None
+        return wait_until(matches, timeout, f"tunnel {environment}/{server} is down because of "
+                          f"{expression.pattern!r} (now: {self.tunnel(environment, server)})")
+
+    def counters(self):
+        """The dataplane's counters by name, summed over workers."""
+        _, reply = self.query("counters")
+        return reply or {}

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the customer runs: a stock strongSwan server with its LAN, and a web server in that LAN."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from .host import wait_until
+
+PAGE = "<body><h1>Hello world!</h1></body></html>"
+
+# The kernel need not know ESP: kernel-libipsec does it in user space.
+_STRONGSWAN_CONF = """\
+charon {{
+	load = random nonce openssl kdf gcm pem pkcs1 pubkey x509 revocation constraints eap-identity \
+eap-mschapv2 vici kernel-libipsec kernel-netlink socket-default updown
+	plugins {{
+		vici {{
+			socket = {vici}
+		}}
+	}}
+	filelog {{
+		stderr {{
+			default = 1
+			time_format = %H:%M:%S
+			flush_line = yes
+		}}
+	}}
+	syslog {{
+		daemon {{
+			default = -1
+		}}
+		auth {{
+			default = -1
+		}}
+	}}
+}}
+"""
+
+_SWANCTL_CONF = """\
+connections {{
+	accounts {{
+		local_addrs = {address}
+		pools = office
+		encap = yes
+		rekey_time = 0
+		dpd_delay = 300s
+		send_cert = always
+		local {{
+			auth = pubkey
+			certs = server.pem
+			id = {identity}
+		}}
+		remote {{
+			auth = eap-mschapv2
+			eap_id = %any
+		}}
+		children {{
+			office {{
+				local_ts = 0.0.0.0/0
+				rekey_time = 0
+			}}
+		}}
+	}}
+	shared {{
+		local_addrs = {address}
+		pools = office
+		encap = yes
+		rekey_time = 0
+		dpd_delay = 300s
+		local {{
+			auth = psk
+			id = {identity}
+		}}
+		remote {{
+			auth = psk
+		}}
+		children {{
+			office-shared {{
+				local_ts = 0.0.0.0/0
+				rekey_time = 0
+			}}
+		}}
+	}}
+}}
+pools {{
+	office {{
+		addrs = {pool}
+	}}
+}}
+secrets {{
+	eap-account {{
+		id = {account}
+		secret = "{password}"
+	}}
+	ike-shared {{
+		secret = "{psk}"
+	}}
+}}
+"""
+
+
+def _copy_of(program, directory):
+    """An unmodified copy elsewhere: Debian's AppArmor profiles tie the original to /etc."""
+    copy = os.path.join(directory, os.path.basename(program))
+    if not os.path.exists(copy):
+        shutil.copy2(program, copy)
+    return copy
+
+
+class VpnServer:
+    """A strongSwan gateway in front of a LAN, configured as customers do.
+
+    Accounts with EAP-MSCHAPv2, the server with a certificate; virtual addresses from a pool that
+    the LAN routes back; UDP encapsulation forced; `uniqueids` default, no rekeying of its own.
+    """
+
+    def __init__(self, run, host, authority, *, address, identity, pool, account, password, psk):
+        self.host = host
+        self.address = address
+        self.identity = identity
+        self.pool = pool
+        self.account = account
+        self.password = password
+        self.psk = psk
+        self._run = run
+        self._directory = run.path(host.name)
+        self._vici = f"unix://{self._directory}/charon.vici"
+        self.process = None
+        for part in ("x509", "private"):
+            os.makedirs(os.path.join(self._directory, part))
+        key, certificate = authority.issue(identity, address)
+        shutil.copy(key, os.path.join(self._directory, "private", "server.pem"))
+        shutil.copy(certificate, os.path.join(self._directory, "x509", "server.pem"))
+        self._write("strongswan.conf", _STRONGSWAN_CONF.format(vici=self._vici))
+        self._write("swanctl.conf", _SWANCTL_CONF.format(
+            address=address, identity=identity, pool=pool, account=account, password=password,
+            psk=psk))
+        host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+
+    def _write(self, name, text):
+        with open(os.path.join(self._directory, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def start(self):
+        programs = self._run.path("bin")
+        os.makedirs(programs, exist_ok=True)
+        charon = _copy_of("/usr/lib/ipsec/charon", programs)
+        # charon's pid file has a fixed name: each instance gets a /run of its own.
+        self.process = self.host.start(
+            "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh", charon,
+            name=self.host.name, env=self._environment())
+        wait_until(lambda: self.process.require_running()
+                   or os.path.exists(self._vici.removeprefix("unix://")), 20,
+                   f"charon of {self.host.name} opens its socket")
+        self.swanctl("--load-all", "--noprompt", "--file",
+                     os.path.join(self._directory, "swanctl.conf"))
+
+    def kill(self):
+        """The machine dies: no message to anybody."""
+        self.process.kill()
+        os.unlink(self._vici.removeprefix("unix://"))
+        self.process = None
+
+    def _environment(self):
+        return {"STRONGSWAN_CONF": os.path.join(self._directory, "strongswan.conf"),
+                "SWANCTL_DIR": self._directory}
+
+    def swanctl(self, *argv, check=True):
+        swanctl = _copy_of("/usr/sbin/swanctl", self._run.path("bin"))
+        return self.host.run(swanctl, argv[0], "--uri", self._vici, *argv[1:], check=check,
+                             env=self._environment()).stdout
+
+    def list_sas(self):
+        return self.swanctl("--list-sas")
+
+    def rekey_ike(self, connection="accounts"):
+        self.swanctl("--rekey", "--ike", connection)
+
+    def rekey_child(self, child="office"):
+        self.swanctl("--rekey", "--child", child)
+
+
+# Accepts connections and writes a numbered line every 10 ms on each, until the peer goes away.
+_TICKER = """
+import socketserver, sys, time
+class Ticker(socketserver.BaseRequestHandler):
+    def handle(self):
+        number = 0
+        try:
+            while True:
+                self.request.sendall(b"%d\\n" % number)
+                number += 1
+                time.sleep(0.01)
+        except OSError:
+            pass
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+Server((sys.argv[1], int(sys.argv[2])), Ticker).serve_forever()
+"""
+
+
+class WebServer:
+    """nginx on a machine of the customer's LAN; and on request other services."""
+
+    def __init__(self, run, host, *, address, port, page=PAGE):
+        self.host = host
+        self.address = address
+        self.port = port
+        self._run = run
+        self._directory = run.path(host.name)
+        self.documents = os.path.join(self._directory, "documents")
+        os.makedirs(self.documents)
+        os.makedirs(os.path.join(self._directory, "temporary"))
+        self._write_document("index.html", page)
+        self.process = None
+
+    def _write_document(self, name, text):
+        with open(os.path.join(self.documents, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def start(self):
+        temporary = os.path.join(self._directory, "temporary")
+        paths = "\n".join(f"\t{kind}_temp_path {temporary};" for kind in
+                          ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        configuration = os.path.join(self._directory, "nginx.conf")
+        with open(configuration, "w", encoding="utf-8") as file:
+            file.write(f"""\
+daemon off;
+user root;
+worker_processes 1;
+pid {self._directory}/nginx.pid;
+error_log {self._directory}/error.log;
+events {{
+	worker_connections 2048;
+}}
+http {{
+{paths}
+	access_log {self._directory}/access.log;
+	default_type text/html;
+	server {{
+		listen {self.address}:{self.port} backlog=1024;
+		root {self.documents};
+	}}
+}}
+""")
+        self.process = self.host.start("nginx", "-c", configuration, "-e",
+                                       f"{self._directory}/error.log", name=self.host.name)
+        self.wait_listening(self.process, self.port)
+
+    def wait_listening(self, process, port):
+        wait_until(lambda: process.require_running() or
+                   self.host.run("ss", "-Hltn", f"sport = :{port}").stdout, 10,
+                   f"something listens on port {port} of {self.host.name}")
+
+    def add_document(self, name, megabytes):
+        """A file of random bytes; returns its SHA-256 in hexadecimal."""
+        path = os.path.join(self.documents, name)
+        subprocess.run(["dd", "if=/dev/urandom", f"of={path}", "bs=1M", f"count={megabytes}",
+                        "status=none"], stdin=subprocess.DEVNULL, check=True)
+        return subprocess.run(["sha256sum", path], stdin=subprocess.DEVNULL, check=True,
+                              capture_output=True, text=True).stdout.split()[0]
+
+    def requests_served(self):
+        with open(os.path.join(self._directory, "access.log"), encoding="utf-8") as log:
+            return sum(1 for _ in log)
+
+    def start_ticker(self, port):
+        process = self.host.start(sys.executable, "-c", _TICKER, self.address, str(port),
+                                  name=f"{self.host.name}-ticker")
+        self.wait_listening(process, port)
+
+    def start_iperf3(self, port):
+        process = self.host.start("iperf3", "--server", "--bind", self.address, "--port", str(port),
+                                  name=f"{self.host.name}-iperf3")
+        self.wait_listening(process, port)
+        return process
