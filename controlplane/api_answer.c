@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What each command answers. The configuration says which environments and tunnels there are, the supervisor how they
+ * do, the dataplane what passes through them; while the dataplane cannot be asked, its part is null.
+ */
+#include "controlplane/api_answer.h"
+
+#include "common/ipc_codec.h"
+#include "controlplane/api_json.h"
+#include "controlplane/api_request.h"
+
+#include <jansson.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Why a request has no result: CODE is for programs, TEXT for people. */
+struct refusal {
+	const char *code;
+	char text[CP_API_ERROR_LEN + CP_DP_WHY_LEN];
+};
+
+__attribute__((format(printf, 3, 4))) static json_t *refuse(struct refusal *refusal, const char *code,
+                                                             const char *format, ...)
+{
+	va_list arguments;
+
+	refusal->code = code;
+	va_start(arguments, format);
+	vsnprintf(refusal->text, sizeof(refusal->text), format, arguments);
+	va_end(arguments);
+	return NULL;
+}
+
+static json_t *refuse_no_dataplane(struct refusal *refusal, const char *why)
+{
+	return refuse(refusal, "no-dataplane", "the dataplane cannot be asked: %s", why);
+}
+
+/* ---- what is known at the moment ---- */
+
+struct picture {
+	struct cp_dp_state dp;
+	struct cp_tunnel_view *views;
+	size_t view_count;
+	struct ipc_tunnel_info *tunnels; /* of the dataplane; none while it cannot be asked */
+	size_t tunnel_count;
+	struct ipc_environment_state *states; /* likewise */
+	size_t state_count;
+};
+
+#define TUNNELS_MAX ((size_t)CP_ENVIRONMENTS_MAX * CP_SERVERS_MAX)
+
+static void keep_tunnel(void *context, const void *entry)
+{
+	struct picture *picture = context;
+
+	if (picture->tunnel_count < TUNNELS_MAX)
+		picture->tunnels[picture->tunnel_count++] = *(const struct ipc_tunnel_info *)entry;
+}
+
+static void keep_state(void *context, const void *entry)
+{
+	struct picture *picture = context;
+
+	if (picture->state_count < CP_ENVIRONMENTS_MAX)
+		picture->states[picture->state_count++] = *(const struct ipc_environment_state *)entry;
+}
+
+static void forget_picture(struct picture *picture)
+{
+	free(picture->views);
+	free(picture->tunnels);
+	free(picture->states);
+}
+
+/* A dataplane that does not answer is part of the picture; -ENOMEM is the only error. */
+static int take_picture(const struct cp_api_context *context, struct picture *picture)
+{
+	int rc;
+
+	memset(picture, 0, sizeof(*picture));
+	picture->views = calloc(TUNNELS_MAX, sizeof(*picture->views));
+	picture->tunnels = calloc(TUNNELS_MAX, sizeof(*picture->tunnels));
+	picture->states = calloc(CP_ENVIRONMENTS_MAX, sizeof(*picture->states));
+	if (!picture->views || !picture->tunnels || !picture->states) {
+		forget_picture(picture);
+		return -ENOMEM;
+	}
+	picture->view_count = cp_supervisor_tunnels(context->supervisor, picture->views, TUNNELS_MAX);
+	if (picture->view_count > TUNNELS_MAX)
+		picture->view_count = TUNNELS_MAX;
+	cp_dp_state(context->dp, &picture->dp);
+	if (!picture->dp.is_connected)
+		return 0;
+	rc = cp_dp_list(context->dp, IPC_STATE, sizeof(*picture->states), keep_state, picture);
+	if (!rc)
+		rc = cp_dp_list(context->dp, IPC_TUNNELS, sizeof(*picture->tunnels), keep_tunnel, picture);
+	if (rc) {
+		picture->dp.is_connected = false;
+		picture->state_count = picture->tunnel_count = 0;
+		snprintf(picture->dp.why, sizeof(picture->dp.why), "it does not answer: %s", strerror(-rc));
+	}
+	return 0;
+}
+
+static const struct ipc_tunnel_info *find_tunnel(const struct picture *picture,
+                                                 const struct ipc_tunnel *id)
+{
+	for (size_t i = 0; i < picture->tunnel_count; i++)
+		if (!strncmp(picture->tunnels[i].id.environment, id->environment, IPC_NAME_LEN) &&
+		    !strncmp(picture->tunnels[i].id.server, id->server, IPC_NAME_LEN))
+			return &picture->tunnels[i];
+	return NULL;
+}
+
+static const struct ipc_environment_state *find_state(const struct picture *picture, const char *name)
+{
+	for (size_t i = 0; i < picture->state_count; i++)
+		if (!strncmp(picture->states[i].name, name, IPC_NAME_LEN))
+			return &picture->states[i];
+	return NULL;
+}
+
+/* ---- tunnels and status ---- */
+
+/* The tunnels of ENVIRONMENT, or of all when that is empty. */
+static json_t *list_tunnels(const struct picture *picture, const char *environment)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < picture->view_count; i++) {
+		const struct cp_tunnel_view *view = &picture->views[i];
+
+		if (environment[0] && strcmp(view->id.environment, environment))
+			continue;
+		if (json_array_append_new(list, cp_api_tunnel(view, find_tunnel(picture, &view->id)))) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static json_t *describe_dataplane(const struct cp_dp_state *dp)
+{
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "connected", dp->is_connected, "why",
+	                 cp_api_text(dp->is_connected ? "" : dp->why), "warning",
+	                 cp_api_text(dp->is_connected ? dp->warning : ""), "epoch", cp_api_epoch(dp->epoch),
+	                 "generation", json_integer((json_int_t)dp->generation), "pid",
+	                 dp->pid ? json_integer(dp->pid) : json_null());
+}
+
+static size_t count_up(const struct picture *picture, const char *environment, size_t *total)
+{
+	size_t up = 0;
+
+	*total = 0;
+	for (size_t i = 0; i < picture->view_count; i++) {
+		if (strcmp(picture->views[i].id.environment, environment))
+			continue;
+		up += picture->views[i].phase == CP_TUNNEL_UP;
+		++*total;
+	}
+	return up;
+}
+
+static json_t *dataplane_part(const struct ipc_environment_state *state)
+{
+	if (!state)
+		return json_pack("{s:n, s:n, s:n, s:n, s:n}", "active", "moves", "home_worker", "sessions",
+		                 "traffic");
+	return json_pack("{s:o, s:I, s:I, s:I, s:o}", "active", cp_api_name_or_null(state->active), "moves",
+	                 (json_int_t)state->move_counter, "home_worker", (json_int_t)state->home_worker,
+	                 "sessions", (json_int_t)state->sessions, "traffic",
+	                 cp_api_traffic(state->packets_out, state->bytes_out, state->packets_in,
+	                                state->bytes_in));
+}
+
+static json_t *describe_environment(const struct cp_environment *environment,
+                                    const struct picture *picture)
+{
+	json_t *result = dataplane_part(find_state(picture, environment->name));
+	size_t total, up = count_up(picture, environment->name, &total);
+	json_t *known = json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "name",
+	                          cp_api_text(environment->name), "pod_address",
+	                          cp_api_address(environment->pod_address_be), "forwards",
+	                          (json_int_t)environment->forward_count, "session_quota",
+	                          (json_int_t)environment->session_quota, "tunnels_up", (json_int_t)up,
+	                          "tunnels_total", (json_int_t)total, "tunnels",
+	                          list_tunnels(picture, environment->name));
+
+	if (json_object_update(result, known)) {
+		json_decref(result);
+		result = NULL;
+	}
+	json_decref(known);
+	return result;
+}
+
+static json_t *list_environments(const struct cp_api_context *context, const struct picture *picture)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < context->config->environment_count; i++) {
+		if (json_array_append_new(list, describe_environment(&context->config->environments[i],
+		                                                     picture))) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static json_t *answer_status(const struct cp_api_context *context, const struct picture *picture)
+{
+	return json_pack("{s:o, s:o, s:o, s:{s:s, s:i, s:o}, s:o, s:o}", "instance",
+	                 cp_api_text(context->instance), "gateway", cp_api_text(context->config->name),
+	                 "zone", cp_api_text(context->config->zone), "controlplane", "version",
+	                 SALLYPORT_VERSION, "pid", (int)getpid(), "epoch", cp_api_epoch(context->epoch),
+	                 "dataplane", describe_dataplane(&picture->dp), "environments",
+	                 list_environments(context, picture));
+}
+
+static json_t *answer_tunnels(const struct picture *picture, const struct cp_api_request *request)
+{
+	return json_pack("{s:o, s:o}", "dataplane", describe_dataplane(&picture->dp), "tunnels",
+	                 list_tunnels(picture, request->environment));
+}
+
+/* ---- lists in pages ---- */
+
+#define ROUNDS_MAX 64u /* requests to the dataplane for one page */
+
+/* LIST (taken) under NAME and where the next page starts, null at the end. */
+static json_t *page(const char *name, json_t *list, uint64_t next)
+{
+	return json_pack("{s:o, s:o}", name, list, "next",
+	                 next ? json_sprintf("%" PRIu64, next) : json_null());
+}
+
+/* The cursor counts the forwards before the page. */
+static json_t *answer_forwards(const struct cp_api_context *context, const struct picture *picture,
+                               const struct cp_api_request *request)
+{
+	json_t *list = json_array();
+	uint64_t position = 0, end;
+
+	if (__builtin_add_overflow(request->cursor, request->limit, &end))
+		end = UINT64_MAX;
+	for (size_t i = 0; i < context->config->environment_count; i++) {
+		const struct cp_environment *environment = &context->config->environments[i];
+		const struct ipc_environment_state *state = find_state(picture, environment->name);
+
+		if (request->environment[0] && strcmp(environment->name, request->environment))
+			continue;
+		for (size_t k = 0; k < environment->forward_count; k++, position++) {
+			if (position < request->cursor || position >= end)
+				continue;
+			if (json_array_append_new(list, cp_api_forward(environment, &environment->forwards[k],
+			                                               state ? state->active : NULL))) {
+				json_decref(list);
+				return NULL;
+			}
+		}
+	}
+	return page("forwards", list, position > end ? end : 0);
+}
+
+/* Appends the entries of one reply, of which LENGTH bytes were received, to LIST. */
+static int append_sessions(json_t *list, const struct ipc_list *reply, size_t length)
+{
+	const struct ipc_header header = { .type = IPC_SESSIONS, .flags = IPC_REPLY,
+	                                   .length = (uint32_t)(sizeof(header) + length) };
+	const uint8_t *entry = (const uint8_t *)(reply + 1);
+	int count = ipc_list_check(&header, reply, sizeof(struct ipc_session));
+
+	for (int i = 0; i < count; i++, entry += reply->entry_size)
+		if (json_array_append_new(list, cp_api_session((const struct ipc_session *)entry)))
+			return -ENOMEM;
+	return count < 0 ? count : 0;
+}
+
+/* Fills LIST up to LIMIT entries and moves the query's cursor to where the next page starts. It may come back earlier:
+ * the dataplane looks at many sessions for one that matches, and other clients wait. */
+static int collect_sessions(const struct cp_api_context *context, struct ipc_session_query *query,
+                            uint32_t limit, json_t *list)
+{
+	uint64_t reply[IPC_MSG_MAX / sizeof(uint64_t)]; /* aligned for every struct of the contract */
+	const struct ipc_list *part = (const struct ipc_list *)reply;
+	size_t length;
+
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		int rc;
+
+		query->limit = limit - (uint32_t)json_array_size(list);
+		rc = cp_dp_exchange(context->dp, IPC_SESSIONS, query, sizeof(*query), reply, sizeof(reply),
+		                    &length);
+		if (!rc)
+			rc = append_sessions(list, part, length);
+		if (rc)
+			return rc;
+		query->cursor = part->next;
+		if (!query->cursor || json_array_size(list) >= limit)
+			break;
+	}
+	return 0;
+}
+
+static json_t *answer_sessions(const struct cp_api_context *context,
+                               const struct cp_api_request *request, struct refusal *refusal)
+{
+	struct ipc_session_query query = { .cursor = request->cursor };
+	json_t *list = json_array();
+	struct cp_dp_state state;
+	int rc;
+
+	memcpy(query.environment, request->environment, sizeof(query.environment));
+	rc = list ? collect_sessions(context, &query, request->limit, list) : -ENOMEM;
+	if (!rc)
+		return page("sessions", list, query.cursor);
+	json_decref(list);
+	if (rc == -ENOMEM)
+		return NULL;
+	if (rc == -ENOENT)
+		return refuse(refusal, "not-found", "the dataplane has no environment \"%s\"",
+		              request->environment);
+	cp_dp_state(context->dp, &state);
+	return refuse_no_dataplane(refusal, state.is_connected ? strerror(-rc) : state.why);
+}
+
+/* ---- requests ---- */
+
+static json_t *answer_version(void)
+{
+	return json_pack("{s:s, s:o}", "version", SALLYPORT_VERSION, "contract",
+	                 json_sprintf("%u.%u", IPC_VERSION_MAJOR, IPC_VERSION_MINOR));
+}
+
+static json_t *answer_from_picture(const struct cp_api_context *context,
+                                   const struct cp_api_request *request)
+{
+	struct picture picture;
+	json_t *result;
+
+	if (take_picture(context, &picture))
+		return NULL;
+	if (request->command == CP_API_STATUS)
+		result = answer_status(context, &picture);
+	else if (request->command == CP_API_TUNNELS)
+		result = answer_tunnels(&picture, request);
+	else
+		result = answer_forwards(context, &picture, request);
+	forget_picture(&picture);
+	return result;
+}
+
+static json_t *answer_request(const struct cp_api_context *context, const char *line, size_t length,
+                              struct refusal *refusal)
+{
+	char error[CP_API_ERROR_LEN];
+	struct cp_api_request request;
+
+	if (cp_api_request_parse(line, length, &request, error))
+		return refuse(refusal, "bad-request", "%s", error);
+	if (request.environment[0] && !cp_config_environment(context->config, request.environment))
+		return refuse(refusal, "not-found", "there is no environment \"%s\"", request.environment);
+	if (request.command == CP_API_VERSION)
+		return answer_version();
+	if (request.command == CP_API_SESSIONS)
+		return answer_sessions(context, &request, refusal);
+	return answer_from_picture(context, &request);
+}
+
+char *cp_api_answer(const struct cp_api_context *context, const char *line, size_t length)
+{
+	struct refusal refusal = { .code = "internal", .text = "out of memory" };
+	json_t *result = answer_request(context, line, length, &refusal);
+	json_t *reply = result ? json_pack("{s:b, s:o}", "ok", 1, "result", result)
+	                       : json_pack("{s:b, s:s, s:o}", "ok", 0, "code", refusal.code, "error",
+	                                   cp_api_text(refusal.text));
+	char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
+	char *reply_line = NULL;
+
+	if (text && asprintf(&reply_line, "%s\n", text) < 0)
+		reply_line = NULL;
+	json_decref(reply);
+	free(text);
+	return reply_line;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * json_pack() and the names of numbers.
+ */
+#include "controlplane/api_json.h"
+
+#include "common/netaddr.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+json_t *cp_api_text(const char *text)
+{
+	json_t *value = json_string(text);
+	char *copy;
+
+	if (value)
+		return value;
+	copy = strdup(text);
+	if (!copy)
+		return NULL;
+	for (char *c = copy; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	value = json_string(copy);
+	free(copy);
+	return value;
+}
+
+json_t *cp_api_name_or_null(const char *name)
+{
+	return name && name[0] ? cp_api_text(name) : json_null();
+}
+
+json_t *cp_api_address(uint32_t address_be)
+{
+	char text[SP_ADDRESS_TEXT];
+
+	return address_be ? json_string(sp_address_format(text, address_be)) : json_null();
+}
+
+json_t *cp_api_epoch(uint64_t epoch)
+{
+	return epoch ? json_sprintf("%016" PRIx64, epoch) : json_null();
+}
+
+json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packets_in, uint64_t bytes_in)
+{
+	return json_pack("{s:I, s:I, s:I, s:I}", "packets_out", (json_int_t)packets_out, "bytes_out",
+	                 (json_int_t)bytes_out, "packets_in", (json_int_t)packets_in, "bytes_in",
+	                 (json_int_t)bytes_in);
+}
+
+/* Seconds since the monotonic time HEARD_NS, null for never. */
+static json_t *seconds_since(uint64_t heard_ns)
+{
+	struct timespec now;
+	uint64_t now_ns;
+
+	if (!heard_ns)
+		return json_null();
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	return json_real(now_ns > heard_ns ? (double)((now_ns - heard_ns) / 1000000) / 1000 : 0);
+}
+
+/* What the dataplane knows of a tunnel; every key is there, null while it cannot be asked. */
+static json_t *dataplane_view(const struct ipc_tunnel_info *info)
+{
+	if (!info)
+		return json_pack("{s:n, s:n, s:n, s:n}", "active", "inner_mtu", "heard_seconds", "traffic");
+	return json_pack("{s:b, s:o, s:o, s:o}", "active", info->is_active, "inner_mtu",
+	                 info->inner_mtu ? json_integer(info->inner_mtu) : json_null(), "heard_seconds",
+	                 seconds_since(info->heard_ns), "traffic",
+	                 cp_api_traffic(info->packets_out, info->bytes_out, info->packets_in,
+	                                info->bytes_in));
+}
+
+json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel_info *info)
+{
+	json_t *tunnel = dataplane_view(info);
+	json_t *known = json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "environment", cp_api_text(view->id.environment),
+		"server", cp_api_text(view->id.server), "zone", cp_api_text(view->zone), "protocol",
+		cp_api_text(view->protocol), "address", cp_api_text(view->server_address),
+		"remote_address", cp_api_address(view->remote_be), "inner_address",
+		cp_api_address(view->inner_be));
+	json_t *condition = json_pack(
+		"{s:b, s:s, s:o, s:o, s:b, s:I, s:I, s:I}", "up", view->phase == CP_TUNNEL_UP, "phase",
+		cp_tunnel_phase_name(view->phase), "why", cp_api_text(view->why), "suite",
+		cp_api_text(view->suite), "udp_encapsulation", view->udp_encapsulation, "attempts",
+		(json_int_t)view->attempts, "since", (json_int_t)view->since_s, "retry_at",
+		(json_int_t)view->retry_at_s);
+	json_t *counts = json_pack("{s:I, s:I, s:I}", "connects", (json_int_t)view->connects,
+	                           "ike_rekeys", (json_int_t)view->ike_rekeys, "child_rekeys",
+	                           (json_int_t)view->child_rekeys);
+
+	/* a NULL on either side makes these fail */
+	if (json_object_update(tunnel, known) || json_object_update(tunnel, condition) ||
+	    json_object_update(tunnel, counts)) {
+		json_decref(tunnel);
+		tunnel = NULL;
+	}
+	json_decref(known);
+	json_decref(condition);
+	json_decref(counts);
+	return tunnel;
+}
+
+static const char *protocol_name(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? "tcp" : protocol == IPPROTO_UDP ? "udp" : "unknown";
+}
+
+json_t *cp_api_forward(const struct cp_environment *environment, const struct cp_forward *forward,
+                       const char *active)
+{
+	return json_pack("{s:o, s:o, s:i, s:s, s:o, s:i, s:o, s:o}", "environment",
+	                 cp_api_text(environment->name), "pod_address",
+	                 cp_api_address(environment->pod_address_be), "port",
+	                 (int)ntohs(forward->port_be), "protocol", protocol_name(forward->protocol),
+	                 "to_address", cp_api_address(forward->to_address_be), "to_port",
+	                 (int)ntohs(forward->to_port_be), "preferred",
+	                 cp_api_name_or_null(forward->server), "active", cp_api_name_or_null(active));
+}
+
+static const char *session_state_name(uint8_t state)
+{
+	switch (state) {
+	case IPC_SESSION_OPENING:
+		return "opening";
+	case IPC_SESSION_ESTABLISHED:
+		return "established";
+	case IPC_SESSION_CLOSING:
+		return "closing";
+	case IPC_SESSION_CLOSED:
+		return "closed";
+	case IPC_SESSION_UDP:
+		return "udp";
+	default:
+		return "unknown";
+	}
+}
+
+json_t *cp_api_session(const struct ipc_session *session)
+{
+	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:i, s:i, s:o, s:i, s:o, s:i, s:I, s:I, s:I, s:I}",
+	                 "environment", cp_api_text(session->tunnel.environment), "server",
+	                 cp_api_text(session->tunnel.server), "protocol",
+	                 protocol_name(session->protocol), "state", session_state_name(session->state),
+	                 "client_address", cp_api_address(session->client_be), "client_port",
+	                 (int)ntohs(session->client_port_be), "forward_port",
+	                 (int)ntohs(session->forward_port_be), "inner_address",
+	                 cp_api_address(session->inner_be), "inner_port",
+	                 (int)ntohs(session->inner_port_be), "target_address",
+	                 cp_api_address(session->target_be), "target_port",
+	                 (int)ntohs(session->target_port_be), "age_seconds", (json_int_t)session->age_s,
+	                 "idle_seconds", (json_int_t)session->idle_s, "bytes_out",
+	                 (json_int_t)session->bytes_out, "bytes_in", (json_int_t)session->bytes_in);
+}
