@@ -215,12 +215,7 @@ environment: {{
         return self.tunnels().get((environment, server), {})
 
     def wait_up(self, environment="production", server="a", timeout=30):
-        def is_up():
-            self.require_running()
-            tunnel = self.tunnel(environment, server)
-            return tunnel if tunnel.get("phase") == "up" else None
-        return wait_until(is_up, timeout, f"tunnel {environment}/{server} is up "
-                          f"(now: {self.tunnel(environment, server)})")
+        return self.wait_phase("up", environment, server, timeout)
 
     def wait_why(self, expression, environment="production", server="a", timeout=30):
         """Waits until the tunnel is down for a reason that matches EXPRESSION (re)."""
@@ -230,6 +225,14 @@ environment: {{
             return tunnel if expression.search(tunnel.get("why") or "") else None
         return wait_until(matches, timeout, f"tunnel {environment}/{server} is down because of "
                           f"{expression.pattern!r} (now: {self.tunnel(environment, server)})")
+
+    def wait_phase(self, phase, environment="production", server="a", timeout=60):
+        def is_there():
+            self.require_running()
+            tunnel = self.tunnel(environment, server)
+            return tunnel if tunnel.get("phase") == phase else None
+        return wait_until(is_there, timeout, f"tunnel {environment}/{server} is {phase} "
+                          f"(now: {self.tunnel(environment, server)})")
 
     def counters(self):
         """The dataplane's counters by name, summed over workers."""

@@ -86,6 +86,8 @@ def _remove_namespace(name):
         _end([(pid, _started_at(pid)) for pid in strays])
         _command("ip", "netns", "delete", name)
     shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
+    if os.path.isdir("/etc/netns") and not os.listdir("/etc/netns"):
+        os.rmdir("/etc/netns")
 
 
 def _namespaces():
@@ -199,9 +201,9 @@ class Process:
         self._popen.kill()
         self._popen.wait(10)
 
-    def stop(self, timeout=15):
-        """SIGTERM; returns the exit status."""
-        self._popen.terminate()
+    def stop(self, timeout=15, number=signal.SIGTERM):
+        """Asks it to end; returns the exit status."""
+        self._popen.send_signal(number)
         return self.wait(timeout)
 
     def require_running(self):

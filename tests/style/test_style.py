@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What can be said of the tree without running it."""
+
+import concurrent.futures
+import json
+import os
+import re
+import shlex
+import subprocess
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, os.environ.get("SALLYPORT_BUILD", "build"))
+SOURCES = ("common", "dataplane", "controlplane", "cli", "tests", "bench")
+SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
+
+
+def _files(*suffixes):
+    for top in SOURCES:
+        for directory, _, names in os.walk(os.path.join(ROOT, top)):
+            for name in sorted(names):
+                if name.endswith(suffixes):
+                    yield os.path.relpath(os.path.join(directory, name), ROOT)
+
+
+def _run(*argv):
+    return subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=False)
+
+
+def _tracked():
+    """The files of the repository; in a tree without one, those of the source directories."""
+    done = _run("git", "-c", "safe.directory=*", "ls-files")
+    return done.stdout.splitlines() if done.returncode == 0 else list(
+        _files(".c", ".h", ".py", "meson.build", ".md", ".conf"))
+
+
+def _text(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def test_clang_format():
+    done = _run("clang-format", "--dry-run", "--Werror", *_files(".c", ".h"))
+    assert done.returncode == 0, done.stderr[:6000]
+
+
+def test_license_is_named_in_every_source():
+    sources = [*_files(".c", ".h", ".py", "meson.build"),
+               *(f"scripts/{name}" for name in os.listdir(os.path.join(ROOT, "scripts")))]
+    assert [path for path in sources if SPDX not in _text(path)[:200]] == []
+
+
+def test_no_machine_paths():
+    """A checkout works wherever it is: no home directory and no build path in the tree."""
+    path = re.compile(r"(?<![\w.])/(?:root|home|work|Users)/\w")
+    found = [f"{name}:{number}: {line.strip()}" for name in _tracked()
+             if os.path.isfile(os.path.join(ROOT, name))
+             for number, line in enumerate(_text(name).splitlines(), start=1) if path.search(line)]
+    assert found == []
+
+
+def test_scripts_are_bash():
+    for name in os.listdir(os.path.join(ROOT, "scripts")):
+        path = os.path.join("scripts", name)
+        if _text(path).startswith("#!/bin/bash"):
+            done = _run("bash", "-n", path)
+            assert done.returncode == 0, done.stderr
+
+
+def _flags(directory):
+    """How the sources of DIRECTORY are compiled, without their input and output."""
+    with open(os.path.join(BUILD, "compile_commands.json"), encoding="utf-8") as file:
+        commands = json.load(file)
+    for command in commands:
+        path = os.path.relpath(os.path.join(command["directory"], command["file"]), ROOT)
+        if path.startswith(directory + os.sep):
+            words = shlex.split(command["command"])[1:]
+            return command["directory"], [w for w in words if w.startswith(
+                ("-I", "-D", "-std", "-W", "-f", "-m", "-isystem", "-include", "-pthread"))]
+    pytest.fail(f"nothing of {directory} is built in {BUILD}")
+
+
+def _compile(header):
+    build, flags = _flags(header.split(os.sep)[0])
+    flags = [f for f in flags if not f.startswith("-fsanitize")]
+    return header, subprocess.run(
+        ["gcc", *flags, "-Werror", "-fsyntax-only", "-x", "c", "-"], cwd=build,
+        input=f'#include "{header}"\n#include "{header}"\n', capture_output=True, text=True,
+        check=False)
+
+
+def test_headers_compile_alone():
+    headers = [path for path in _files(".h") if path.split(os.sep)[0] != "tests"]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        failed = {header: done.stderr for header, done in pool.map(_compile, headers)
+                  if done.returncode != 0}
+    assert failed == {}
+
+
+@pytest.mark.parametrize("plane,other", [("dataplane", "controlplane"), ("controlplane",
+                                                                         "dataplane"),
+                                         ("common", "dataplane"), ("common", "controlplane"),
+                                         ("cli", "dataplane")])
+def test_planes_do_not_include_each_other(plane, other):
+    include = re.compile(rf'#include "{other}/')
+    assert [path for path in _files(".c", ".h")
+            if path.split(os.sep)[0] == plane and include.search(_text(path))] == []
