@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The list of commands, help, and the way from a command line to a command.
+ */
+#include "cli/command.h"
+
+#include "cli/text.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum cli_exit help(const struct cli_options *options);
+
+static const struct cli_command commands[] = {
+	{ "check", "", "read the configuration and print every mistake",
+	  "Reads CONFIG_DIR/gateway.conf and CONFIG_DIR/environments.d/*.conf as the control plane would and prints\n"
+	  "each mistake with file, line and key. Nothing needs to run, nothing is changed. The files that hold\n"
+	  "secrets must be readable, so run it as root.\n", 0, false, cli_check },
+	{ "status", "", "both processes, environments, tunnels that are down",
+	  "Ends with 1 when a tunnel is down or a part of the configuration is not in force, 3 when the control\n"
+	  "plane and 4 when the dataplane is not there.\n", 0, false, cli_status },
+	{ "tunnels", "[--environment E]", "every tunnel, and why it is down",
+	  "HEARD is how long ago the server last sent an authentic packet. Ends with 1 when a tunnel is down.\n",
+	  CLI_TAKES_ENVIRONMENT, false, cli_tunnels },
+	{ "forwards", "[--environment E]", "the port forwards",
+	  "PREFERRED is the server that a forward asks for, ACTIVE the one its environment uses now.\n",
+	  CLI_TAKES_ENVIRONMENT, false, cli_forwards },
+	{ "sessions", "[--environment E] [--limit N]", "the connections that pass through",
+	  "Prints at most N sessions, 100 unless told. SENT goes to the customer, RECEIVED comes from there.\n",
+	  CLI_TAKES_ENVIRONMENT | CLI_TAKES_LIMIT, false, cli_sessions },
+	{ "counters", "[--all] [--workers] [PREFIX]", "the dataplane's counters, drops by reason",
+	  "Reads RUN_DIR/stats, without the control plane. Counters at zero are left out unless --all is given.\n"
+	  "PREFIX selects by the beginning of the name, as in 'counters drop/'. --workers adds a column for each\n"
+	  "worker.\n", CLI_TAKES_ALL | CLI_TAKES_WORKERS, true, cli_counters },
+	{ "version", "", "the version of this program and of the running control plane",
+	  "Ends with 0 whether the control plane runs or not.\n", 0, false, cli_version },
+	{ "help", "[COMMAND]", "this text, or that of a command", "", 0, true, help },
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const struct cli_command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static void print_help(FILE *to)
+{
+	fprintf(to, "usage: sallyport [OPTIONS] COMMAND\n\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	fprintf(to,
+	        "\noptions\n"
+	        "  --instance NAME   which gateway of this node (SALLYPORT_INSTANCE; \"default\")\n"
+	        "  --config-dir DIR  (SALLYPORT_CONFIG_DIR; /etc/sallyport/INSTANCE)\n"
+	        "  --run-dir DIR     (SALLYPORT_RUN_DIR; /run/sallyport/INSTANCE)\n"
+	        "  --json            for programs: raw numbers, stable keys\n"
+	        "\nexit status\n"
+	        "  0 all is well   1 something is down   2 a mistake in usage or configuration\n"
+	        "  3 the control plane cannot be reached   4 the dataplane is not there\n");
+}
+
+static enum cli_exit print_command_help(const char *name)
+{
+	const struct cli_command *command = find_command(name);
+
+	if (!command)
+		return cli_fail(CLI_MISTAKE, "there is no command '%s'; see 'sallyport help'", name);
+	printf("usage: sallyport [OPTIONS] %s%s%s\n\n%s: %s.\n%s", command->name,
+	       *command->synopsis ? " " : "", command->synopsis, command->name, command->summary,
+	       command->details);
+	return CLI_OK;
+}
+
+static enum cli_exit help(const struct cli_options *options)
+{
+	if (options->argument)
+		return print_command_help(options->argument);
+	print_help(stdout);
+	return CLI_OK;
+}
+
+static enum cli_exit run_command(const struct cli_options *options)
+{
+	const struct cli_command *command = find_command(options->command);
+
+	if (!command || options->is_help)
+		return print_command_help(options->command);
+	if (options->given & ~command->takes)
+		return cli_fail(CLI_MISTAKE, "an option does not go with '%s'; see 'sallyport help %s'",
+		                command->name, command->name);
+	if (options->argument && !command->has_argument)
+		return cli_fail(CLI_MISTAKE, "'%s' takes no argument; see 'sallyport help %s'",
+		                command->name, command->name);
+	return command->run(options);
+}
+
+enum cli_exit cli_run(int argc, char **argv)
+{
+	struct cli_options options;
+	enum cli_exit exit = cli_options_parse(&options, argc, argv, stderr);
+
+	if (exit != CLI_OK)
+		return exit;
+	if (options.is_version)
+		return cli_version(&options);
+	if (options.command)
+		return run_command(&options);
+	print_help(options.is_help ? stdout : stderr);
+	return options.is_help ? CLI_OK : CLI_MISTAKE;
+}
+
+enum cli_exit cli_print_json(json_t *value)
+{
+	char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
+
+	json_decref(value);
+	if (!text)
+		return cli_fail(CLI_DEGRADED, "out of memory");
+	puts(text);
+	free(text);
+	return CLI_OK;
+}
+
+#define LINE_LEN 2048
+
+static void print_clean(FILE *to, const char *before, const char *format, va_list arguments)
+{
+	char text[LINE_LEN], clean[LINE_LEN * 4];
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	cli_text_clean(clean, sizeof(clean), text);
+	fprintf(to, "%s%s\n", before, clean);
+}
+
+void cli_say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_clean(stdout, "", format, arguments);
+	va_end(arguments);
+}
+
+enum cli_exit cli_fail(enum cli_exit exit, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_clean(stderr, "sallyport: ", format, arguments);
+	va_end(arguments);
+	return exit;
+}

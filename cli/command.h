@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The commands and what they share.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "cli/options.h"
+
+struct cli_command {
+	const char *name;
+	const char *synopsis; /* after the name; empty: nothing */
+	const char *summary;  /* one line */
+	const char *details;  /* whole sentences for `help COMMAND` */
+	unsigned takes;       /* CLI_TAKES_* */
+	bool has_argument;    /* may be followed by one word */
+	enum cli_exit (*run)(const struct cli_options *options);
+};
+
+/* Runs what the command line asks for. */
+enum cli_exit cli_run(int argc, char **argv);
+
+enum cli_exit cli_check(const struct cli_options *options);
+enum cli_exit cli_status(const struct cli_options *options);
+enum cli_exit cli_tunnels(const struct cli_options *options);
+enum cli_exit cli_forwards(const struct cli_options *options);
+enum cli_exit cli_sessions(const struct cli_options *options);
+enum cli_exit cli_counters(const struct cli_options *options);
+enum cli_exit cli_version(const struct cli_options *options);
+
+/* Prints VALUE (taken) to standard output. Everything beyond ASCII is escaped, so no text in it can steer a terminal.
+ * Returns CLI_OK, or CLI_DEGRADED when there was no memory. */
+enum cli_exit cli_print_json(json_t *value);
+
+/* Prints a line to standard output, cleaned (cli/text.h). */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Says a line to standard error, cleaned; returns EXIT. */
+enum cli_exit cli_fail(enum cli_exit exit, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whether a dataplane is there, found out without the control plane.
+ */
+#pragma once
+
+#include "cli/options.h"
+
+enum cli_presence {
+	CLI_ABSENT,
+	CLI_PRESENT,
+	CLI_UNKNOWN, /* we are not allowed to ask */
+};
+
+/* Connects to RUN_DIR/dataplane.sock and says nothing: the control plane's connection is not disturbed. */
+enum cli_presence cli_dataplane_presence(const struct cli_options *options);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a tunnel does, in words; shared by `status` and `tunnels`.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+
+/* "waiting: password refused by the server; next attempt in 5 s (3 so far)". TUNNEL is the API's object of one that
+ * is not up. Not cleaned. */
+void cli_tunnel_explain(const json_t *tunnel, char *buffer, size_t size);
