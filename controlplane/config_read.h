@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the configuration's reader: the tree of settings, the tables of keys, the list of mistakes. Only for config*.c and their tests.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controlplane/config.h"
+
+#define CP_FILE_BYTES_MAX (4u << 20)
+#define CP_NESTING_MAX 16u    /* brackets inside brackets */
+#define CP_MISTAKES_MAX 1000u /* more are not listed */
+
+/* ---- the tree: one file's settings, without the library that read them ---- */
+
+enum cp_node_kind { CP_NODE_GROUP, CP_NODE_LIST, CP_NODE_INTEGER, CP_NODE_FLOAT, CP_NODE_BOOLEAN, CP_NODE_TEXT };
+
+struct cp_node {
+	enum cp_node_kind kind;
+	unsigned line;
+	const char *name; /* NULL: the root, or an element of a list */
+	const char *file;
+	const char *text;  /* CP_NODE_TEXT */
+	long long integer; /* CP_NODE_INTEGER, CP_NODE_BOOLEAN */
+	const struct cp_node *parent;
+	struct cp_node *children;
+	size_t count;
+};
+
+const struct cp_node *cp_node_child(const struct cp_node *group, const char *name);
+
+/* ---- one reading ---- */
+
+struct cp_reader {
+	struct cp_config *config;
+	struct cp_mistakes *mistakes;
+	bool looks_at_files; /* those that the configuration names */
+	bool is_out_of_memory;
+};
+
+/* Adds a mistake at a node, or at a key that is missing from the group AT (KEY NULL: AT itself). */
+void cp_mistake(struct cp_reader *reader, const struct cp_node *at, const char *key, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The same without a node: LINE 0 is the file as a whole. */
+void cp_mistake_at(struct cp_reader *reader, const char *file, unsigned line, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* ---- tables of keys ---- */
+
+enum cp_key_kind {
+	CP_KEY_END = 0,
+	CP_KEY_NAME,     /* char[IPC_NAME_LEN], ipc_name_check() */
+	CP_KEY_TEXT,     /* char[max], printable, not empty */
+	CP_KEY_PATH,     /* char[CP_PATH_LEN], absolute */
+	CP_KEY_UINT16,   /* min to max */
+	CP_KEY_UINT32,   /* min to max */
+	CP_KEY_INT,      /* min to max */
+	CP_KEY_BOOL,     /* bool */
+	CP_KEY_PORT_BE,  /* uint16_t in network byte order, 1 to 65535 */
+	CP_KEY_HOST_BE,  /* uint32_t in network byte order, a unicast address */
+	CP_KEY_CHOICE,   /* int-sized enum; choices name its values */
+	CP_KEY_PREFIXES, /* struct ipc_prefix[IPC_PREFIXES_MAX]; its size_t count is at offset `count` */
+	CP_KEY_CUSTOM,   /* read() does it; NULL: the caller does, after the group */
+	CP_KEY_REFUSED,  /* of a later version or of another file: `why` */
+};
+
+struct cp_choice {
+	const char *name; /* NULL ends the list */
+	int value;
+	const char *why; /* not NULL: refused with this text */
+};
+
+struct cp_key {
+	const char *name;
+	enum cp_key_kind kind;
+	size_t offset; /* in the target */
+	long long min, max;
+	bool is_required;
+	size_t count;
+	const struct cp_choice *choices;
+	const char *why;
+	void (*read)(struct cp_reader *reader, const struct cp_node *node, void *target);
+};
+
+/* A table and the struct it fills. */
+struct cp_section {
+	const struct cp_key *keys;
+	void *target;
+};
+
+/* Fills the targets from GROUP; reports unknown, missing, mistyped and out-of-range keys. A target keeps
+ * its value (the default) where the key is absent or wrong. */
+void cp_keys_read(struct cp_reader *reader, const struct cp_node *group, const struct cp_section *sections, size_t count);
+
+/* Reports it unless NODE is of KIND. */
+bool cp_node_is(struct cp_reader *reader, const struct cp_node *node, enum cp_node_kind kind);
+
+/* Every table with its path, for the test that compares them with the documentation. path NULL ends it. */
+struct cp_key_group {
+	const char *path;
+	const struct cp_key *keys;
+};
+extern const struct cp_key_group cp_gateway_key_groups[];
+extern const struct cp_key_group cp_environment_key_groups[];
+
+/* ---- the readers of the two kinds of file; ROOT is a file's root group ---- */
+
+void cp_read_gateway(struct cp_reader *reader, const struct cp_node *root);
+/* Appends to reader->config->environments, which has room. */
+void cp_read_environment(struct cp_reader *reader, const struct cp_node *root);
+/* What must hold between environments; ROOTS[i] is the file of environment i. */
+void cp_check_environments(struct cp_reader *reader, const struct cp_node *const *roots);
+
+/* ---- forms of text; NULL: good, otherwise what would be right ---- */
+
+const char *cp_device_fault(const char *device);
+const char *cp_cores_fault(const char *cores);
+const char *cp_server_address_fault(const char *address);
+const char *cp_ike_proposal_fault(const char *proposal);
+const char *cp_esp_proposal_fault(const char *proposal);
+const char *cp_user_fault(const char *user);
