@@ -49,6 +49,8 @@ struct cp_api {
 	int listener;
 	int stop;             /* eventfd */
 	int64_t admit_at_ms;  /* nobody is admitted before it */
+	unsigned refused;     /* since that was logged last */
+	int64_t refused_log_at_ms;
 	pthread_t thread;
 	struct client clients[CLIENTS_MAX];
 };
@@ -180,6 +182,19 @@ static struct client *find_place(struct cp_api *api)
 	return NULL;
 }
 
+/* Strangers can do this as often as they like: one line a while tells how often. */
+static void refuse(struct cp_api *api, int fd)
+{
+	close(fd);
+	api->refused++;
+	if (now_ms() < api->refused_log_at_ms)
+		return;
+	sp_log(SP_LOG_WARN, "api: refused clients that are neither root nor of the socket's group count=%u",
+	       api->refused);
+	api->refused = 0;
+	api->refused_log_at_ms = now_ms() + PATIENCE_MS;
+}
+
 /* A client that finds no place waits in the backlog. */
 static void admit(struct cp_api *api)
 {
@@ -196,8 +211,7 @@ static void admit(struct cp_api *api)
 	if (fd < 0)
 		return;
 	if (!is_allowed(fd, api->group)) {
-		sp_log(SP_LOG_WARN, "api: refused a client that is neither root nor of the socket's group");
-		close(fd);
+		refuse(api, fd);
 		return;
 	}
 	client->fd = fd;
