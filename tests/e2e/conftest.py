@@ -69,7 +69,7 @@ def lab_with_two(request):
 def up(lab):
     """The topology with everything running and the tunnel up."""
     lab.site.start()
-    lab.capture("uplink", "cluster", "lan-a")
+    lab.capture("uplink", "cluster", "lan-a", snaplen=128)
     lab.add_gateway().start()
     lab.gateway.wait_up()
     return lab

@@ -11,7 +11,7 @@ from lab.pki import Authority
 from lab.server import PAGE
 from lab.topology import PASSWORD
 
-QUICK_RETRY = {"retry_min": 1, "retry_max": 2}
+QUICK_RETRY = {"retry": {"min": 1, "max": 2}}
 
 
 def _start(lab, **changes):
@@ -120,7 +120,7 @@ def test_syntax_error_names_file_and_line(lab):
                      check.stdout + check.stderr), check.stdout + check.stderr
 
 
-@pytest.mark.parametrize("mode", [0o444, 0o640, 0o604])
+@pytest.mark.parametrize("mode", [0o444, 0o604, 0o644])
 def test_secret_that_others_can_read_is_a_mistake(lab, mode):
     gateway = lab.add_gateway()
     assert gateway.command("check").returncode == 0

@@ -23,8 +23,8 @@ def test_1000_one_after_another(up):
 
 def test_200_at_once(up):
     done = up.client.run(
-        "sh", "-c", "seq 200 | xargs -P 200 -I{} "
-        "curl --silent --show-error --max-time 30 --write-out '\\n' 'vpn:33000/?{}'",
+        "sh", "-c", "seq 200 | xargs -P 200 -I{} sh -c "
+        "'page=$(curl --silent --show-error --max-time 30 vpn:33000/?{}) && echo \"$page\"'",
         check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert Counter(done.stdout.splitlines()) == {PAGE: 200}

@@ -16,7 +16,7 @@ def _spis(capture, source):
 
 def test_200_megabytes_arrive_intact(lab):
     lab.site.start()
-    uplink = lab.capture("uplink")["uplink"]
+    uplink = lab.capture("uplink", snaplen=128)["uplink"]
     server = lab.site.as_server(options={"child_rekey": 5})
     gateway = lab.add_gateway([lab.environment(servers=[server])])
     gateway.start()

@@ -9,7 +9,7 @@ TCP_AND_IP_HEADERS = 40
 
 
 def _mss_of_syns(details):
-    return {int(mss) for mss in re.findall(r"Flags \[S\.?\].*? mss (\d+)", details)}
+    return {int(mss) for mss in re.findall(r"Flags \[S\.?\].*?\bmss (\d+)", details)}
 
 
 def test_mss_is_clamped_in_both_directions(lab):

@@ -17,15 +17,16 @@ def _rekeyed(up, field, at_least):
 
 
 def _by_server(rekey, field):
-    def trigger(up):
+    def trigger(up, stream):
         for done in range(1, REKEYS + 1):
+            stream.wait_for_more(100)
             getattr(up.site.server, rekey)()
             wait_until(_rekeyed(up, field, done), 15, f"{field} {done}")
     return trigger
 
 
 def _by_us(field):
-    def trigger(up):
+    def trigger(up, _):
         wait_until(_rekeyed(up, field, REKEYS), 60, f"{REKEYS} {field}")
     return trigger
 
@@ -55,8 +56,8 @@ def test_rekey_under_load(case):
     load = up.client.start("iperf3", "--client", "vpn", "--port", "33002", "--time", "120",
                            "--bitrate", "40M", "--reverse", "--forceflush", "--json",
                            name="iperf3-client")
-    trigger(up)
-    stream.wait_for_more(50)
+    trigger(up, stream)
+    stream.wait_for_more(100)
     assert load.status is None, load.output()
     load.stop(number=signal.SIGINT)
     assert stream.is_complete()

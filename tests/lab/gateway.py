@@ -55,6 +55,8 @@ def _value(value):
         return json.dumps(value)
     if isinstance(value, list):
         return "[" + ", ".join(_value(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return _group(value)
     return str(value)
 
 
@@ -237,4 +239,4 @@ environment: {{
     def counters(self):
         """The dataplane's counters by name, summed over workers."""
         _, reply = self.query("counters")
-        return reply or {}
+        return reply["counters"] if reply else {}

@@ -264,7 +264,7 @@ class Host:
         self._run.add_process(popen)
         return Process(popen, name, log)
 
-    def capture(self, interface, name, snaplen=256, expression=""):
+    def capture(self, interface, name, snaplen=2048, expression=""):
         """Records what passes INTERFACE in NAME.pcap until the run ends or it is stopped."""
         path = self._run.path(f"{name}.pcap")
         argv = ["tcpdump", "-Z", "root", "-i", interface, "-n", "-U", "--immediate-mode",

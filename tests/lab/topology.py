@@ -138,12 +138,13 @@ class Topology:
             **settings)
         return self.gateway
 
-    def capture(self, *places):
+    def capture(self, *places, snaplen=2048):
         """Records at PLACES: "uplink", "cluster", or "lan-a"; returns them by name."""
         hosts = {"uplink": (self.internet, "to-gateway"), "cluster": (self.cluster, "to-gateway"),
                  **{f"lan-{letter}": (site.server_host, "lan")
                     for letter, site in self.sites.items()}}
-        return {place: hosts[place][0].capture(hosts[place][1], place) for place in places}
+        return {place: hosts[place][0].capture(hosts[place][1], place, snaplen)
+                for place in places}
 
     def curl(self, *argv, environment="production", timeout=30):
         """`curl vpn:33000` of the service of ENVIRONMENT; returns the CompletedProcess."""
