@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Port blocks, the hash table they are found in, and the summaries of endpoints that are nearly full.
+ */
+#include "dataplane/portpool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_byteorder.h>
+#include <rte_common.h>
+#include <rte_malloc.h>
+
+#include "dataplane/keyed_hash.h"
+
+#define FIRST_PORT 1024u
+#define BLOCKS_PER_ENDPOINT 252u
+#define BLOCK_PORTS 256u
+#define BITMAP_WORDS 4u /* of 64 bits */
+#define NONE UINT32_MAX
+#define RANDOM_TRIES 4u
+#define SUMMARIES 1024u /* a power of two */
+#define IKE_NATT_PORT 4500u
+
+struct port_key {
+	uint32_t inner_be;
+	uint32_t remote_be;
+	uint16_t remote_port_be;
+	uint16_t scope;
+	uint8_t protocol;
+	uint8_t block; /* summaries: 0 */
+	uint16_t zero;
+};
+_Static_assert(sizeof(struct port_key) == 16, "port_key");
+
+struct port_block {
+	struct port_key key;
+	uint64_t taken[BITMAP_WORDS]; /* in use or reserved */
+	uint32_t next;                /* in the hash chain or the free list */
+	uint32_t used;                /* by sessions */
+	uint64_t pad;
+} __rte_cache_aligned;
+_Static_assert(sizeof(struct port_block) == 64, "port_block: one line");
+
+/* Which blocks of an endpoint have a free port: exact, but for reservations made since. */
+struct port_summary {
+	struct port_key key; /* protocol 0: not in use */
+	uint64_t open[BITMAP_WORDS];
+	uint64_t pad[2];
+} __rte_cache_aligned;
+_Static_assert(sizeof(struct port_summary) == 64, "port_summary: one line");
+
+struct dp_portpool {
+	struct port_block *blocks;
+	uint32_t *heads;
+	uint32_t capacity;
+	uint32_t head_mask;
+	uint32_t count;
+	uint32_t top;  /* blocks from here on were never used */
+	uint32_t free; /* list of given back ones */
+	uint64_t random;
+	struct dp_hash_seed seed;
+	uint64_t reserved[BLOCKS_PER_ENDPOINT][BITMAP_WORDS];
+	struct port_summary summaries[SUMMARIES];
+};
+
+static bool bit_is_set(const uint64_t *map, unsigned i)
+{
+	return map[i / 64] >> (i % 64) & 1;
+}
+
+static void bit_set(uint64_t *map, unsigned i)
+{
+	map[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+static void bit_clear(uint64_t *map, unsigned i)
+{
+	map[i / 64] &= ~(UINT64_C(1) << (i % 64));
+}
+
+/* The first set bit of MAP xor INVERT (0 or all ones) at or behind START, around the end, or -1. */
+static int bit_find(const uint64_t *map, uint64_t invert, unsigned start)
+{
+	unsigned word = start / 64;
+	uint64_t bits = (map[word] ^ invert) & ~UINT64_C(0) << (start % 64);
+
+	for (unsigned i = 0; i <= BITMAP_WORDS; i++) {
+		if (bits)
+			return (int)(word * 64 + (unsigned)__builtin_ctzll(bits));
+		word = (word + 1) % BITMAP_WORDS;
+		bits = map[word] ^ invert;
+	}
+	return -1;
+}
+
+static unsigned bit_count(const uint64_t *map)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BITMAP_WORDS; i++)
+		n += (unsigned)__builtin_popcountll(map[i]);
+	return n;
+}
+
+static bool is_full(const uint64_t *taken)
+{
+	return (taken[0] & taken[1] & taken[2] & taken[3]) == ~UINT64_C(0);
+}
+
+static unsigned random_below(struct dp_portpool *p, unsigned limit)
+{
+	return (unsigned)((dp_random(&p->random) >> 32) * limit >> 32);
+}
+
+static struct port_key make_key(const struct dp_port_endpoint *e, unsigned block)
+{
+	return (struct port_key){ .inner_be = e->inner_be, .remote_be = e->remote_be,
+				  .remote_port_be = e->remote_port_be, .scope = e->scope, .protocol = e->protocol,
+				  .block = (uint8_t)block };
+}
+
+static uint64_t hash_key(const struct dp_portpool *p, const struct port_key *key)
+{
+	uint64_t word[2];
+
+	memcpy(word, key, sizeof(word));
+	return dp_hash16(&p->seed, word[0], word[1]);
+}
+
+static uint32_t *find_head(struct dp_portpool *p, const struct port_key *key)
+{
+	return &p->heads[hash_key(p, key) & p->head_mask];
+}
+
+/* The link (head or next) that leads to the block of this key; it holds NONE if there is none. */
+static uint32_t *find_link(struct dp_portpool *p, const struct port_key *key)
+{
+	uint32_t *link = find_head(p, key);
+
+	while (*link != NONE && memcmp(&p->blocks[*link].key, key, sizeof(*key)) != 0)
+		link = &p->blocks[*link].next;
+	return link;
+}
+
+static struct port_block *find_block(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n)
+{
+	struct port_key key = make_key(e, n);
+	uint32_t i = *find_link(p, &key);
+
+	return i == NONE ? NULL : &p->blocks[i];
+}
+
+static struct port_block *add_block(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n)
+{
+	struct port_key key = make_key(e, n);
+	uint32_t *head = find_head(p, &key);
+	uint32_t i = p->free;
+
+	if (i != NONE)
+		p->free = p->blocks[i].next;
+	else if (p->top < p->capacity)
+		i = p->top++;
+	else
+		return NULL;
+	p->blocks[i] = (struct port_block){ .key = key, .next = *head };
+	memcpy(p->blocks[i].taken, p->reserved[n], sizeof(p->reserved[n]));
+	*head = i;
+	p->count++;
+	return &p->blocks[i];
+}
+
+static void remove_block(struct dp_portpool *p, const struct port_key *key)
+{
+	uint32_t *link = find_link(p, key);
+	uint32_t i = *link;
+
+	*link = p->blocks[i].next;
+	p->blocks[i].next = p->free;
+	p->free = i;
+	p->count--;
+}
+
+/* Takes a free port of a block that has one. */
+static uint16_t take_port(struct dp_portpool *p, struct port_block *b)
+{
+	int bit = bit_find(b->taken, ~UINT64_C(0), random_below(p, BLOCK_PORTS));
+
+	assert(bit >= 0);
+	bit_set(b->taken, (unsigned)bit);
+	b->used++;
+	return rte_cpu_to_be_16((uint16_t)(FIRST_PORT + b->key.block * BLOCK_PORTS + (unsigned)bit));
+}
+
+static struct port_summary *summary_place(struct dp_portpool *p, const struct port_key *key)
+{
+	return &p->summaries[hash_key(p, key) & (SUMMARIES - 1)];
+}
+
+static struct port_summary *find_summary(struct dp_portpool *p, const struct dp_port_endpoint *e)
+{
+	struct port_key key = make_key(e, 0);
+	struct port_summary *s = summary_place(p, &key);
+
+	return memcmp(&s->key, &key, sizeof(key)) == 0 ? s : NULL;
+}
+
+/* Looks at all blocks of the endpoint. */
+static struct port_summary *make_summary(struct dp_portpool *p, const struct dp_port_endpoint *e)
+{
+	struct port_key key = make_key(e, 0);
+	struct port_summary *s = summary_place(p, &key);
+
+	*s = (struct port_summary){ .key = key };
+	for (unsigned n = 0; n < BLOCKS_PER_ENDPOINT; n++) {
+		const struct port_block *b = find_block(p, e, n);
+
+		if (!is_full(b ? b->taken : p->reserved[n]))
+			bit_set(s->open, n);
+	}
+	return s;
+}
+
+static int take_by_summary(struct dp_portpool *p, struct port_summary *s, const struct dp_port_endpoint *e,
+			   uint16_t *port_be)
+{
+	unsigned start = random_below(p, BLOCKS_PER_ENDPOINT), tries = bit_count(s->open);
+	int result = -EADDRINUSE;
+
+	while (tries-- > 0) {
+		int n = bit_find(s->open, 0, start);
+		struct port_block *b;
+
+		assert(n >= 0);
+		start = ((unsigned)n + 1) % BLOCKS_PER_ENDPOINT;
+		b = find_block(p, e, (unsigned)n);
+		if (is_full(b ? b->taken : p->reserved[n])) { /* reserved meanwhile */
+			bit_clear(s->open, (unsigned)n);
+			continue;
+		}
+		if (!b && !(b = add_block(p, e, (unsigned)n))) {
+			result = -ENOSPC; /* perhaps another one is there already */
+			continue;
+		}
+		*port_be = take_port(p, b);
+		if (is_full(b->taken))
+			bit_clear(s->open, (unsigned)n);
+		return 0;
+	}
+	return result;
+}
+
+int dp_portpool_create(struct dp_portpool **pool, uint32_t blocks, uint64_t seed, int socket)
+{
+	struct dp_portpool *p;
+	uint32_t heads;
+
+	if (blocks == 0 || blocks > UINT32_C(1) << 30)
+		return -EINVAL;
+	heads = rte_align32pow2(blocks);
+	p = rte_zmalloc_socket("portpool", sizeof(*p), RTE_CACHE_LINE_SIZE, socket);
+	if (!p)
+		return -ENOMEM;
+	p->blocks = rte_zmalloc_socket("port_blocks", (size_t)blocks * sizeof(*p->blocks), RTE_CACHE_LINE_SIZE, socket);
+	p->heads = rte_malloc_socket("port_heads", (size_t)heads * sizeof(*p->heads), RTE_CACHE_LINE_SIZE, socket);
+	if (!p->blocks || !p->heads) {
+		dp_portpool_destroy(p);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < heads; i++)
+		p->heads[i] = NONE;
+	p->capacity = blocks;
+	p->head_mask = heads - 1;
+	p->free = NONE;
+	p->random = seed;
+	dp_hash_seed_init(&p->seed, dp_random(&p->random));
+	dp_portpool_reserve(p, IKE_NATT_PORT);
+	*pool = p;
+	return 0;
+}
+
+void dp_portpool_destroy(struct dp_portpool *pool)
+{
+	if (!pool)
+		return;
+	rte_free(pool->heads);
+	rte_free(pool->blocks);
+	rte_free(pool);
+}
+
+void dp_portpool_reserve(struct dp_portpool *p, uint16_t port)
+{
+	unsigned n, bit;
+
+	if (port < FIRST_PORT)
+		return; /* never given anyway */
+	n = (port - FIRST_PORT) / BLOCK_PORTS;
+	bit = (port - FIRST_PORT) % BLOCK_PORTS;
+	bit_set(p->reserved[n], bit);
+	for (uint32_t i = 0; i < p->top; i++) {
+		if (p->blocks[i].used && p->blocks[i].key.block == n)
+			bit_set(p->blocks[i].taken, bit);
+	}
+}
+
+int dp_portpool_take(struct dp_portpool *p, const struct dp_port_endpoint *e, uint16_t *port_be)
+{
+	struct port_summary *s = find_summary(p, e);
+
+	if (s)
+		return take_by_summary(p, s, e, port_be);
+	for (unsigned i = 0; i < RANDOM_TRIES; i++) {
+		unsigned n = random_below(p, BLOCKS_PER_ENDPOINT);
+		struct port_block *b = find_block(p, e, n);
+
+		if (is_full(b ? b->taken : p->reserved[n]))
+			continue;
+		if (!b && !(b = add_block(p, e, n)))
+			continue;
+		*port_be = take_port(p, b);
+		return 0;
+	}
+	return take_by_summary(p, make_summary(p, e), e, port_be);
+}
+
+void dp_portpool_release(struct dp_portpool *p, const struct dp_port_endpoint *e, uint16_t port_be)
+{
+	unsigned offset = rte_be_to_cpu_16(port_be) - FIRST_PORT, n = offset / BLOCK_PORTS, bit = offset % BLOCK_PORTS;
+	struct port_block *b = find_block(p, e, n);
+	struct port_summary *s;
+
+	assert(b && bit_is_set(b->taken, bit));
+	if (!bit_is_set(p->reserved[n], bit)) {
+		bit_clear(b->taken, bit);
+		s = find_summary(p, e);
+		if (s)
+			bit_set(s->open, n);
+	}
+	if (--b->used == 0) {
+		struct port_key key = b->key;
+
+		remove_block(p, &key);
+	}
+}
+
+uint32_t dp_portpool_blocks(const struct dp_portpool *p)
+{
+	return p->count;
+}
