@@ -171,7 +171,7 @@ static void explain_unreachable(const struct cli_options *options, const char *p
                                 char error[CLI_ERROR_LEN])
 {
 	if (rc == -ENOENT || rc == -ECONNREFUSED)
-		snprintf(error, CLI_ERROR_LEN, "not running: nothing answers at %s; start it with "
+		snprintf(error, CLI_ERROR_LEN, "nothing answers at %s; if it does not run, start it: "
 		         "'systemctl start sallyport-controlplane@%s'", path, options->instance);
 	else if (rc == -EACCES || rc == -ECONNRESET || rc == -EPIPE)
 		snprintf(error, CLI_ERROR_LEN, "refuses us at %s: be root or a member of the socket's group",

@@ -76,8 +76,9 @@ static enum cli_exit read_environment(struct cli_options *options, const char *n
 	return CLI_OK;
 }
 
+/* TEXT is the option as it was written. */
 static enum cli_exit read_option(struct cli_options *options, struct wishes *wishes, int option,
-                                 FILE *errors)
+                                 const char *text, FILE *errors)
 {
 	switch (option) {
 	case OPTION_INSTANCE:
@@ -111,10 +112,10 @@ static enum cli_exit read_option(struct cli_options *options, struct wishes *wis
 		options->is_help = true;
 		return CLI_OK;
 	case ':':
-		fprintf(errors, "sallyport: an option lacks its value; see 'sallyport help'\n");
+		fprintf(errors, "sallyport: %s lacks its value; see 'sallyport help'\n", text);
 		return CLI_MISTAKE;
 	default:
-		fprintf(errors, "sallyport: there is no such option; see 'sallyport help'\n");
+		fprintf(errors, "sallyport: there is no option %s; see 'sallyport help'\n", text);
 		return CLI_MISTAKE;
 	}
 }
@@ -164,7 +165,7 @@ enum cli_exit cli_options_parse(struct cli_options *options, int argc, char **ar
 	options->limit = CLI_LIMIT_DEFAULT;
 	optind = 0; /* start over: GNU */
 	while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		exit = read_option(options, &wishes, option, errors);
+		exit = read_option(options, &wishes, option, argv[optind - 1], errors);
 		if (exit != CLI_OK)
 			return exit;
 	}
