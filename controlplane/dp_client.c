@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The connection to the dataplane: keeps it up, brings node and configuration there, carries requests of any thread.
+ */
+#include "controlplane/dp_client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/ipc_codec.h"
+#include "common/ipc_sock.h"
+#include "common/log.h"
+#include "controlplane/dp_messages.h"
+
+#define CALL_TIMEOUT_MS 2000
+#define COMMIT_TIMEOUT_MS 10000
+#define NODE_TIMEOUT_MS 120000 /* memory and ports are set up meanwhile */
+#define CONNECT_PAUSE_MIN_MS 100
+#define CONNECT_PAUSE_MAX_MS 2000
+
+/* A thread that waits for a reply; lives on that thread's stack. */
+struct waiter {
+	uint32_t seq;
+	bool is_done;
+	int status;
+	void *reply;
+	size_t reply_size;
+	size_t reply_length; /* of the whole body, also if it did not fit */
+	struct waiter *next;
+};
+
+struct cp_dp {
+	char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char instance[IPC_NAME_LEN];
+	uint64_t epoch;
+	const struct cp_config *config;
+	struct cp_dp_callbacks callbacks;
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* what follows, up to the empty line */
+	pthread_cond_t answered;
+	int fd; /* -1: none; written by the connection's thread */
+	uint32_t next_seq;
+	struct waiter *waiters;
+	struct cp_dp_state state;
+
+	/* the connection's thread only */
+	char last_why[CP_DP_WHY_LEN];
+	_Alignas(8) uint8_t message[IPC_MSG_MAX];
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- sending ---- */
+
+/* With the lock held. A full queue is waited for without the lock, for a connection that is still the same one. */
+static int send_locked(struct cp_dp *client, uint16_t type, uint32_t seq, const void *body, size_t length, int64_t deadline_ms)
+{
+	const int fd = client->fd;
+
+	for (;;) {
+		struct pollfd room = {.fd = fd, .events = POLLOUT};
+		int rc = fd < 0 || fd != client->fd ? -ENOTCONN
+						    : ipc_send(fd, type, 0, seq, 0, body, length, NULL, 0);
+
+		if (rc != -EAGAIN)
+			return rc;
+		if (now_ms() >= deadline_ms)
+			return -EAGAIN;
+		pthread_mutex_unlock(&client->lock);
+		poll(&room, 1, 10);
+		pthread_mutex_lock(&client->lock);
+	}
+}
+
+static uint32_t take_seq(struct cp_dp *client)
+{
+	if (++client->next_seq == 0)
+		client->next_seq = 1; /* 0 is for events */
+	return client->next_seq;
+}
+
+/* ---- receiving, on the connection's thread ---- */
+
+static void complete(struct cp_dp *client, const struct ipc_header *header, const void *body)
+{
+	struct waiter *waiter;
+
+	pthread_mutex_lock(&client->lock);
+	for (waiter = client->waiters; waiter && waiter->seq != header->seq; waiter = waiter->next)
+		;
+	if (waiter) {
+		size_t length = ipc_body_length(header);
+
+		waiter->is_done = true;
+		waiter->status = header->status;
+		waiter->reply_length = length;
+		if (waiter->reply)
+			memcpy(waiter->reply, body, length < waiter->reply_size ? length : waiter->reply_size);
+		pthread_cond_broadcast(&client->answered);
+	}
+	pthread_mutex_unlock(&client->lock);
+}
+
+static void dispatch(struct cp_dp *client, const struct ipc_header *header, const void *body)
+{
+	if (header->flags & IPC_REPLY) {
+		complete(client, header, body);
+	} else if (header->type == IPC_EVENT) {
+		const struct ipc_event *event = body;
+
+		client->callbacks.changed(client->callbacks.context, event->changed);
+	} else if (header->type == IPC_PUNT_RX) {
+		const struct ipc_punt *punt = body;
+
+		client->callbacks.datagram(client->callbacks.context, punt, punt + 1);
+	} else {
+		sp_log(SP_LOG_WARN, "dp: ignored an unexpected message type=%s", ipc_type_name(header->type));
+	}
+}
+
+/* Waits for one message until DEADLINE_MS (-1: for ever). Returns 0 or -errno; HEADER and BODY are valid until the
+ * next call. */
+static int receive(struct cp_dp *client, int64_t deadline_ms, const struct ipc_header **header, const void **body)
+{
+	for (;;) {
+		struct pollfd input = {.fd = client->fd, .events = POLLIN};
+		int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
+		ssize_t length;
+		int rc;
+
+		if (deadline_ms >= 0 && left <= 0)
+			return -ETIMEDOUT;
+		if (poll(&input, 1, (int)left) < 0 && errno != EINTR)
+			return -errno;
+		length = ipc_receive(client->fd, client->message, sizeof(client->message));
+		if (length == -EAGAIN)
+			continue;
+		if (length <= 0)
+			return length == 0 ? -ECONNRESET : (int)length;
+		rc = ipc_decode(client->message, (size_t)length, header, body);
+		if (rc != 0)
+			sp_log(SP_LOG_ERR, "dp: the dataplane sent a message that is not valid error=%s", strerror(-rc));
+		return rc;
+	}
+}
+
+/* One request of the connection's own thread, before others are let in. A refusal's words go to WHY. */
+static int transact(struct cp_dp *client, uint16_t type, const void *body, size_t length, int timeout_ms,
+		    char why[CP_DP_WHY_LEN])
+{
+	const int64_t deadline_ms = now_ms() + timeout_ms;
+	uint32_t seq;
+	int rc;
+
+	pthread_mutex_lock(&client->lock);
+	seq = take_seq(client);
+	rc = send_locked(client, type, seq, body, length, deadline_ms);
+	pthread_mutex_unlock(&client->lock);
+	while (rc == 0) {
+		const struct ipc_header *header;
+		const void *answer;
+
+		rc = receive(client, deadline_ms, &header, &answer);
+		if (rc != 0)
+			break;
+		if (!(header->flags & IPC_REPLY) || header->seq != seq) {
+			dispatch(client, header, answer);
+			continue;
+		}
+		if (header->status == 0)
+			return 0;
+		if (ipc_body_length(header) == sizeof(struct ipc_refusal))
+			snprintf(why, CP_DP_WHY_LEN, "%.255s", ((const struct ipc_refusal *)answer)->reason);
+		else
+			snprintf(why, CP_DP_WHY_LEN, "%s refused: %s", ipc_type_name(type), strerror(-header->status));
+		return header->status;
+	}
+	snprintf(why, CP_DP_WHY_LEN, "no answer to %s: %s", ipc_type_name(type), strerror(-rc));
+	return rc;
+}
+
+/* ---- from connected to ready ---- */
+
+static int greet(struct cp_dp *client, struct ipc_hello *theirs, char why[CP_DP_WHY_LEN])
+{
+	struct ipc_hello ours = {
+		.magic = IPC_MAGIC,
+		.major = IPC_VERSION_MAJOR,
+		.minor = IPC_VERSION_MINOR,
+		.epoch = client->epoch,
+		.pid = (uint32_t)getpid(),
+	};
+	const int64_t deadline_ms = now_ms() + CALL_TIMEOUT_MS;
+	const struct ipc_header *header;
+	const void *body;
+	int rc;
+
+	memcpy(ours.instance, client->instance, sizeof(ours.instance));
+	rc = ipc_send(client->fd, IPC_HELLO, 0, 0, 0, &ours, sizeof(ours), NULL, 0);
+	if (rc == 0)
+		rc = receive(client, deadline_ms, &header, &body);
+	if (rc != 0) {
+		snprintf(why, CP_DP_WHY_LEN, "the dataplane does not answer: %s", strerror(-rc));
+		return rc;
+	}
+	if (header->type != IPC_HELLO) {
+		snprintf(why, CP_DP_WHY_LEN, "%s does not begin with HELLO", client->socket_path);
+		return -EPROTO;
+	}
+	memcpy(theirs, body, sizeof(*theirs));
+	rc = ipc_hello_check(theirs, client->instance);
+	if (rc == -EXDEV)
+		snprintf(why, CP_DP_WHY_LEN, "the dataplane at %s belongs to instance %.31s", client->socket_path,
+			 theirs->instance);
+	else if (rc != 0)
+		snprintf(why, CP_DP_WHY_LEN, "the dataplane speaks version %u.%u of the contract, needed is %u.%u",
+			 theirs->major, theirs->minor, IPC_VERSION_MAJOR, IPC_VERSION_MINOR);
+	return rc;
+}
+
+/*
+ * A running dataplane keeps the node it was started with: NODE tells whether it is still ours, and a
+ * difference is only reported, as a restart is the operators' decision.
+ */
+static int start_node(struct cp_dp *client, bool is_started, char why[CP_DP_WHY_LEN])
+{
+	struct ipc_node node;
+	int rc;
+
+	cp_dp_build_node(client->config, &node);
+	rc = transact(client, IPC_NODE, &node, sizeof(node), NODE_TIMEOUT_MS, why);
+	if (rc == -EALREADY && is_started) {
+		sp_log(SP_LOG_WARN, "dp: the running dataplane has another node configuration: restart the dataplane "
+				    "to apply what changed reason=\"%s\"", why);
+		return 0;
+	}
+	return rc;
+}
+
+struct push {
+	struct cp_dp *client;
+	char *why;
+};
+
+static int push_one(void *context, uint16_t type, const void *body, size_t length)
+{
+	struct push *push = context;
+	int timeout_ms = type == IPC_CONFIG_COMMIT ? COMMIT_TIMEOUT_MS : CALL_TIMEOUT_MS;
+
+	return transact(push->client, type, body, length, timeout_ms, push->why);
+}
+
+/* Brings a fresh connection to where others may use it. */
+static int prepare(struct cp_dp *client, struct ipc_hello *theirs, uint64_t *generation, char warning[CP_DP_WHY_LEN],
+		   char why[CP_DP_WHY_LEN])
+{
+	struct push push = {client, why};
+	int rc = greet(client, theirs, why);
+
+	if (rc == 0)
+		rc = start_node(client, theirs->flags & IPC_HELLO_STARTED, why);
+	if (rc != 0)
+		return rc;
+	snprintf(warning, CP_DP_WHY_LEN, "%s", why); /* what start_node() let pass */
+	*generation = theirs->generation + 1;
+	rc = cp_dp_build_generation(client->config, *generation, push_one, &push);
+	if (rc != 0 && theirs->generation != 0 && rc != -ECONNRESET && rc != -ETIMEDOUT) {
+		/* It works on with the generation it has: so do we. */
+		sp_log(SP_LOG_ERR, "dp: the dataplane refused the configuration and keeps its old one reason=\"%s\"", why);
+		snprintf(warning, CP_DP_WHY_LEN, "%s", why);
+		*generation = 0;
+		return 0;
+	}
+	return rc;
+}
+
+static void set_ready(struct cp_dp *client, const struct ipc_hello *theirs, uint64_t generation, const char *warning)
+{
+	bool is_new_epoch;
+
+	pthread_mutex_lock(&client->lock);
+	is_new_epoch = client->state.epoch != theirs->epoch;
+	client->state.is_connected = true;
+	client->state.epoch = theirs->epoch;
+	client->state.generation = generation;
+	client->state.pid = theirs->pid;
+	client->state.why[0] = 0;
+	snprintf(client->state.warning, sizeof(client->state.warning), "%s", warning);
+	pthread_mutex_unlock(&client->lock);
+	client->last_why[0] = 0;
+	sp_log(SP_LOG_INFO, "dp: connected pid=%u epoch=%016llx%s generation=%llu", theirs->pid,
+	       (unsigned long long)theirs->epoch, is_new_epoch ? " (new)" : "", (unsigned long long)generation);
+	client->callbacks.ready(client->callbacks.context, is_new_epoch);
+}
+
+/* Takes the connection away from everybody; those who wait for a reply get -ECONNRESET. */
+static bool set_lost(struct cp_dp *client, const char *why)
+{
+	bool was_ready;
+	int fd;
+
+	pthread_mutex_lock(&client->lock);
+	was_ready = client->state.is_connected;
+	client->state.is_connected = false;
+	snprintf(client->state.why, sizeof(client->state.why), "%s", why);
+	fd = client->fd;
+	client->fd = -1;
+	for (struct waiter *waiter = client->waiters; waiter; waiter = waiter->next) {
+		waiter->is_done = true;
+		waiter->status = -ECONNRESET;
+	}
+	pthread_cond_broadcast(&client->answered);
+	if (fd >= 0)
+		close(fd);
+	pthread_mutex_unlock(&client->lock);
+	return was_ready;
+}
+
+static int open_connection(struct cp_dp *client, char why[CP_DP_WHY_LEN])
+{
+	int fd = ipc_connect(client->socket_path);
+
+	if (fd < 0) {
+		snprintf(why, CP_DP_WHY_LEN, "the dataplane is not there: %s: %s", client->socket_path, strerror(-fd));
+		return fd;
+	}
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	pthread_mutex_lock(&client->lock);
+	client->fd = fd;
+	pthread_mutex_unlock(&client->lock);
+	return 0;
+}
+
+/* One connection from its beginning to its end. Returns whether it ever served requests. */
+static bool run_connection(struct cp_dp *client)
+{
+	char why[CP_DP_WHY_LEN] = "", warning[CP_DP_WHY_LEN] = "";
+	struct ipc_hello theirs;
+	uint64_t generation;
+	bool was_ready;
+	int rc = open_connection(client, why);
+
+	if (rc == 0)
+		rc = prepare(client, &theirs, &generation, warning, why);
+	if (rc == 0) {
+		set_ready(client, &theirs, generation, warning);
+		while (rc == 0) {
+			const struct ipc_header *header;
+			const void *body;
+
+			rc = receive(client, -1, &header, &body);
+			if (rc == 0)
+				dispatch(client, header, body);
+		}
+		snprintf(why, sizeof(why), "the connection to the dataplane ended: %s", strerror(-rc));
+	}
+	was_ready = set_lost(client, why);
+	if (strcmp(client->last_why, why) != 0) { /* the same reason is said once */
+		sp_log(SP_LOG_WARN, "dp: waiting for the dataplane reason=\"%s\"", why);
+		memcpy(client->last_why, why, sizeof(client->last_why));
+	}
+	if (was_ready)
+		client->callbacks.lost(client->callbacks.context);
+	return was_ready;
+}
+
+static void *run(void *argument)
+{
+	struct cp_dp *client = argument;
+	unsigned pause_ms = CONNECT_PAUSE_MIN_MS;
+
+	for (;;) {
+		if (run_connection(client))
+			pause_ms = CONNECT_PAUSE_MIN_MS;
+		nanosleep(&(struct timespec){pause_ms / 1000, (pause_ms % 1000) * 1000000L}, NULL);
+		pause_ms = pause_ms * 2 < CONNECT_PAUSE_MAX_MS ? pause_ms * 2 : CONNECT_PAUSE_MAX_MS;
+	}
+	return NULL;
+}
+
+/* ---- public ---- */
+
+int cp_dp_create(const struct cp_dp_options *options, struct cp_dp **client)
+{
+	struct cp_dp *new = calloc(1, sizeof(*new));
+	pthread_condattr_t attributes;
+
+	if (!new)
+		return -ENOMEM;
+	snprintf(new->socket_path, sizeof(new->socket_path), "%s", options->socket_path);
+	strncpy(new->instance, options->instance, sizeof(new->instance) - 1);
+	new->epoch = options->epoch;
+	new->config = options->config;
+	new->fd = -1;
+	snprintf(new->state.why, sizeof(new->state.why), "not connected yet");
+	pthread_mutex_init(&new->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&new->answered, &attributes);
+	pthread_condattr_destroy(&attributes);
+	*client = new;
+	return 0;
+}
+
+int cp_dp_start(struct cp_dp *client, const struct cp_dp_callbacks *callbacks)
+{
+	client->callbacks = *callbacks;
+	return -pthread_create(&client->thread, NULL, run, client);
+}
+
+void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state)
+{
+	pthread_mutex_lock(&client->lock);
+	*state = client->state;
+	pthread_mutex_unlock(&client->lock);
+}
+
+static void forget_waiter(struct cp_dp *client, struct waiter *waiter)
+{
+	for (struct waiter **at = &client->waiters; *at; at = &(*at)->next) {
+		if (*at == waiter) {
+			*at = waiter->next;
+			return;
+		}
+	}
+}
+
+int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length, void *reply, size_t reply_size,
+		   size_t *reply_length)
+{
+	struct waiter waiter = {.reply = reply, .reply_size = reply_size};
+	const int64_t deadline_ms = now_ms() + CALL_TIMEOUT_MS;
+	const struct timespec deadline = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
+	int rc = -ENOTCONN;
+
+	if (reply)
+		memset(reply, 0, reply_size);
+	pthread_mutex_lock(&client->lock);
+	if (client->state.is_connected) {
+		waiter.seq = take_seq(client);
+		waiter.next = client->waiters;
+		client->waiters = &waiter;
+		rc = send_locked(client, type, waiter.seq, body, body_length, deadline_ms);
+		while (rc == 0 && !waiter.is_done)
+			rc = -pthread_cond_timedwait(&client->answered, &client->lock, &deadline);
+		if (waiter.is_done)
+			rc = waiter.status;
+		forget_waiter(client, &waiter);
+	}
+	pthread_mutex_unlock(&client->lock);
+	if (rc == 0 && reply && waiter.reply_length > reply_size)
+		waiter.reply_length = reply_size;
+	if (reply_length)
+		*reply_length = waiter.reply_length;
+	return rc;
+}
+
+int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t body_length, void *reply, size_t reply_size)
+{
+	return cp_dp_exchange(client, type, body, body_length, reply, reply_size, NULL);
+}
+
+/* Hands out the entries of one part of a list, cut or zero filled to our ENTRY_SIZE. */
+static int each_entry(const struct ipc_list *list, size_t length, size_t entry_size, void (*each)(void *, const void *),
+		      void *context)
+{
+	_Alignas(8) uint8_t entry[1024] = {0};
+	const uint8_t *from = (const uint8_t *)(list + 1);
+	size_t copied = list->entry_size < entry_size ? list->entry_size : entry_size;
+
+	if (length < sizeof(*list) || entry_size > sizeof(entry) ||
+	    (list->count > 0 && (length - sizeof(*list)) / list->count < list->entry_size))
+		return -EBADMSG;
+	for (uint32_t i = 0; i < list->count; i++) {
+		memcpy(entry, from + (size_t)i * list->entry_size, copied);
+		each(context, entry);
+	}
+	return 0;
+}
+
+int cp_dp_list(struct cp_dp *client, uint16_t type, size_t entry_size, void (*each)(void *context, const void *entry), void *context)
+{
+	struct ipc_cursor cursor = {0};
+	struct ipc_list *list = malloc(IPC_MSG_MAX);
+	int rc = list ? 0 : -ENOMEM;
+
+	while (rc == 0) {
+		size_t length;
+
+		rc = cp_dp_exchange(client, type, &cursor, sizeof(cursor), list, IPC_MSG_MAX, &length);
+		if (rc == 0)
+			rc = each_entry(list, length, entry_size, each, context);
+		if (rc == 0 && list->next == 0)
+			break;
+		cursor.cursor = list->next;
+	}
+	free(list);
+	return rc;
+}
+
+int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const void *payload)
+{
+	int rc = -ENOTCONN;
+
+	pthread_mutex_lock(&client->lock);
+	if (client->state.is_connected)
+		rc = ipc_send(client->fd, IPC_PUNT_TX, 0, 0, 0, punt, sizeof(*punt), payload, punt->length);
+	pthread_mutex_unlock(&client->lock);
+	return rc;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From the configuration to the contract's configuration messages. Pure.
+ */
+#include "controlplane/dp_messages.h"
+
+#include <string.h>
+
+_Static_assert(sizeof(((struct ipc_node *)0)->cores) == sizeof(((struct cp_config *)0)->cores), "cores");
+_Static_assert(sizeof(((struct ipc_port *)0)->device) == sizeof(((struct cp_port *)0)->device), "device");
+
+/* Copies a name; what follows its end stays zero, as the contract wants it. */
+static void copy_name(char to[IPC_NAME_LEN], const char *from)
+{
+	size_t length = strnlen(from, IPC_NAME_LEN - 1);
+
+	memset(to, 0, IPC_NAME_LEN);
+	memcpy(to, from, length);
+}
+
+static void build_port(const struct cp_port *from, struct ipc_port *to)
+{
+	memcpy(to->device, from->device, strnlen(from->device, sizeof(to->device) - 1));
+	to->address_be = from->address_be;
+	to->router_be = from->router_be;
+	to->prefix_length = from->prefix_length;
+	to->mtu = from->mtu;
+	to->queues = from->queues;
+}
+
+void cp_dp_build_node(const struct cp_config *config, struct ipc_node *node)
+{
+	memset(node, 0, sizeof(*node));
+	copy_name(node->name, config->name);
+	build_port(&config->uplink, &node->uplink);
+	build_port(&config->cluster, &node->cluster);
+	memcpy(node->cores, config->cores, strnlen(config->cores, sizeof(node->cores) - 1));
+	node->workers = config->workers;
+	node->sessions = config->sessions;
+	node->mbufs = config->mbufs;
+	node->memory_mb = config->memory_mb;
+	node->flags = config->allow_slow_crypto ? IPC_NODE_ALLOW_SLOW_CRYPTO : 0;
+	node->idle = (uint8_t)config->idle;
+	node->hugepages = (uint8_t)config->hugepages;
+	node->route_count = (uint32_t)config->route_count;
+	memcpy(node->routes, config->routes, config->route_count * sizeof(node->routes[0]));
+}
+
+static int emit_servers(const struct cp_environment *environment, cp_dp_emit_fn emit, void *context)
+{
+	for (size_t i = 0; i < environment->server_count; i++) {
+		struct ipc_server server = {.priority = environment->servers[i].priority};
+		int rc;
+
+		copy_name(server.id.environment, environment->name);
+		copy_name(server.id.server, environment->servers[i].name);
+		rc = emit(context, IPC_CONFIG_SERVER, &server, sizeof(server));
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int emit_forwards(const struct cp_environment *environment, cp_dp_emit_fn emit, void *context)
+{
+	struct ipc_forward part[IPC_FORWARDS_MAX];
+	size_t used = 0;
+
+	for (size_t i = 0; i < environment->forward_count; i++) {
+		const struct cp_forward *from = &environment->forwards[i];
+		struct ipc_forward *to = &part[used++];
+
+		memset(to, 0, sizeof(*to));
+		copy_name(to->environment, environment->name);
+		copy_name(to->server, from->server);
+		to->to_address_be = from->to_address_be;
+		to->to_port_be = from->to_port_be;
+		to->port_be = from->port_be;
+		to->protocol = from->protocol;
+		if (used == IPC_FORWARDS_MAX || i + 1 == environment->forward_count) {
+			int rc = emit(context, IPC_CONFIG_FORWARDS, part, used * sizeof(part[0]));
+
+			if (rc != 0)
+				return rc;
+			used = 0;
+		}
+	}
+	return 0;
+}
+
+static int emit_environment(const struct cp_environment *from, cp_dp_emit_fn emit, void *context)
+{
+	struct ipc_environment environment = {
+		.pod_address_be = from->pod_address_be,
+		.session_quota = from->session_quota,
+		.source_count = (uint32_t)from->source_count,
+	};
+	int rc;
+
+	copy_name(environment.name, from->name);
+	memcpy(environment.sources, from->sources, from->source_count * sizeof(from->sources[0]));
+	rc = emit(context, IPC_CONFIG_ENVIRONMENT, &environment, sizeof(environment));
+	if (rc == 0)
+		rc = emit_servers(from, emit, context);
+	if (rc == 0)
+		rc = emit_forwards(from, emit, context);
+	return rc;
+}
+
+int cp_dp_build_generation(const struct cp_config *config, uint64_t generation, cp_dp_emit_fn emit, void *context)
+{
+	const struct ipc_generation mark = {.generation = generation};
+	int rc = emit(context, IPC_CONFIG_BEGIN, &mark, sizeof(mark));
+
+	for (size_t i = 0; rc == 0 && i < config->environment_count; i++)
+		rc = emit_environment(&config->environments[i], emit, context);
+	if (rc == 0)
+		rc = emit(context, IPC_CONFIG_COMMIT, &mark, sizeof(mark));
+	return rc;
+}
