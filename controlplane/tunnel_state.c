@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One tunnel's state machine: what happened goes in, what is to be done comes out. Pure, with the caller's clock.
+ */
+#include "controlplane/tunnel_state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WHY_NO_DATAPLANE "the dataplane is not there"
+
+static void enter(struct cp_tunnel_state *state, enum cp_tunnel_phase phase, uint64_t now_ms)
+{
+	if (state->phase != phase)
+		state->since_ms = now_ms;
+	state->phase = phase;
+	state->deadline_ms = 0;
+}
+
+static void explain(struct cp_tunnel_state *state, const char *why, enum cp_rank rank)
+{
+	if (rank <= state->rank)
+		return;
+	state->rank = rank;
+	snprintf(state->reason, sizeof(state->reason), "%s", why);
+}
+
+static void forget_reason(struct cp_tunnel_state *state)
+{
+	state->rank = 0;
+	state->reason[0] = 0;
+}
+
+/* ---- the SAs that libcharon told of ---- */
+
+static bool has_ike(const struct cp_tunnel_state *state, uint32_t id)
+{
+	for (size_t i = 0; i < state->ike_count; i++) {
+		if (state->ikes[i] == id)
+			return true;
+	}
+	return false;
+}
+
+static void add_ike(struct cp_tunnel_state *state, uint32_t id)
+{
+	if (!has_ike(state, id) && state->ike_count < CP_TUNNEL_SAS_MAX)
+		state->ikes[state->ike_count++] = id;
+}
+
+static void remove_ike(struct cp_tunnel_state *state, uint32_t id)
+{
+	for (size_t i = 0; i < state->ike_count; i++) {
+		if (state->ikes[i] == id) {
+			state->ikes[i] = state->ikes[--state->ike_count];
+			return;
+		}
+	}
+}
+
+static struct cp_child *find_child(struct cp_tunnel_state *state, uint32_t id)
+{
+	for (size_t i = 0; i < state->child_count; i++) {
+		if (state->children[i].id == id)
+			return &state->children[i];
+	}
+	return NULL;
+}
+
+static size_t count_stale(const struct cp_tunnel_state *state)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < state->child_count; i++)
+		count += state->children[i].is_stale;
+	return count;
+}
+
+/* Whatever there is shall end, and what it still reports is not of interest. */
+static unsigned doom_all(struct cp_tunnel_state *state)
+{
+	const size_t room = CP_TUNNEL_SAS_MAX - state->doomed_count;
+	const size_t count = state->ike_count < room ? state->ike_count : room;
+
+	memcpy(&state->doomed[state->doomed_count], state->ikes, count * sizeof(state->ikes[0]));
+	state->doomed_count += count;
+	state->ike_count = 0;
+	state->child_count = 0;
+	state->is_renegotiating = false;
+	return state->doomed_count ? CP_DO_TERMINATE : 0;
+}
+
+/* ---- transitions ---- */
+
+static unsigned begin(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	unsigned todo = doom_all(state);
+
+	enter(state, CP_TUNNEL_CONNECTING, now_ms);
+	forget_reason(state);
+	state->attempts++;
+	state->is_resolving = true;
+	state->deadline_ms = now_ms + CP_GUARD_MS;
+	return todo | CP_DO_RESOLVE;
+}
+
+static unsigned fail(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	unsigned todo = doom_all(state);
+
+	explain(state, "the negotiation ended without a reason given", CP_RANK_VAGUE);
+	snprintf(state->why, sizeof(state->why), "%s", state->reason);
+	enter(state, CP_TUNNEL_WAITING, now_ms);
+	state->deadline_ms = now_ms + cp_backoff_take_ms(&state->backoff);
+	state->is_resolving = false;
+	return todo | CP_SAY_FAILED;
+}
+
+/* It was up and is not any more. */
+static unsigned lose(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	const bool was_stable = now_ms - state->since_ms >= CP_STABLE_MS;
+	unsigned todo = doom_all(state);
+
+	explain(state, "the server closed the tunnel", CP_RANK_VAGUE);
+	snprintf(state->why, sizeof(state->why), "%s", state->reason);
+	state->inner_be = 0;
+	state->is_announced = false;
+	todo |= CP_DO_DOWN | CP_SAY_LOST;
+	if (was_stable)
+		return todo | begin(state, now_ms);
+	enter(state, CP_TUNNEL_WAITING, now_ms);
+	state->deadline_ms = now_ms + cp_backoff_take_ms(&state->backoff);
+	return todo;
+}
+
+static unsigned come_up(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	const bool was_up = state->phase == CP_TUNNEL_UP;
+
+	enter(state, CP_TUNNEL_UP, now_ms);
+	forget_reason(state);
+	state->why[0] = 0;
+	state->attempts = 0;
+	state->is_renegotiating = false;
+	state->is_announced = true;
+	cp_backoff_reset(&state->backoff);
+	return CP_DO_UP | (was_up ? 0 : CP_SAY_UP);
+}
+
+/* ---- events ---- */
+
+/* An SA's key is never given to a second dataplane: new keys for all, over the IKE_SA that lives. */
+static unsigned on_ready_new(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	state->is_ready = true;
+	state->is_announced = false;
+	if (!state->child_count)
+		return begin(state, now_ms);
+	for (size_t i = 0; i < state->child_count; i++)
+		state->children[i].is_stale = true;
+	enter(state, CP_TUNNEL_CONNECTING, now_ms);
+	state->is_renegotiating = true;
+	state->deadline_ms = now_ms + CP_RENEGOTIATE_MS;
+	snprintf(state->why, sizeof(state->why), "the dataplane was restarted: new keys are being negotiated");
+	return CP_DO_PEER | CP_DO_REKEY | CP_SAY_RENEGOTIATE;
+}
+
+static unsigned on_ready(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	unsigned todo = 0;
+
+	if (count_stale(state)) /* the connection broke before they were replaced */
+		return on_ready_new(state, now_ms);
+	state->is_ready = true;
+	if (state->child_count)
+		return CP_DO_PEER | come_up(state, now_ms);
+	if (state->is_announced) {
+		state->is_announced = false;
+		todo = CP_DO_DOWN;
+	}
+	return todo | begin(state, now_ms);
+}
+
+static unsigned on_lost(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	state->is_ready = false;
+	state->is_resolving = false;
+	state->is_renegotiating = false;
+	enter(state, CP_TUNNEL_IDLE, now_ms);
+	snprintf(state->why, sizeof(state->why), WHY_NO_DATAPLANE);
+	return 0;
+}
+
+static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+{
+	if (!has_ike(state, event->ike_id) || state->child_count == CP_TUNNEL_SAS_MAX) {
+		/* of an attempt that was given up meanwhile */
+		if (state->doomed_count < CP_TUNNEL_SAS_MAX)
+			state->doomed[state->doomed_count++] = event->ike_id;
+		return CP_DO_TERMINATE;
+	}
+	if (event->inner_be == 0) {
+		explain(state, "the server assigned no virtual IP address", CP_RANK_EXACT);
+		return state->phase == CP_TUNNEL_CONNECTING ? fail(state, now_ms) : 0;
+	}
+	if (!find_child(state, event->child_id))
+		state->children[state->child_count++] = (struct cp_child){event->child_id, event->spi_be, false};
+	state->inner_be = event->inner_be;
+	state->remote_be = event->remote_be;
+	state->is_udp = event->is_udp;
+	memcpy(state->suite, event->suite, sizeof(state->suite));
+	if (!state->is_ready)
+		return 0;
+	if (state->phase != CP_TUNNEL_UP)
+		state->connects++;
+	return come_up(state, now_ms);
+}
+
+static unsigned on_child_rekeyed(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+{
+	struct cp_child *child = find_child(state, event->old_child_id);
+
+	if (!child)
+		return 0;
+	*child = (struct cp_child){event->child_id, event->spi_be, false};
+	state->child_rekeys++;
+	memcpy(state->suite, event->suite, sizeof(state->suite));
+	forget_reason(state);
+	if (!state->is_renegotiating || count_stale(state))
+		return 0;
+	return come_up(state, now_ms);
+}
+
+static unsigned on_child_down(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+{
+	struct cp_child *child = find_child(state, event->child_id);
+
+	if (!child)
+		return 0;
+	*child = state->children[--state->child_count];
+	if (state->child_count)
+		return 0;
+	if (state->phase == CP_TUNNEL_UP)
+		return lose(state, now_ms);
+	return state->is_renegotiating ? begin(state, now_ms) : 0;
+}
+
+static unsigned on_ike_gone(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+{
+	if (!has_ike(state, event->ike_id))
+		return 0;
+	remove_ike(state, event->ike_id);
+	if (state->phase != CP_TUNNEL_CONNECTING || state->ike_count || state->child_count)
+		return 0;
+	return fail(state, now_ms);
+}
+
+static unsigned on_resolved(struct cp_tunnel_state *state, const struct cp_event *event)
+{
+	if (!state->is_resolving)
+		return 0;
+	state->is_resolving = false;
+	state->remote_be = event->remote_be;
+	return CP_DO_PEER | CP_DO_CONNECT;
+}
+
+static unsigned on_not_begun(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+{
+	if (state->phase != CP_TUNNEL_CONNECTING || state->ike_count)
+		return 0;
+	explain(state, event->why, CP_RANK_EXACT);
+	return fail(state, now_ms);
+}
+
+static unsigned on_time(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	if (state->deadline_ms == 0 || now_ms < state->deadline_ms)
+		return 0;
+	if (state->phase == CP_TUNNEL_WAITING || state->is_renegotiating)
+		return begin(state, now_ms);
+	explain(state, "the negotiation took too long", CP_RANK_VAGUE);
+	return fail(state, now_ms);
+}
+
+/* ---- public ---- */
+
+void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server, uint32_t seed, uint64_t now_ms)
+{
+	memset(state, 0, sizeof(*state));
+	cp_backoff_init(&state->backoff, server->retry_min_s * 1000, server->retry_max_s * 1000, seed);
+	state->since_ms = now_ms;
+	snprintf(state->why, sizeof(state->why), WHY_NO_DATAPLANE);
+}
+
+unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+{
+	state->doomed_count = 0;
+	switch (event->type) {
+	case CP_EVENT_READY:
+		return on_ready(state, now_ms);
+	case CP_EVENT_READY_NEW:
+		return on_ready_new(state, now_ms);
+	case CP_EVENT_LOST:
+		return on_lost(state, now_ms);
+	case CP_EVENT_RESOLVED:
+		return on_resolved(state, event);
+	case CP_EVENT_NOT_BEGUN:
+		return on_not_begun(state, event, now_ms);
+	case CP_EVENT_IKE_BEGUN:
+		add_ike(state, event->ike_id);
+		return 0;
+	case CP_EVENT_IKE_REKEYED:
+		add_ike(state, event->ike_id);
+		state->ike_rekeys++;
+		return 0;
+	case CP_EVENT_IKE_GONE:
+		return on_ike_gone(state, event, now_ms);
+	case CP_EVENT_CHILD_UP:
+		return on_child_up(state, event, now_ms);
+	case CP_EVENT_CHILD_REKEYED:
+		return on_child_rekeyed(state, event, now_ms);
+	case CP_EVENT_CHILD_DOWN:
+		return on_child_down(state, event, now_ms);
+	case CP_EVENT_REASON:
+		if (has_ike(state, event->ike_id))
+			explain(state, event->why, event->rank);
+		return 0;
+	case CP_EVENT_TIME:
+		return on_time(state, now_ms);
+	}
+	return 0;
+}

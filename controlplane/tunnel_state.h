@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One tunnel's state machine: what happened goes in, what is to be done comes out. Pure, with the caller's clock.
+ *
+ * libcharon knows IKE_SAs and CHILD_SAs by number; a tunnel has one of each, but for the moments of a
+ * rekeying or reauthentication, when it has two. It is up while it has a CHILD_SA.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controlplane/backoff.h"
+#include "controlplane/config.h"
+#include "controlplane/tunnel.h"
+
+#define CP_TUNNEL_SAS_MAX 8u
+#define CP_GUARD_MS 60000u           /* an attempt takes at most this */
+#define CP_RENEGOTIATE_MS 2000u      /* after a restart of the dataplane: to rekey all CHILD_SAs */
+#define CP_STABLE_MS 10000u          /* up for this long: the first attempt after a loss is made at once */
+
+enum cp_event_type {
+	CP_EVENT_READY = 1,     /* the dataplane serves requests and is the one that we know */
+	CP_EVENT_READY_NEW,     /* the dataplane serves requests; it knows nothing of our SAs */
+	CP_EVENT_LOST,          /* the dataplane is not there */
+	CP_EVENT_RESOLVED,      /* remote_be */
+	CP_EVENT_NOT_BEGUN,     /* why: it could not even be tried */
+	CP_EVENT_IKE_BEGUN,     /* ike_id */
+	CP_EVENT_IKE_REKEYED,   /* ike_id: the new one */
+	CP_EVENT_IKE_GONE,      /* ike_id */
+	CP_EVENT_CHILD_UP,      /* ike_id, child_id, spi_be, inner_be, remote_be, is_udp, suite */
+	CP_EVENT_CHILD_REKEYED, /* old_child_id, child_id, spi_be, suite */
+	CP_EVENT_CHILD_DOWN,    /* child_id */
+	CP_EVENT_REASON,        /* why, rank: explains what will end this attempt or this tunnel */
+	CP_EVENT_TIME,          /* nothing happened but time */
+};
+
+/* How much a reason explains; the highest one of an attempt is told. */
+enum cp_rank {
+	CP_RANK_VAGUE = 1,  /* no answer, closed */
+	CP_RANK_NOTIFY = 2, /* what the server said */
+	CP_RANK_AUTH = 3,   /* whose authentication failed */
+	CP_RANK_EXACT = 4,  /* the very thing: a certificate, a file, a proposal */
+};
+
+struct cp_event {
+	enum cp_event_type type;
+	uint32_t ike_id;
+	uint32_t child_id;
+	uint32_t old_child_id;
+	uint32_t spi_be; /* inbound */
+	uint32_t inner_be;
+	uint32_t remote_be;
+	bool is_udp;
+	enum cp_rank rank;
+	char suite[64];
+	char why[CP_WHY_LEN];
+};
+
+/* What is to be done, in this order. */
+#define CP_DO_TERMINATE 0x01u /* the IKE_SAs in doomed[], at once */
+#define CP_DO_DOWN 0x02u      /* TUNNEL_SET: down */
+#define CP_DO_RESOLVE 0x04u   /* the server's name; then CP_EVENT_RESOLVED or CP_EVENT_NOT_BEGUN */
+#define CP_DO_PEER 0x08u      /* PEER_SET */
+#define CP_DO_CONNECT 0x10u   /* initiate */
+#define CP_DO_REKEY 0x20u     /* all CHILD_SAs */
+#define CP_DO_UP 0x40u        /* TUNNEL_SET: up */
+#define CP_SAY_UP 0x100u      /* log lines */
+#define CP_SAY_FAILED 0x200u
+#define CP_SAY_LOST 0x400u
+#define CP_SAY_RENEGOTIATE 0x800u
+
+struct cp_child {
+	uint32_t id;
+	uint32_t spi_be;
+	bool is_stale; /* its keys were in a dataplane that is no more */
+};
+
+struct cp_tunnel_state {
+	/* read by the caller */
+	enum cp_tunnel_phase phase;
+	uint64_t since_ms;
+	uint64_t deadline_ms; /* call with CP_EVENT_TIME then; 0: never */
+	uint32_t attempts;    /* since it was last up */
+	uint32_t remote_be;
+	uint32_t inner_be;
+	bool is_udp;
+	char suite[64];
+	char why[CP_WHY_LEN]; /* while not up */
+	struct cp_child children[CP_TUNNEL_SAS_MAX];
+	size_t child_count;
+	uint32_t doomed[CP_TUNNEL_SAS_MAX]; /* of the last step */
+	size_t doomed_count;
+	uint64_t connects;
+	uint64_t ike_rekeys;
+	uint64_t child_rekeys;
+
+	/* its own */
+	struct cp_backoff backoff;
+	bool is_ready;     /* the dataplane */
+	bool is_announced; /* this dataplane was told that the tunnel is up */
+	bool is_resolving;
+	bool is_renegotiating;
+	uint32_t ikes[CP_TUNNEL_SAS_MAX];
+	size_t ike_count;
+	char reason[CP_WHY_LEN]; /* of the attempt under way, or of what ends the tunnel */
+	enum cp_rank rank;
+};
+
+void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server, uint32_t seed, uint64_t now_ms);
+
+/* Takes EVENT; returns CP_DO_* and CP_SAY_* bits. */
+unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms);
