@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libcharon's life in this process, and what the supervisor asks of it.
+ */
+#include "controlplane/ike_daemon.h"
+
+#include <daemon.h>
+#include <processing/jobs/callback_job.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "controlplane/ike_config.h"
+#include "controlplane/ike_creds.h"
+#include "controlplane/ike_kernel.h"
+#include "controlplane/ike_listener.h"
+#include "controlplane/ike_log.h"
+#include "controlplane/ike_socket.h"
+
+/* The layout that the libraries were built with; ike_abi.h is wrong if this is. */
+_Static_assert(sizeof(daemon_t) == 176, "daemon_t is not the one of Debian's build");
+
+#define NAMESPACE "sallyport" /* of the settings below */
+#define PLUGINS "nonce openssl kdf pem x509 revocation constraints pubkey eap-identity eap-mschapv2"
+
+/* Before the bus exists. */
+static void log_early(debug_t group, level_t level, char *format, ...)
+{
+	char line[512];
+	va_list arguments;
+
+	if (level > 0)
+		return;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	sp_log(SP_LOG_WARN, "charon: %s", line);
+}
+
+/* There is no strongswan.conf: this is all of it. */
+static void configure(void)
+{
+	static const struct {
+		const char *key;
+		const char *value;
+	} settings[] = {
+		/* a lost datagram is sent again after 1.0, 1.5, 2.3, 3.4 s; given up after 13 s */
+		{ "retransmit_timeout", "1.0" },
+		{ "retransmit_base", "1.5" },
+		{ "retransmit_tries", "4" },
+		{ "make_before_break", "yes" }, /* reauthentication */
+		{ "delete_rekeyed_delay", "5" }, /* the old inbound CHILD_SA still takes what is on its way */
+		{ "close_ike_on_child_failure", "yes" },
+		{ "reuse_ikesa", "no" }, /* an attempt never rides on an IKE_SA that was given up */
+		{ "follow_redirects", "no" },
+		{ "install_routes", "no" },
+	};
+
+	for (size_t i = 0; i < countof(settings); i++)
+		lib->settings->set_str(lib->settings, "%s.%s", (char*)settings[i].value, NAMESPACE, settings[i].key);
+}
+
+static bool register_kernel(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
+{
+	if (reg)
+		return cp_ike_kernel_attach(ike) == 0;
+	cp_ike_kernel_detach();
+	return TRUE;
+}
+
+static bool register_net(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
+{
+	if (reg)
+		return cp_ike_net_attach(ike) == 0;
+	cp_ike_net_detach();
+	return TRUE;
+}
+
+static bool register_socket(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
+{
+	if (reg)
+		return cp_ike_socket_attach(ike) == 0;
+	cp_ike_socket_detach();
+	return TRUE;
+}
+
+static bool register_rest(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
+{
+	if (reg)
+		return cp_ike_creds_attach(ike) == 0 && cp_ike_listener_attach(ike) == 0;
+	cp_ike_listener_detach();
+	cp_ike_creds_detach();
+	return TRUE;
+}
+
+static int check_tunnels(struct cp_ike *ike)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < ike->tunnel_count; i++) {
+		char why[CP_WHY_LEN];
+
+		if (cp_ike_config_check(&ike->tunnels[i], why) != 0) {
+			sp_log(SP_LOG_ERR, "ike: tunnel=%s: %s", ike->tunnels[i].name, why);
+			rc = -EINVAL;
+		}
+	}
+	return rc;
+}
+
+int cp_ike_start(struct cp_ike *ike)
+{
+	plugin_feature_t features[] = {
+		PLUGIN_CALLBACK(register_kernel, ike),
+			PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
+		PLUGIN_CALLBACK(register_net, ike),
+			PLUGIN_PROVIDE(CUSTOM, "kernel-net"),
+		PLUGIN_CALLBACK(register_socket, ike),
+			PLUGIN_PROVIDE(CUSTOM, "socket"),
+		PLUGIN_CALLBACK(register_rest, ike),
+			PLUGIN_PROVIDE(CUSTOM, NAMESPACE),
+	};
+
+	dbg = log_early;
+	if (!library_init("", NAMESPACE))
+		goto err;
+	configure();
+	if (!libcharon_init())
+		goto err;
+	cp_ike_log_attach(ike->config->ike_log_level);
+	lib->plugins->add_static_features(lib->plugins, NAMESPACE, features, countof(features), TRUE, NULL, NULL);
+	if (!charon->initialize(charon, PLUGINS))
+		goto err;
+	if (check_tunnels(ike) != 0)
+		return -EINVAL;
+	charon->start(charon);
+	sp_log(SP_LOG_INFO, "ike: started tunnels=%zu", ike->tunnel_count);
+	return 0;
+
+err:
+	sp_log(SP_LOG_ERR, "ike: libcharon did not start: are the plugins installed? needed: %s", PLUGINS);
+	return -ENOENT;
+}
+
+static job_requeue_t terminate(uint32_t *ike_id)
+{
+	charon->controller->terminate_ike(charon->controller, *ike_id, TRUE, NULL, NULL, 0);
+	return JOB_REQUEUE_NONE;
+}
+
+void cp_ike_terminate(uint32_t ike_id)
+{
+	uint32_t *copy;
+
+	INIT(copy, ike_id);
+	lib->processor->queue_job(lib->processor,
+		(job_t*)callback_job_create((callback_job_cb_t)terminate, copy, free, NULL));
+}
+
+void cp_ike_mute(struct cp_ike *ike)
+{
+	ike->is_muted = TRUE;
+}
