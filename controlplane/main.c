@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sallyport-controlplane: configuration, IKE, supervision and the operators' API of one instance.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/ipc_codec.h"
+#include "common/log.h"
+#include "common/secret.h"
+#include "controlplane/api.h"
+#include "controlplane/config.h"
+#include "controlplane/dp_client.h"
+#include "controlplane/supervisor.h"
+
+#define EXIT_CONFIG 2 /* wrong options or configuration */
+
+struct options {
+	const char *instance;
+	char config_dir[CP_PATH_LEN];
+	char run_dir[80]; /* a socket's path must fit into 108 bytes */
+	enum sp_log_level log_level;
+};
+
+struct program {
+	struct options options;
+	struct cp_config *config;
+	uint64_t epoch;
+	struct cp_dp *dp;
+	struct cp_supervisor *supervisor;
+	struct cp_api *api;
+};
+
+static void print_usage(FILE *to)
+{
+	fputs("usage: sallyport-controlplane --instance NAME [--config-dir DIR] [--run-dir DIR] [--log-level 0..3]\n"
+	      "  --config-dir DIR  default /etc/sallyport/NAME\n"
+	      "  --run-dir DIR     default /run/sallyport/NAME\n"
+	      "  --log-level N     0 errors, 1 warnings, 2 state changes (default), 3 debug\n", to);
+}
+
+static int set_path(char *to, size_t size, const char *option, const char *instance, const char *base)
+{
+	int length = option ? snprintf(to, size, "%s", option) : snprintf(to, size, "%s/%s", base, instance);
+
+	return length > 0 && (size_t)length < size ? 0 : -ENAMETOOLONG;
+}
+
+static int parse_options(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{"instance", required_argument, NULL, 'i'}, {"config-dir", required_argument, NULL, 'c'},
+		{"run-dir", required_argument, NULL, 'r'},  {"log-level", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+	};
+	const char *config_dir = NULL, *run_dir = NULL;
+	int option;
+
+	options->log_level = SP_LOG_INFO;
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'i':
+			options->instance = optarg;
+			break;
+		case 'c':
+			config_dir = optarg;
+			break;
+		case 'r':
+			run_dir = optarg;
+			break;
+		case 'l':
+			if (strlen(optarg) != 1 || optarg[0] < '0' || optarg[0] > '3')
+				return -EINVAL;
+			options->log_level = (enum sp_log_level)(optarg[0] - '0');
+			break;
+		case 'h':
+			print_usage(stdout);
+			exit(0);
+		default:
+			return -EINVAL;
+		}
+	}
+	if (optind != argc || !options->instance || ipc_name_check(options->instance) != 0)
+		return -EINVAL;
+	if (set_path(options->config_dir, sizeof(options->config_dir), config_dir, options->instance, "/etc/sallyport") != 0 ||
+	    set_path(options->run_dir, sizeof(options->run_dir), run_dir, options->instance, "/run/sallyport") != 0) {
+		fputs("sallyport-controlplane: a directory's path is too long\n", stderr);
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
+static int load_config(struct program *program)
+{
+	struct cp_mistakes mistakes = {0};
+	int rc = cp_config_load(program->options.config_dir, &program->config, &mistakes);
+
+	cp_mistakes_print(&mistakes, stderr);
+	if (rc != 0)
+		sp_log(SP_LOG_ERR, "main: the configuration in %s cannot be used mistakes=%zu error=%s",
+		       program->options.config_dir, mistakes.count, strerror(-rc));
+	cp_mistakes_fini(&mistakes);
+	return rc;
+}
+
+/* RUN_DIR and the directory above it. */
+static int make_run_dir(const char *path)
+{
+	char above[sizeof(((struct options *)0)->run_dir)];
+	char *slash;
+
+	snprintf(above, sizeof(above), "%s", path);
+	slash = strrchr(above, '/');
+	if (slash && slash != above) {
+		*slash = 0;
+		if (mkdir(above, 0755) != 0 && errno != EEXIST)
+			goto err;
+	}
+	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+		return 0;
+err:
+	sp_log(SP_LOG_ERR, "main: %s cannot be made error=%s", path, strerror(errno));
+	return -errno;
+}
+
+/* The user to run as; with *IS_CHANGE false the process stays what it is. */
+static int find_user(const struct cp_config *config, struct passwd **user, bool *is_change)
+{
+	*is_change = geteuid() == 0;
+	if (!*is_change)
+		return 0;
+	errno = 0;
+	*user = getpwnam(config->user);
+	if (*user)
+		return 0;
+	sp_log(SP_LOG_ERR, "main: the user \"%s\" to run as does not exist: make it (useradd --system %s) or name another one "
+			   "in controlplane.user", config->user, config->user);
+	return -ENOENT;
+}
+
+/* Becomes USER for good: no capability is kept and none can be had again. */
+static int become(const struct passwd *user)
+{
+	if (initgroups(user->pw_name, user->pw_gid) != 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
+	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+		sp_log(SP_LOG_ERR, "main: cannot become user %s error=%s", user->pw_name, strerror(errno));
+		return -errno;
+	}
+	sp_log(SP_LOG_INFO, "main: running as user=%s", user->pw_name);
+	return 0;
+}
+
+/* Secrets are read at each authentication, so it must be this user who can read them. */
+static void warn_of_secrets(const struct cp_config *config, const char *user)
+{
+	for (size_t e = 0; e < config->environment_count; e++) {
+		const struct cp_environment *environment = &config->environments[e];
+
+		for (size_t s = 0; s < environment->server_count; s++) {
+			const struct cp_server *server = &environment->servers[s];
+			int rc = sp_secret_check_file(server->secret_file);
+
+			if (rc != 0)
+				sp_log(SP_LOG_ERR, "main: user %s cannot use the secret in %s: make it mode 0440 root:%s or 0400 %s "
+						   "environment=%s server=%s error=%s",
+				       user, server->secret_file, user, user, environment->name, server->name, strerror(-rc));
+		}
+	}
+}
+
+static int start(struct program *program)
+{
+	char socket_path[sizeof(program->options.run_dir) + sizeof("/dataplane.sock")];
+	const struct cp_dp_options dp = {
+		.socket_path = socket_path,
+		.instance = program->options.instance,
+		.epoch = program->epoch,
+		.config = program->config,
+	};
+	struct cp_api_context api = {
+		.instance = program->options.instance,
+		.epoch = program->epoch,
+		.config = program->config,
+	};
+	struct passwd *user = NULL;
+	bool is_change;
+	int rc;
+
+	rc = find_user(program->config, &user, &is_change);
+	if (rc == 0)
+		rc = make_run_dir(program->options.run_dir);
+	if (rc != 0)
+		return rc;
+	snprintf(socket_path, sizeof(socket_path), "%s/dataplane.sock", program->options.run_dir);
+	rc = cp_dp_create(&dp, &program->dp);
+	if (rc == 0)
+		rc = cp_supervisor_create(program->config, program->dp, program->epoch, &program->supervisor);
+	if (rc != 0)
+		return rc;
+	api.dp = program->dp;
+	api.supervisor = program->supervisor;
+	/* its socket is made while we may still give it to a group */
+	rc = cp_api_start(&api, program->options.run_dir, is_change ? user->pw_gid : (gid_t)-1, &program->api);
+	if (rc != 0) {
+		sp_log(SP_LOG_ERR, "main: the API's socket in %s cannot be made error=%s", program->options.run_dir, strerror(-rc));
+		return rc;
+	}
+	if (is_change) {
+		rc = become(user);
+		if (rc != 0)
+			return rc;
+		warn_of_secrets(program->config, user->pw_name);
+	}
+	/* again: a change of user undoes it */
+	rc = sp_secret_process_init();
+	return rc != 0 ? rc : cp_supervisor_start(program->supervisor);
+}
+
+/* Returns when the process shall end. */
+static void wait_for_signals(const sigset_t *signals)
+{
+	int signal_number;
+
+	while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP)
+		sp_log(SP_LOG_WARN, "main: SIGHUP is ignored: restart the control plane to apply a new configuration");
+}
+
+int main(int argc, char **argv)
+{
+	struct program program = {0};
+	sigset_t signals;
+
+	if (parse_options(argc, argv, &program.options) != 0) {
+		print_usage(stderr);
+		return EXIT_CONFIG;
+	}
+	sp_log_init("controlplane", program.options.log_level);
+	if (sp_secret_process_init() != 0)
+		return EXIT_FAILURE;
+	if (load_config(&program) != 0)
+		return EXIT_CONFIG;
+	while (program.epoch == 0) {
+		if (getrandom(&program.epoch, sizeof(program.epoch), 0) != sizeof(program.epoch))
+			return EXIT_FAILURE;
+	}
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by every thread */
+	signal(SIGPIPE, SIG_IGN);
+	if (start(&program) != 0)
+		return EXIT_FAILURE;
+	sp_log(SP_LOG_INFO, "main: started instance=%s epoch=%016llx", program.options.instance,
+	       (unsigned long long)program.epoch);
+	wait_for_signals(&signals);
+	/* Tunnels stay up in the dataplane: nothing is said to servers, nothing is taken from the dataplane. An orderly
+	 * end of libcharon would do both, so there is none: the kernel takes the memory back. */
+	cp_supervisor_mute(program.supervisor);
+	cp_api_stop(program.api);
+	sp_log(SP_LOG_INFO, "main: ended");
+	_exit(EXIT_SUCCESS);
+}
