@@ -282,8 +282,15 @@ static inline void forward_out(struct dp_worker *w, struct dp_pkt *p, const stru
 	struct dp_environment_state *state = &w->environments[fwd->environment];
 	struct dp_flow *f = find_flow(w, p);
 	enum dp_verdict obstacle = likely(f != NULL) ? check_session(w, f, fwd) : DP_NO_SESSION;
-	enum dp_tcp_verdict tracked = likely(obstacle == DP_OK) ? track(w, p, f) : DP_TCP_REOPEN;
+	enum dp_tcp_verdict tracked;
 
+	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
+	if (unlikely(obstacle == DP_OK && p->l3_length > w->tunnels[f->tunnel].inner_mtu)) {
+		p->limit = w->tunnels[f->tunnel].inner_mtu;
+		p->verdict = DP_TOO_BIG;
+		return;
+	}
+	tracked = likely(obstacle == DP_OK) ? track(w, p, f) : DP_TCP_REOPEN;
 	if (unlikely(tracked == DP_TCP_REFUSE)) {
 		p->verdict = DP_TCP_STATE;
 		return;

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* RST, ICMP errors and echo replies, built in the packet's own buffer. */
+#include "dataplane/answer.h"
+
+#include <netinet/in.h>
+
+#include <rte_icmp.h>
+#include <rte_tcp.h>
+
+#include "dataplane/port.h"
+#include "dataplane/wire.h"
+#include "dataplane/worker.h"
+
+#define ANSWER_TTL 64
+#define ICMP_QUOTE_MAX 548 /* with its own headers at most 576 bytes: RFC 1812 section 4.3.2.3 */
+
+enum { ICMP_ECHO_REPLY = 0, ICMP_UNREACHABLE = 3, ICMP_ECHO = 8, ICMP_TIME_EXCEEDED = 11 };
+enum { CODE_NET = 0, CODE_PORT = 3, CODE_TOO_BIG = 4, CODE_PROHIBITED = 13 };
+
+void dp_answer_queue(struct dp_worker *w, struct rte_mbuf *m, enum dp_port_id port)
+{
+	struct dp_pkt *a = &w->answers->p[w->answers->n++];
+
+	a->m = m;
+	a->l3 = rte_pktmbuf_mtod(m, uint8_t *);
+	a->l3_length = m->data_len;
+	a->nexthop_be = dp_load32(a->l3 + 16);
+	a->port = port;
+	a->flow = NULL;
+	a->verdict = DP_OK;
+}
+
+/* Hands the finished IPv4 packet at L3 to the end of the burst. */
+static bool emit(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3, uint16_t length)
+{
+	struct rte_mbuf *m = p->m;
+
+	if (w->answers->n == DP_BURST)
+		return false;
+	m->data_off = (uint16_t)(l3 - (uint8_t *)m->buf_addr);
+	m->data_len = length;
+	m->pkt_len = length;
+	dp_answer_queue(w, m, p->port);
+	return true;
+}
+
+static bool answer_rst(struct dp_worker *w, struct dp_pkt *p)
+{
+	uint8_t *l3 = p->l3, *tcp = l3 + p->l3_header;
+	uint32_t source = dp_load32(l3 + 12), destination = dp_load32(l3 + 16);
+	uint16_t ports[2] = { dp_load16(tcp), dp_load16(tcp + 2) };
+	uint8_t flags = tcp[13], reply_flags;
+	uint32_t seq_be, ack_be, length;
+
+	if (flags & RTE_TCP_RST_FLAG)
+		return false;
+	if (flags & RTE_TCP_ACK_FLAG) {
+		seq_be = dp_load32(tcp + 8);
+		ack_be = 0;
+		reply_flags = RTE_TCP_RST_FLAG;
+	} else {
+		length = p->l3_length - p->l3_header - (tcp[12] >> 4) * 4u;
+		length += !!(flags & RTE_TCP_SYN_FLAG) + !!(flags & RTE_TCP_FIN_FLAG);
+		seq_be = 0;
+		ack_be = rte_cpu_to_be_32(rte_be_to_cpu_32(dp_load32(tcp + 4)) + length);
+		reply_flags = RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG;
+	}
+	tcp = l3 + 20;
+	dp_store16(tcp, ports[1]);
+	dp_store16(tcp + 2, ports[0]);
+	dp_store32(tcp + 4, seq_be);
+	dp_store32(tcp + 8, ack_be);
+	dp_store32(tcp + 12, rte_cpu_to_be_32(0x50000000u | (uint32_t)reply_flags << 16));
+	dp_store32(tcp + 16, 0);
+	dp_ipv4_write(l3, 40, ANSWER_TTL, IPPROTO_TCP, destination, source);
+	dp_store16(tcp + 16, dp_l4_checksum(l3, tcp, 20, IPPROTO_TCP));
+	if (!emit(w, p, l3, 40))
+		return false;
+	w->count->answers_rst++;
+	return true;
+}
+
+static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_t from_be)
+{
+	uint8_t *quoted = p->l3, *l3, *icmp;
+	uint32_t to_be = dp_load32(quoted + 12);
+	uint16_t quote = RTE_MIN(p->l3_length, (uint16_t)ICMP_QUOTE_MAX);
+
+	/* never about an ICMP error: RFC 1812 section 4.3.2.7 */
+	if (p->protocol == IPPROTO_ICMP && quoted[p->l3_header] != ICMP_ECHO)
+		return false;
+	l3 = quoted - 28;
+	if (l3 < (uint8_t *)p->m->buf_addr)
+		return false;
+	icmp = l3 + 20;
+	icmp[0] = type;
+	icmp[1] = code;
+	dp_store16(icmp + 2, 0);
+	dp_store16(icmp + 4, 0);
+	dp_store16(icmp + 6, rte_cpu_to_be_16(mtu));
+	dp_store16(icmp + 2, dp_l4_checksum(NULL, icmp, 8u + quote, 0));
+	dp_ipv4_write(l3, (uint16_t)(28 + quote), ANSWER_TTL, IPPROTO_ICMP, from_be, to_be);
+	if (!emit(w, p, l3, (uint16_t)(28 + quote)))
+		return false;
+	w->count->answers_icmp++;
+	return true;
+}
+
+bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
+{
+	enum dp_answer answer = dp_verdict_answer(p->verdict);
+	uint32_t own_be = w->ports[p->port].address_be, called_be = dp_load32(p->l3 + 16);
+
+	if (p->port != DP_PORT_CLUSTER || p->flow)
+		return false;
+	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
+		w->count->answers_limited++;
+		return false;
+	}
+	switch (answer) {
+	case DP_ANSWER_REFUSE:
+	case DP_ANSWER_UNREACHABLE:
+	case DP_ANSWER_PROHIBITED:
+		if (p->protocol == IPPROTO_TCP)
+			return answer_rst(w, p);
+		if (answer == DP_ANSWER_REFUSE)
+			return answer_icmp(w, p, ICMP_UNREACHABLE, CODE_PORT, 0, called_be);
+		return answer_icmp(w, p, ICMP_UNREACHABLE, answer == DP_ANSWER_PROHIBITED ? CODE_PROHIBITED : CODE_NET, 0,
+				   own_be);
+	case DP_ANSWER_TOO_BIG:
+		return answer_icmp(w, p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit, own_be);
+	case DP_ANSWER_TTL:
+		return answer_icmp(w, p, ICMP_TIME_EXCEEDED, 0, 0, own_be);
+	case DP_ANSWER_NONE:
+		break;
+	}
+	return false;
+}
+
+bool dp_answer_echo(struct dp_worker *w, struct dp_pkt *p)
+{
+	uint8_t *l3 = p->l3, *icmp = l3 + p->l3_header;
+	uint16_t length = p->l3_length - p->l3_header;
+	uint32_t source = dp_load32(l3 + 12), destination = dp_load32(l3 + 16);
+
+	if (icmp[0] != ICMP_ECHO || icmp[1] != 0 || dp_checksum_fold(dp_checksum_add(icmp, length, 0)) != 0xffff)
+		return false;
+	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
+		w->count->answers_limited++;
+		return false;
+	}
+	icmp[0] = ICMP_ECHO_REPLY;
+	dp_store16(icmp + 2, 0);
+	dp_store16(icmp + 2, dp_l4_checksum(NULL, icmp, length, 0));
+	dp_ipv4_write(l3, p->l3_length, ANSWER_TTL, IPPROTO_ICMP, destination, source);
+	if (!emit(w, p, l3, p->l3_length))
+		return false;
+	w->count->echo_replies++;
+	return true;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Tells a sender in the cluster why its packet was refused: TCP RST (RFC 9293 section 3.10.7) or ICMP error (RFC 792, RFC 1812
+ * section 4.3), so that nobody hangs.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "dataplane/batch.h"
+
+/*
+ * Turns the packet, still as the sender sent it, into the answer its verdict asks for (verdict.h) and appends it to
+ * w->answers. True: the mbuf is taken. False: no answer is due (the packet came from the uplink or was rewritten already, is itself
+ * a RST or ICMP error, or answers are over their rate limit) and the caller keeps the mbuf. Worker only.
+ */
+bool dp_answer(struct dp_worker *w, struct dp_pkt *p);
+
+/* Answers an ICMP echo request in place; the same return values. RFC 1812 section 4.3.3.6. */
+bool dp_answer_echo(struct dp_worker *w, struct dp_pkt *p);
+
+/* Queues a finished IPv4 packet (data starts at its header) to its destination through PORT, at the end of the burst. There must be
+ * room: w->answers->n < DP_BURST. Worker only. */
+void dp_answer_queue(struct dp_worker *w, struct rte_mbuf *m, enum dp_port_id port);

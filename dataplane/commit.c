@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Staging, validation, and the step from one generation to the next. */
+#include "dataplane/commit.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/failover.h"
+#include "dataplane/nat_forward.h"
+#include "dataplane/sa.h"
+
+#define FORWARDS_LIMIT (1u << 20)
+#define SAS_AT_ONCE 16u
+
+struct dp_staging {
+	uint64_t generation; /* 0: no BEGIN */
+	struct ipc_environment *environments;
+	struct ipc_server *servers;
+	struct ipc_forward *forwards;
+	uint32_t environment_count, server_count, forward_count;
+};
+
+struct dp_staging *dp_staging_create(void)
+{
+	return calloc(1, sizeof(struct dp_staging));
+}
+
+static void clear(struct dp_staging *s)
+{
+	free(s->environments);
+	free(s->servers);
+	free(s->forwards);
+	memset(s, 0, sizeof(*s));
+}
+
+void dp_staging_destroy(struct dp_staging *s)
+{
+	if (s)
+		clear(s);
+	free(s);
+}
+
+void dp_staging_begin(struct dp_staging *s, uint64_t generation)
+{
+	clear(s);
+	s->generation = generation;
+}
+
+/* Places of an array with N entries: it grows by doubling. */
+static uint32_t places(uint32_t n)
+{
+	return n ? RTE_MAX(64u, rte_align32pow2(n)) : 0;
+}
+
+/* Appends COUNT entries of SIZE bytes. */
+static int append(void **array, uint32_t *have, const void *entries, uint32_t count, size_t size, uint32_t limit)
+{
+	uint32_t need = *have + count;
+
+	if (need > limit)
+		return -E2BIG;
+	if (places(need) > places(*have)) {
+		void *grown = realloc(*array, places(need) * size);
+
+		if (!grown)
+			return -ENOMEM;
+		*array = grown;
+	}
+	memcpy((char *)*array + *have * size, entries, count * size);
+	*have = need;
+	return 0;
+}
+
+int dp_staging_environment(struct dp_staging *s, const struct ipc_environment *e)
+{
+	if (!s->generation)
+		return -EPROTO;
+	return append((void **)&s->environments, &s->environment_count, e, 1, sizeof(*e), DP_ENVIRONMENTS_MAX);
+}
+
+int dp_staging_server(struct dp_staging *s, const struct ipc_server *server)
+{
+	if (!s->generation)
+		return -EPROTO;
+	return append((void **)&s->servers, &s->server_count, server, 1, sizeof(*server), DP_TUNNELS_MAX);
+}
+
+int dp_staging_forwards(struct dp_staging *s, const struct ipc_forward *forwards, uint32_t count)
+{
+	if (!s->generation)
+		return -EPROTO;
+	return append((void **)&s->forwards, &s->forward_count, forwards, count, sizeof(*forwards), FORWARDS_LIMIT);
+}
+
+/* ---- building a generation ---- */
+
+static void destroy_generation(struct dp_generation *g)
+{
+	if (!g)
+		return;
+	free(g->forwards);
+	free(g->addresses);
+	free(g->environments);
+	free(g);
+}
+
+static __rte_format_printf(3, 4) int refuse(char why[256], int rc, const char *format, ...)
+{
+	va_list a;
+
+	va_start(a, format);
+	vsnprintf(why, 256, format, a);
+	va_end(a);
+	return rc;
+}
+
+static struct dp_generation *allocate(const struct dp_staging *s)
+{
+	struct dp_generation *g = calloc(1, sizeof(*g));
+	uint32_t forwards = rte_align32pow2(2 * s->forward_count + 2);
+	uint32_t addresses = rte_align32pow2(2 * s->environment_count + 2);
+
+	if (!g)
+		return NULL;
+	g->id = s->generation;
+	g->forward_mask = forwards - 1;
+	g->address_mask = addresses - 1;
+	g->forwards = aligned_alloc(RTE_CACHE_LINE_SIZE, forwards * sizeof(*g->forwards));
+	g->addresses = calloc(addresses, sizeof(*g->addresses));
+	g->environments = calloc(s->environment_count + 1, sizeof(*g->environments));
+	if (!g->forwards || !g->addresses || !g->environments) {
+		destroy_generation(g);
+		return NULL;
+	}
+	memset(g->forwards, 0, forwards * sizeof(*g->forwards));
+	return g;
+}
+
+/* A free slot, searched from *NEXT on, so that one that was freed comes last. */
+static uint16_t take_slot(struct dp_slot *slots, uint32_t count, uint16_t *next, const char *environment, const char *server)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint16_t at = (uint16_t)((*next + i) % count);
+
+		if (*slots[at].environment)
+			continue;
+		memset(&slots[at], 0, sizeof(slots[at]));
+		memcpy(slots[at].environment, environment, IPC_NAME_LEN);
+		memcpy(slots[at].server, server, IPC_NAME_LEN);
+		*next = (uint16_t)((at + 1u) % count);
+		return at;
+	}
+	return DP_NONE_SLOT;
+}
+
+static struct dp_environment *find_environment(struct dp_generation *g, const char *name)
+{
+	for (uint32_t i = 0; i < g->environment_count; i++)
+		if (strcmp(g->environments[i].name, name) == 0)
+			return &g->environments[i];
+	return NULL;
+}
+
+static int add_environment(struct dp_generation *g, struct dp_core *core, const struct ipc_environment *from, char why[256])
+{
+	static const char no_server[IPC_NAME_LEN];
+	struct dp_environment *e;
+	uint32_t at = rte_hash_crc_4byte(from->pod_address_be, 0) & g->address_mask;
+
+	if (find_environment(g, from->name))
+		return refuse(why, -EEXIST, "environment \"%s\" is there twice", from->name);
+	if (from->pod_address_be == core->ports[DP_PORT_CLUSTER].address_be)
+		return refuse(why, -EADDRINUSE, "environment \"%s\" has the cluster port's own address", from->name);
+	for (; g->addresses[at]; at = (at + 1) & g->address_mask)
+		if (g->addresses[at]->pod_address_be == from->pod_address_be)
+			return refuse(why, -EADDRINUSE, "environments \"%s\" and \"%s\" have the same pod address", from->name,
+				      g->addresses[at]->name);
+	e = &g->environments[g->environment_count];
+	memcpy(e->name, from->name, sizeof(e->name));
+	e->pod_address_be = from->pod_address_be;
+	e->session_quota = from->session_quota;
+	e->source_count = from->source_count;
+	memcpy(e->sources, from->sources, sizeof(e->sources));
+	e->slot = dp_core_find_environment(core, from->name);
+	if (e->slot == DP_NONE_SLOT)
+		e->slot = take_slot(core->environment_slots, DP_ENVIRONMENTS_MAX, &core->next_environment_slot, e->name,
+				    no_server);
+	if (e->slot == DP_NONE_SLOT)
+		return refuse(why, -ENOSPC, "no slot left for environment \"%s\"", e->name);
+	e->home = dp_core_home(core, e->slot);
+	g->environment_count++;
+	g->by_slot[e->slot] = e;
+	g->addresses[at] = e;
+	return 0;
+}
+
+static int add_server(struct dp_generation *g, struct dp_core *core, const struct ipc_server *from, char why[256])
+{
+	struct dp_environment *e = find_environment(g, from->id.environment);
+	uint16_t slot;
+
+	if (!e)
+		return refuse(why, -ENOENT, "server \"%s\": there is no environment \"%s\"", from->id.server, from->id.environment);
+	for (unsigned i = 0; i < e->tunnel_count; i++)
+		if (strcmp(core->tunnel_slots[e->tunnels[i]].server, from->id.server) == 0)
+			return refuse(why, -EEXIST, "server \"%s\" of \"%s\" is there twice", from->id.server, e->name);
+	if (e->tunnel_count == DP_ENVIRONMENT_TUNNELS_MAX)
+		return refuse(why, -ENOSPC, "environment \"%s\" has more than %u servers", e->name, DP_ENVIRONMENT_TUNNELS_MAX);
+	slot = dp_core_find_tunnel(core, &from->id);
+	if (slot == DP_NONE_SLOT)
+		slot = take_slot(core->tunnel_slots, DP_TUNNELS_MAX, &core->next_tunnel_slot, e->name, from->id.server);
+	if (slot == DP_NONE_SLOT)
+		return refuse(why, -ENOSPC, "no slot left for server \"%s\" of \"%s\"", from->id.server, e->name);
+	core->tunnel_slots[slot].environment_slot = e->slot;
+	e->tunnels[e->tunnel_count++] = slot;
+	return 0;
+}
+
+static uint16_t find_server(const struct dp_core *core, const struct dp_environment *e, const char *server)
+{
+	for (unsigned i = 0; i < e->tunnel_count; i++)
+		if (strcmp(core->tunnel_slots[e->tunnels[i]].server, server) == 0)
+			return e->tunnels[i];
+	return DP_NONE_SLOT;
+}
+
+static int add_forward(struct dp_generation *g, struct dp_core *core, const struct ipc_forward *from, char why[256])
+{
+	const struct dp_environment *e = find_environment(g, from->environment);
+	unsigned port = rte_be_to_cpu_16(from->port_be);
+	struct dp_forward f = { .to_address_be = from->to_address_be, .to_port_be = from->to_port_be, .tunnel = DP_NONE_SLOT };
+	uint32_t at;
+
+	if (!e)
+		return refuse(why, -ENOENT, "forward %u: there is no environment \"%s\"", port, from->environment);
+	if (*from->server) {
+		f.tunnel = find_server(core, e, from->server);
+		if (f.tunnel == DP_NONE_SLOT)
+			return refuse(why, -ENOENT, "forward %u of \"%s\": there is no server \"%s\"", port, e->name, from->server);
+	}
+	f.environment = e->slot;
+	f.key = dp_forward_key(e->pod_address_be, from->protocol, from->port_be);
+	for (at = rte_hash_crc_8byte(f.key, 0) & g->forward_mask; g->forwards[at].key; at = (at + 1) & g->forward_mask)
+		if (g->forwards[at].key == f.key)
+			return refuse(why, -EEXIST, "forward %u of \"%s\" is there twice", port, e->name);
+	g->forwards[at] = f;
+	g->forward_count++;
+	return 0;
+}
+
+static int build(struct dp_staging *s, struct dp_core *core, struct dp_generation **generation, char why[256])
+{
+	struct dp_generation *g = allocate(s);
+	int rc = 0;
+
+	if (!g)
+		return refuse(why, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; rc == 0 && i < s->environment_count; i++)
+		rc = add_environment(g, core, &s->environments[i], why);
+	for (uint32_t i = 0; rc == 0 && i < s->server_count; i++)
+		rc = add_server(g, core, &s->servers[i], why);
+	for (uint32_t i = 0; rc == 0 && i < s->forward_count; i++)
+		rc = add_forward(g, core, &s->forwards[i], why);
+	if (rc) {
+		destroy_generation(g);
+		return rc;
+	}
+	*generation = g;
+	return 0;
+}
+
+/* ---- from one generation to the next ---- */
+
+static bool has_tunnel(const struct dp_generation *g, const struct dp_slot *slot, uint16_t tunnel)
+{
+	const struct dp_environment *e = g ? g->by_slot[slot->environment_slot] : NULL;
+
+	for (unsigned i = 0; e && i < e->tunnel_count; i++)
+		if (e->tunnels[i] == tunnel)
+			return true;
+	return false;
+}
+
+/* Frees the slots that GENERATION (NULL: nothing) does not have. */
+static void sweep_slots(struct dp_core *core, const struct dp_generation *g)
+{
+	bool peers_changed = false;
+
+	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++) {
+		struct dp_slot *slot = &core->tunnel_slots[i];
+
+		if (!*slot->environment || has_tunnel(g, slot, (uint16_t)i))
+			continue;
+		peers_changed |= slot->peer.remote_be != 0;
+		memset(slot, 0, sizeof(*slot));
+	}
+	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++)
+		if (*core->environment_slots[i].environment && (!g || !g->by_slot[i]))
+			memset(&core->environment_slots[i], 0, sizeof(core->environment_slots[i]));
+	if (peers_changed)
+		dp_core_publish_peers(core);
+}
+
+static int use_generation(struct dp_worker *w, void *generation)
+{
+	w->generation = generation;
+	for (uint32_t i = 0; i < w->generation->environment_count; i++) {
+		const struct dp_environment *e = &w->generation->environments[i];
+
+		if (e->home != w->index)
+			continue;
+		for (unsigned t = 0; t < e->tunnel_count; t++)
+			w->tunnels[e->tunnels[t]].environment = e->slot;
+		dp_failover_refresh(w, e->slot);
+	}
+	return 0;
+}
+
+/* What a worker has to give up of an environment or tunnel that is gone. */
+struct retire {
+	uint16_t environment;
+	uint16_t tunnel; /* DP_NONE_SLOT: the whole environment */
+	struct ipc_tunnel names;
+	void *memory[SAS_AT_ONCE];
+	unsigned count;
+};
+
+/* Takes up to SAS_AT_ONCE SAs of the tunnel out of use; 1: there may be more. */
+static int retire_sas(struct dp_worker *w, void *argument)
+{
+	struct retire *r = argument;
+	struct ipc_sa_info infos[SAS_AT_ONCE];
+	uint64_t cursor = 0;
+
+	r->count = 0;
+	do {
+		unsigned n = dp_sa_list(w, cursor, infos, SAS_AT_ONCE - r->count, &cursor);
+
+		for (unsigned i = 0; i < n; i++)
+			if (memcmp(&infos[i].tunnel, &r->names, sizeof(r->names)) == 0 &&
+			    dp_sa_delete(w, &infos[i].id, &r->memory[r->count]) == 0)
+				r->count++;
+	} while (cursor && r->count < SAS_AT_ONCE);
+	return r->count == SAS_AT_ONCE;
+}
+
+static int retire_tunnel(struct dp_worker *w, void *argument)
+{
+	struct retire *r = argument;
+
+	dp_nat_tunnel_purge(w, r->tunnel);
+	memset(&w->tunnels[r->tunnel], 0, sizeof(w->tunnels[r->tunnel]));
+	w->tunnels[r->tunnel].environment = DP_NONE_SLOT;
+	return 0;
+}
+
+static int retire_environment(struct dp_worker *w, void *argument)
+{
+	struct retire *r = argument;
+
+	dp_nat_environment_purge(w, r->environment);
+	memset(&w->environments[r->environment], 0, sizeof(w->environments[r->environment]));
+	w->environments[r->environment].active = DP_NONE_SLOT;
+	return 0;
+}
+
+static int purge_forwards(struct dp_worker *w, void *argument)
+{
+	(void)argument;
+	dp_nat_forward_purge(w);
+	return 0;
+}
+
+static void retire_one_tunnel(struct dp_core *core, uint16_t tunnel)
+{
+	const struct dp_slot *slot = &core->tunnel_slots[tunnel];
+	struct dp_worker *home = core->workers[dp_core_home(core, slot->environment_slot)];
+	struct retire r = { .environment = slot->environment_slot, .tunnel = tunnel };
+	int more;
+
+	memcpy(r.names.environment, slot->environment, IPC_NAME_LEN);
+	memcpy(r.names.server, slot->server, IPC_NAME_LEN);
+	do {
+		more = dp_worker_call(home, retire_sas, &r);
+		for (unsigned i = 0; i < r.count; i++)
+			dp_sa_free(r.memory[i]);
+	} while (more);
+	dp_worker_call(home, retire_tunnel, &r);
+}
+
+/* After the workers have the new generation: nothing finds what is gone any more, so it can be taken down. */
+static void retire_missing(struct dp_core *core, const struct dp_generation *fresh)
+{
+	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
+		if (*core->tunnel_slots[i].environment && !has_tunnel(fresh, &core->tunnel_slots[i], (uint16_t)i))
+			retire_one_tunnel(core, (uint16_t)i);
+	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++) {
+		struct retire r = { .environment = (uint16_t)i, .tunnel = DP_NONE_SLOT };
+
+		if (*core->environment_slots[i].environment && !fresh->by_slot[i])
+			dp_worker_call(core->workers[dp_core_home(core, (uint16_t)i)], retire_environment, &r);
+	}
+}
+
+int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t generation, char why[256])
+{
+	struct dp_generation *fresh = NULL, *old = core->generation;
+	int rc;
+
+	if (!s->generation || s->generation != generation)
+		return refuse(why, -EPROTO, "generation %llu was not staged", (unsigned long long)generation);
+	rc = build(s, core, &fresh, why);
+	clear(s);
+	if (rc) {
+		sweep_slots(core, old); /* those that the failed build took */
+		return rc;
+	}
+	dp_core_call_all(core, use_generation, fresh);
+	core->generation = fresh;
+	retire_missing(core, fresh);
+	dp_core_call_all(core, purge_forwards, NULL);
+	sweep_slots(core, fresh);
+	destroy_generation(old);
+	return 0;
+}

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One function per request. */
+#include "dataplane/ctl_requests.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include <rte_lcore.h>
+
+#include "common/ipc_codec.h"
+#include "common/log.h"
+#include "common/netaddr.h"
+#include "common/secret.h"
+#include "dataplane/failover.h"
+#include "dataplane/nat_forward.h"
+#include "dataplane/nexthop.h"
+#include "dataplane/sa.h"
+
+#define LIST_ROOM(type) ((sizeof(((struct dp_reply *)0)->body) - sizeof(struct ipc_list)) / sizeof(type))
+
+static struct dp_worker *home_of(const struct dp_core *core, uint16_t tunnel)
+{
+	return core->workers[dp_core_home(core, core->tunnel_slots[tunnel].environment_slot)];
+}
+
+/* The worker that has an SA: inbound ones say it themselves, outbound ones are looked for. */
+static struct dp_worker *worker_of_spi(const struct dp_core *core, const struct ipc_sa_id *id)
+{
+	unsigned worker = dp_sa_spi_worker(id->spi_be);
+
+	return id->direction == IPC_IN && worker < core->worker_count ? core->workers[worker] : NULL;
+}
+
+/* ---- configuration ---- */
+
+static void say_why(struct dp_reply *reply, const char *why)
+{
+	struct ipc_refusal *refusal = (struct ipc_refusal *)reply->body;
+
+	memset(refusal, 0, sizeof(*refusal));
+	snprintf(refusal->reason, sizeof(refusal->reason), "%s", why);
+	reply->length = sizeof(*refusal);
+}
+
+static void node(struct dp_requests *r, const struct ipc_node *n, struct dp_reply *reply)
+{
+	char why[256] = "";
+
+	if (r->core->is_started) {
+		reply->status = memcmp(&r->core->node, n, sizeof(*n)) == 0 ? 0 : -EBUSY;
+		if (reply->status)
+			say_why(reply, "the dataplane runs with another node configuration; restart it to use this one");
+		return;
+	}
+	if (r->core->worker_count) { /* EAL starts once per process */
+		reply->status = -EBUSY;
+		say_why(reply, "an earlier start failed; the dataplane has to be restarted");
+		return;
+	}
+	reply->status = dp_core_start(r->core, n, why);
+	if (reply->status) {
+		sp_log(SP_LOG_ERR, "core: cannot start reason=\"%s\"", why);
+		say_why(reply, why);
+	}
+}
+
+static void commit(struct dp_requests *r, const struct ipc_generation *g, struct dp_reply *reply)
+{
+	char why[256] = "";
+	struct timespec from, to;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	reply->status = dp_staging_commit(r->staging, r->core, g->generation, why);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	if (reply->status) {
+		sp_log(SP_LOG_ERR, "commit: refused generation=%llu reason=\"%s\"", (unsigned long long)g->generation, why);
+		say_why(reply, why);
+		return;
+	}
+	sp_log(SP_LOG_INFO, "commit: applied generation=%llu environments=%u forwards=%u ms=%ld", (unsigned long long)g->generation,
+	       r->core->generation->environment_count, r->core->generation->forward_count,
+	       (long)((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000));
+}
+
+/* ---- leases ---- */
+
+static int peer_set(struct dp_requests *r, const struct ipc_peer *peer)
+{
+	struct dp_core *core = r->core;
+	uint16_t tunnel = dp_core_find_tunnel(core, &peer->id);
+
+	if (tunnel == DP_NONE_SLOT)
+		return -ENOENT;
+	if (memcmp(&core->tunnel_slots[tunnel].peer, peer, sizeof(*peer)) == 0)
+		return 0;
+	core->tunnel_slots[tunnel].peer = *peer;
+	if (peer->remote_be)
+		dp_nexthop_want(core->nexthops, DP_PORT_UPLINK, dp_port_route(&core->ports[DP_PORT_UPLINK], peer->remote_be));
+	return dp_core_publish_peers(core);
+}
+
+struct tunnel_request {
+	uint16_t tunnel;
+	uint16_t environment;
+	const struct ipc_tunnel_state *state;
+	const struct ipc_sa_add *add;
+	const struct ipc_sa_update *update;
+	uint64_t control_epoch;
+	uint16_t link_mtu;
+	uint32_t random;
+	uint32_t spi_be;
+	void *memory;
+	const struct ipc_sa_id *id;
+	struct ipc_sa_info *info;
+	int moved;
+};
+
+static int on_tunnel_set(struct dp_worker *w, void *argument)
+{
+	struct tunnel_request *q = argument;
+	struct dp_tunnel *t = &w->tunnels[q->tunnel];
+
+	t->inner_be = q->state->inner_address_be;
+	t->is_wanted = q->state->is_up;
+	q->moved = dp_failover_refresh(w, q->environment);
+	return 0;
+}
+
+static int tunnel_set(struct dp_requests *r, const struct ipc_tunnel_state *state)
+{
+	struct tunnel_request q = { .state = state, .tunnel = dp_core_find_tunnel(r->core, &state->id) };
+
+	if (q.tunnel == DP_NONE_SLOT)
+		return -ENOENT;
+	q.environment = r->core->tunnel_slots[q.tunnel].environment_slot;
+	dp_worker_call(home_of(r->core, q.tunnel), on_tunnel_set, &q);
+	if (q.moved)
+		r->changed |= IPC_CHANGED_TUNNELS;
+	return 0;
+}
+
+static int on_spi_alloc(struct dp_worker *w, void *argument)
+{
+	struct tunnel_request *q = argument;
+
+	return dp_sa_spi_alloc(w, q->tunnel, q->random, &q->spi_be);
+}
+
+static void spi_alloc(struct dp_requests *r, const struct ipc_tunnel *id, struct dp_reply *reply)
+{
+	struct tunnel_request q = { .tunnel = dp_core_find_tunnel(r->core, id) };
+
+	if (q.tunnel == DP_NONE_SLOT) {
+		reply->status = -ENOENT;
+		return;
+	}
+	if (getrandom(&q.random, sizeof(q.random), 0) != sizeof(q.random)) {
+		reply->status = -EIO;
+		return;
+	}
+	reply->status = dp_worker_call(home_of(r->core, q.tunnel), on_spi_alloc, &q);
+	if (reply->status == 0) {
+		*(struct ipc_spi *)reply->body = (struct ipc_spi){ .spi_be = q.spi_be };
+		reply->length = sizeof(struct ipc_spi);
+	}
+}
+
+static int on_sa_add(struct dp_worker *w, void *argument)
+{
+	struct tunnel_request *q = argument;
+	int rc = dp_sa_add(w, q->add, q->tunnel, q->environment, q->control_epoch, q->link_mtu, q->memory);
+
+	if (rc == 0)
+		q->moved = dp_failover_refresh(w, q->environment);
+	return rc;
+}
+
+static int sa_add(struct dp_requests *r, const struct ipc_sa_add *add)
+{
+	struct tunnel_request q = { .add = add,
+				    .tunnel = dp_core_find_tunnel(r->core, &add->tunnel),
+				    .control_epoch = r->control_epoch,
+				    .link_mtu = r->core->ports[DP_PORT_UPLINK].mtu };
+	struct dp_worker *home;
+	char remote[SP_ADDRESS_TEXT];
+	int rc;
+
+	if (q.tunnel == DP_NONE_SLOT)
+		return -ENOENT;
+	if (add->local_be != r->core->ports[DP_PORT_UPLINK].address_be)
+		return -EADDRNOTAVAIL;
+	home = home_of(r->core, q.tunnel);
+	q.environment = r->core->tunnel_slots[q.tunnel].environment_slot;
+	q.memory = dp_sa_alloc((int)rte_lcore_to_socket_id(home->lcore));
+	if (!q.memory)
+		return -ENOMEM;
+	rc = dp_worker_call(home, on_sa_add, &q);
+	if (rc)
+		dp_sa_free(q.memory);
+	if (q.moved)
+		r->changed |= IPC_CHANGED_TUNNELS;
+	sp_log(rc ? SP_LOG_WARN : SP_LOG_INFO, "sa: add environment=%s server=%s direction=%s spi=%08x peer=%s result=%s",
+	       add->tunnel.environment, add->tunnel.server, add->id.direction == IPC_IN ? "in" : "out",
+	       rte_be_to_cpu_32(add->id.spi_be), sp_address_format(remote, add->remote_be), strerror(-rc));
+	return rc;
+}
+
+static int on_sa_update(struct dp_worker *w, void *argument)
+{
+	struct tunnel_request *q = argument;
+
+	return dp_sa_update(w, q->update, q->link_mtu);
+}
+
+static int on_sa_query(struct dp_worker *w, void *argument)
+{
+	struct tunnel_request *q = argument;
+
+	return dp_sa_query(w, q->id, q->info);
+}
+
+static int on_sa_delete(struct dp_worker *w, void *argument)
+{
+	struct tunnel_request *q = argument;
+	struct ipc_sa_info info;
+	int known = dp_sa_query(w, q->id, &info), rc = dp_sa_delete(w, q->id, &q->memory);
+
+	if (rc == 0 && known == 0 && q->tunnel != DP_NONE_SLOT)
+		q->moved = dp_failover_refresh(w, q->environment);
+	return rc;
+}
+
+/* Runs FN where the SA is; an outbound SA's home is not in its SPI, so all are asked. */
+static int at_sa(struct dp_core *core, const struct ipc_sa_id *id, dp_worker_fn fn, struct tunnel_request *q)
+{
+	struct dp_worker *w = worker_of_spi(core, id);
+	int rc = -ENOENT;
+
+	if (w)
+		return dp_worker_call(w, fn, q);
+	if (id->direction == IPC_IN)
+		return -ENOENT;
+	for (uint16_t i = 0; rc == -ENOENT && i < core->worker_count; i++)
+		rc = dp_worker_call(core->workers[i], fn, q);
+	return rc;
+}
+
+static int sa_delete(struct dp_requests *r, const struct ipc_sa_id *id)
+{
+	struct ipc_sa_info info;
+	struct tunnel_request q = { .id = id, .info = &info, .tunnel = DP_NONE_SLOT };
+	int rc;
+
+	if (at_sa(r->core, id, on_sa_query, &q) == 0)
+		q.tunnel = dp_core_find_tunnel(r->core, &info.tunnel);
+	if (q.tunnel != DP_NONE_SLOT)
+		q.environment = r->core->tunnel_slots[q.tunnel].environment_slot;
+	rc = at_sa(r->core, id, on_sa_delete, &q);
+	if (rc)
+		return rc;
+	dp_sa_free(q.memory);
+	if (q.moved)
+		r->changed |= IPC_CHANGED_TUNNELS;
+	sp_log(SP_LOG_INFO, "sa: del direction=%s spi=%08x", id->direction == IPC_IN ? "in" : "out", rte_be_to_cpu_32(id->spi_be));
+	return 0;
+}
+
+static int sa_update(struct dp_requests *r, const struct ipc_sa_update *update)
+{
+	struct tunnel_request q = { .update = update, .link_mtu = r->core->ports[DP_PORT_UPLINK].mtu };
+
+	if (update->local_be != r->core->ports[DP_PORT_UPLINK].address_be)
+		return -EADDRNOTAVAIL;
+	return at_sa(r->core, &update->id, on_sa_update, &q);
+}
+
+static void sa_query(struct dp_requests *r, const struct ipc_sa_id *id, struct dp_reply *reply)
+{
+	struct tunnel_request q = { .id = id, .info = (struct ipc_sa_info *)reply->body };
+
+	reply->status = at_sa(r->core, id, on_sa_query, &q);
+	if (reply->status == 0)
+		reply->length = sizeof(struct ipc_sa_info);
+}
+
+/* ---- lists: the cursor is the worker's index + 1 in the top 16 bits, its own cursor below ---- */
+
+#define CURSOR_SHIFT 48
+
+struct list_request {
+	uint64_t cursor;
+	uint64_t next;
+	unsigned max;
+	unsigned count;
+	struct ipc_sa_info *infos;
+	struct ipc_session *sessions;
+	struct dp_nat_slots *slots;
+	uint16_t environment;
+};
+
+static void finish_list(struct dp_reply *reply, uint64_t next, unsigned count, size_t entry)
+{
+	*(struct ipc_list *)reply->body = (struct ipc_list){ .next = next, .count = count, .entry_size = (uint32_t)entry };
+	reply->length = sizeof(struct ipc_list) + count * entry;
+}
+
+/* Lets FN list on the worker that the cursor names. Returns the cursor to go on with. */
+static uint64_t list_on_worker(struct dp_core *core, uint64_t cursor, dp_worker_fn fn, struct list_request *q)
+{
+	uint64_t worker = cursor >> CURSOR_SHIFT;
+
+	if (worker >= core->worker_count)
+		return 0;
+	q->cursor = cursor & ((1ull << CURSOR_SHIFT) - 1);
+	dp_worker_call(core->workers[worker], fn, q);
+	if (q->next)
+		return worker << CURSOR_SHIFT | q->next;
+	return worker + 1 < core->worker_count ? (worker + 1) << CURSOR_SHIFT : 0;
+}
+
+static int on_sa_list(struct dp_worker *w, void *argument)
+{
+	struct list_request *q = argument;
+
+	q->count = dp_sa_list(w, q->cursor, q->infos, q->max, &q->next);
+	return 0;
+}
+
+static void sa_list(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
+{
+	struct list_request q = { .max = LIST_ROOM(struct ipc_sa_info),
+				  .infos = (struct ipc_sa_info *)(reply->body + sizeof(struct ipc_list)) };
+	uint64_t next = list_on_worker(r->core, c->cursor, on_sa_list, &q);
+
+	finish_list(reply, next, q.count, sizeof(struct ipc_sa_info));
+}
+
+static int on_session_list(struct dp_worker *w, void *argument)
+{
+	struct list_request *q = argument;
+
+	q->count = dp_nat_list(w, q->cursor, q->environment, q->sessions, q->slots, q->max, &q->next);
+	return 0;
+}
+
+static void sessions(struct dp_requests *r, const struct ipc_session_query *query, struct dp_reply *reply)
+{
+	struct dp_nat_slots slots[LIST_ROOM(struct ipc_session)];
+	struct list_request q = { .max = RTE_MIN(query->limit, (uint32_t)LIST_ROOM(struct ipc_session)),
+				  .sessions = (struct ipc_session *)(reply->body + sizeof(struct ipc_list)),
+				  .slots = slots, .environment = DP_NONE_SLOT };
+	uint64_t next;
+
+	if (*query->environment) {
+		q.environment = dp_core_find_environment(r->core, query->environment);
+		if (q.environment == DP_NONE_SLOT) {
+			reply->status = -ENOENT;
+			return;
+		}
+	}
+	next = list_on_worker(r->core, query->cursor, on_session_list, &q);
+	for (unsigned i = 0; i < q.count; i++) {
+		memcpy(q.sessions[i].tunnel.environment, r->core->environment_slots[slots[i].environment].environment, IPC_NAME_LEN);
+		memcpy(q.sessions[i].tunnel.server, r->core->tunnel_slots[slots[i].tunnel].server, IPC_NAME_LEN);
+	}
+	finish_list(reply, next, q.count, sizeof(struct ipc_session));
+}
+
+/* Counters of other threads are read where they stand: each is one aligned word. */
+static void state(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
+{
+	struct ipc_environment_state *out = (struct ipc_environment_state *)(reply->body + sizeof(struct ipc_list));
+	const struct dp_generation *g = r->core->generation;
+	uint32_t i = (uint32_t)c->cursor, n = 0;
+
+	for (; g && i < g->environment_count && n < LIST_ROOM(*out); i++, n++) {
+		const struct dp_environment *e = &g->environments[i];
+		const struct dp_environment_state *s = &r->core->environments[e->slot];
+
+		memset(&out[n], 0, sizeof(out[n]));
+		memcpy(out[n].name, e->name, IPC_NAME_LEN);
+		if (s->active != DP_NONE_SLOT)
+			memcpy(out[n].active, r->core->tunnel_slots[s->active].server, IPC_NAME_LEN);
+		out[n].move_counter = s->move_counter;
+		out[n].packets_out = s->packets_out;
+		out[n].bytes_out = s->bytes_out;
+		out[n].packets_in = s->packets_in;
+		out[n].bytes_in = s->bytes_in;
+		out[n].sessions = s->sessions;
+		out[n].home_worker = e->home;
+	}
+	finish_list(reply, g && i < g->environment_count ? i : 0, n, sizeof(*out));
+}
+
+static void tunnels(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
+{
+	struct ipc_tunnel_info *out = (struct ipc_tunnel_info *)(reply->body + sizeof(struct ipc_list));
+	const struct dp_core *core = r->core;
+	uint32_t i = (uint32_t)c->cursor, n = 0;
+
+	for (; i < DP_TUNNELS_MAX && n < LIST_ROOM(*out); i++) {
+		const struct dp_slot *slot = &core->tunnel_slots[i];
+		const struct dp_tunnel *t = &core->tunnels[i];
+
+		if (!*slot->environment)
+			continue;
+		memset(&out[n], 0, sizeof(out[n]));
+		memcpy(out[n].id.environment, slot->environment, IPC_NAME_LEN);
+		memcpy(out[n].id.server, slot->server, IPC_NAME_LEN);
+		out[n].inner_address_be = t->inner_be;
+		out[n].remote_be = slot->peer.remote_be;
+		out[n].heard_ns = t->heard_ns;
+		out[n].packets_out = t->packets_out;
+		out[n].bytes_out = t->bytes_out;
+		out[n].packets_in = t->packets_in;
+		out[n].bytes_in = t->bytes_in;
+		out[n].inner_mtu = t->inner_mtu;
+		out[n].is_up = t->is_up;
+		out[n].is_active = core->environments[slot->environment_slot].active == i;
+		n++;
+	}
+	finish_list(reply, i < DP_TUNNELS_MAX ? i : 0, n, sizeof(*out));
+}
+
+/* ---- moves ---- */
+
+struct move_request {
+	uint16_t environment;
+	uint16_t tunnel;
+	uint64_t expected;
+};
+
+static int on_move(struct dp_worker *w, void *argument)
+{
+	struct move_request *q = argument;
+
+	return dp_failover_move(w, q->environment, q->tunnel, q->expected);
+}
+
+static void move(struct dp_requests *r, const struct ipc_move *m, struct dp_reply *reply)
+{
+	struct ipc_move *out = (struct ipc_move *)reply->body;
+	const struct dp_environment_state *s;
+	struct move_request q = { .expected = m->move_counter };
+	struct ipc_tunnel id;
+
+	memcpy(id.environment, m->environment, IPC_NAME_LEN);
+	memcpy(id.server, m->server, IPC_NAME_LEN);
+	q.tunnel = dp_core_find_tunnel(r->core, &id);
+	if (q.tunnel == DP_NONE_SLOT) {
+		reply->status = -ENOENT;
+		return;
+	}
+	q.environment = r->core->tunnel_slots[q.tunnel].environment_slot;
+	reply->status = dp_worker_call(home_of(r->core, q.tunnel), on_move, &q);
+	if (reply->status)
+		return;
+	s = &r->core->environments[q.environment];
+	*out = *m;
+	out->move_counter = s->move_counter;
+	reply->length = sizeof(*out);
+	r->changed |= IPC_CHANGED_TUNNELS;
+}
+
+void dp_request(struct dp_requests *r, const struct ipc_header *header, const void *body, struct dp_reply *reply)
+{
+	uint32_t count = (uint32_t)(ipc_body_length(header) / sizeof(struct ipc_forward));
+
+	reply->status = 0;
+	reply->length = 0;
+	if (!r->core->is_started && header->type != IPC_NODE) {
+		reply->status = -ENOTCONN;
+		return;
+	}
+	switch (header->type) {
+	case IPC_NODE:
+		node(r, body, reply);
+		break;
+	case IPC_CONFIG_BEGIN:
+		dp_staging_begin(r->staging, ((const struct ipc_generation *)body)->generation);
+		break;
+	case IPC_CONFIG_ENVIRONMENT:
+		reply->status = dp_staging_environment(r->staging, body);
+		break;
+	case IPC_CONFIG_SERVER:
+		reply->status = dp_staging_server(r->staging, body);
+		break;
+	case IPC_CONFIG_FORWARDS:
+		reply->status = dp_staging_forwards(r->staging, body, count);
+		break;
+	case IPC_CONFIG_COMMIT:
+		commit(r, body, reply);
+		break;
+	case IPC_PEER_SET:
+		reply->status = peer_set(r, body);
+		break;
+	case IPC_TUNNEL_SET:
+		reply->status = tunnel_set(r, body);
+		break;
+	case IPC_SPI_ALLOC:
+		spi_alloc(r, body, reply);
+		break;
+	case IPC_SA_ADD:
+		reply->status = sa_add(r, body);
+		break;
+	case IPC_SA_UPDATE:
+		reply->status = sa_update(r, body);
+		break;
+	case IPC_SA_DEL:
+		reply->status = sa_delete(r, body);
+		break;
+	case IPC_SA_QUERY:
+		sa_query(r, body, reply);
+		break;
+	case IPC_SA_LIST:
+		sa_list(r, body, reply);
+		break;
+	case IPC_STATE:
+		state(r, body, reply);
+		break;
+	case IPC_TUNNELS:
+		tunnels(r, body, reply);
+		break;
+	case IPC_SESSIONS:
+		sessions(r, body, reply);
+		break;
+	case IPC_MOVE:
+		move(r, body, reply);
+		break;
+	default:
+		reply->status = -EPROTO;
+		break;
+	}
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From "af_packet:eth1" and cores = "auto" to what rte_eal_init() understands. */
+#include "dataplane/device.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/batch.h"
+#include "dataplane/worker.h"
+
+#define CPUS_MAX 1024
+#define SESSION_BYTES 192u /* flows, lookup table, cold part, ports: an upper bound */
+
+static const char *const port_names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
+
+static __rte_format_printf(2, 3) int refuse(char *why, const char *format, ...)
+{
+	va_list a;
+
+	va_start(a, format);
+	vsnprintf(why, DP_WHY_SIZE, format, a);
+	va_end(a);
+	return -EINVAL;
+}
+
+static __rte_format_printf(2, 3) void argument(struct dp_eal *eal, const char *format, ...)
+{
+	char *text = NULL;
+	va_list a;
+
+	va_start(a, format);
+	if (vasprintf(&text, format, a) < 0)
+		text = NULL;
+	va_end(a);
+	if (text && eal->argc < DP_EAL_ARGUMENTS_MAX - 1)
+		eal->argv[eal->argc++] = text;
+	else
+		free(text);
+}
+
+/* ---- devices ---- */
+
+/* Interface names and paths go into a device string: no comma or blank may start another argument. */
+static bool is_plain(const char *text)
+{
+	if (!*text)
+		return false;
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && !strchr("._-/:@", *text))
+			return false;
+	return true;
+}
+
+static bool is_pci(const char *text)
+{
+	unsigned domain, bus, slot, function;
+	int end = 0;
+
+	return sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) == 4 && text[end] == 0;
+}
+
+/* The PCI address of the network interface with this MAC address, if the kernel has one. */
+static bool find_pci_by_mac(const char *mac, char *pci, size_t size)
+{
+	DIR *dir = opendir("/sys/class/net");
+	bool found = false;
+	struct dirent *entry;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		char path[PATH_MAX], target[PATH_MAX], address[32] = "";
+		const char *name;
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/sys/class/net/%s/address", entry->d_name);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		if (fscanf(file, "%31s", address) == 1 && strcasecmp(address, mac) == 0) {
+			snprintf(path, sizeof(path), "/sys/class/net/%s/device", entry->d_name);
+			name = realpath(path, target) ? strrchr(target, '/') + 1 : "";
+			found = is_pci(name);
+			if (found)
+				snprintf(pci, size, "%s", name);
+		}
+		fclose(file);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static int add_mac(struct dp_eal *eal, enum dp_port_id id, const char *mac, char *why)
+{
+	uint8_t *b = eal->macs[id];
+	int end = 0;
+
+	if (sscanf(mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 || mac[end])
+		return refuse(why, "%s: \"%s\" is no MAC address", port_names[id], mac);
+	if (find_pci_by_mac(mac, eal->names[id], sizeof(eal->names[id])))
+		argument(eal, "--allow=%s", eal->names[id]);
+	return 0;
+}
+
+static int add_af_packet(struct dp_eal *eal, enum dp_port_id id, const char *interface, const struct ipc_port *port, uint16_t queues)
+{
+	/* a frame is a slot of the ring shared with the kernel: room for its header and the whole frame */
+	unsigned frame = rte_align32pow2(port->mtu + 256u);
+	unsigned block = RTE_MAX(frame, 65536u);
+
+	snprintf(eal->names[id], sizeof(eal->names[id]), "net_af_packet_%s", port_names[id]);
+	argument(eal, "--vdev=%s,iface=%s,qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u", eal->names[id], interface, queues, block,
+		 frame, 2048u);
+	return 0;
+}
+
+static int add_af_xdp(struct dp_eal *eal, enum dp_port_id id, const char *interface, uint16_t queues)
+{
+	snprintf(eal->names[id], sizeof(eal->names[id]), "net_af_xdp_%s", port_names[id]);
+	argument(eal, "--vdev=%s,iface=%s,queue_count=%u", eal->names[id], interface, queues);
+	return 0;
+}
+
+/* "PATH" or "PATH,role=server"; we are the client by default. */
+static int add_memif(struct dp_eal *eal, enum dp_port_id id, const char *text, char *why)
+{
+	char path[IPC_DEVICE_LEN];
+	const char *role = "client";
+	char *option;
+
+	snprintf(path, sizeof(path), "%s", text);
+	option = strchr(path, ',');
+	if (option) {
+		*option++ = 0;
+		if (strcmp(option, "role=server") == 0)
+			role = "server";
+		else if (strcmp(option, "role=client") != 0)
+			return refuse(why, "%s: memif takes role=server or role=client, not \"%s\"", port_names[id], option);
+	}
+	if (!is_plain(path))
+		return refuse(why, "%s: \"%s\" is no path of a memif socket", port_names[id], path);
+	snprintf(eal->names[id], sizeof(eal->names[id]), "net_memif_%s", port_names[id]);
+	argument(eal, "--vdev=%s,role=%s,socket=%s,socket-abstract=no", eal->names[id], role, path);
+	return 0;
+}
+
+/* Drivers a configuration may name by itself: none that writes files or runs anything. */
+static int add_vdev(struct dp_eal *eal, enum dp_port_id id, const char *text, char *why)
+{
+	static const char *const drivers[] = { "net_af_packet", "net_af_xdp", "net_memif", "net_null", "net_ring",
+					       "net_tap",       "net_vhost",  "net_virtio_user" };
+	size_t name = strcspn(text, ",");
+	bool is_known = false;
+
+	for (size_t i = 0; i < RTE_DIM(drivers); i++)
+		is_known |= strncmp(text, drivers[i], strlen(drivers[i])) == 0;
+	if (!is_known || name >= sizeof(eal->names[id]))
+		return refuse(why, "%s: \"vdev:%s\" is none of the drivers that may be used", port_names[id], text);
+	for (const char *c = text; *c; c++)
+		if (!isalnum((unsigned char)*c) && !strchr("._-/:@,=", *c))
+			return refuse(why, "%s: character \"%c\" in \"vdev:%s\"", port_names[id], *c, text);
+	snprintf(eal->names[id], sizeof(eal->names[id]), "%.*s", (int)name, text);
+	argument(eal, "--vdev=%s", text);
+	return 0;
+}
+
+static int add_device(struct dp_eal *eal, enum dp_port_id id, const struct ipc_port *port, uint16_t queues, char *why)
+{
+	const char *device = port->device, *rest = strchr(device, ':');
+
+	if (is_pci(device)) {
+		snprintf(eal->names[id], sizeof(eal->names[id]), "%s", device);
+		argument(eal, "--allow=%s", device);
+		return 0;
+	}
+	rest = rest ? rest + 1 : "";
+	if (strncmp(device, "mac:", 4) == 0)
+		return add_mac(eal, id, rest, why);
+	if (strncmp(device, "memif:", 6) == 0)
+		return add_memif(eal, id, rest, why);
+	if (strncmp(device, "vdev:", 5) == 0)
+		return add_vdev(eal, id, rest, why);
+	if (!is_plain(rest))
+		return refuse(why, "%s: \"%s\" is no device", port_names[id], device);
+	if (strncmp(device, "af_packet:", 10) == 0)
+		return add_af_packet(eal, id, rest, port, queues);
+	if (strncmp(device, "af_xdp:", 7) == 0)
+		return add_af_xdp(eal, id, rest, queues);
+	return refuse(why, "%s: \"%s\" is no device", port_names[id], device);
+}
+
+/* ---- cores ---- */
+
+/* The CPUs of "auto" (those we may run on) or of a list as "2-5,8"; returns how many. */
+static int list_cpus(const char *cores, int *cpus, char *why)
+{
+	cpu_set_t allowed;
+	int n = 0;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		return refuse(why, "cannot read the CPU affinity: %s", strerror(errno));
+	if (strcmp(cores, "auto") == 0) {
+		for (int c = 0; c < CPU_SETSIZE && n < CPUS_MAX; c++)
+			if (CPU_ISSET(c, &allowed))
+				cpus[n++] = c;
+		return n;
+	}
+	while (*cores) {
+		char *end;
+		long from = strtol(cores, &end, 10), to = from;
+
+		if (*end == '-')
+			to = strtol(end + 1, &end, 10);
+		if (end == cores || from < 0 || to < from || to >= CPU_SETSIZE || (*end && *end != ','))
+			return refuse(why, "cores: \"%s\" is no list of CPUs", cores);
+		for (long c = from; c <= to && n < CPUS_MAX; c++) {
+			if (!CPU_ISSET(c, &allowed))
+				return refuse(why, "cores: CPU %ld is not there or not allowed", c);
+			cpus[n++] = (int)c;
+		}
+		cores = *end ? end + 1 : end;
+	}
+	return n ? n : refuse(why, "cores: the list is empty");
+}
+
+/* lcore 0 is the control thread, 1 to N are the workers. Workers that poll get a CPU each; adaptive ones may share them all. */
+static int add_cores(struct dp_eal *eal, const struct ipc_node *node, char *why)
+{
+	bool is_auto = strcmp(node->cores, "auto") == 0;
+	int cpus[CPUS_MAX], n = list_cpus(node->cores, cpus, why);
+	int first = is_auto && n > 1; /* automatic: the first CPU stays for everybody else */
+	char map[2048], shared[512];
+	size_t at = 0;
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n && at < sizeof(shared); i++)
+		at += (size_t)snprintf(shared + at, sizeof(shared) - at, "%s%d", i ? "," : "", cpus[i]);
+	if (at >= sizeof(shared))
+		return refuse(why, "cores: the list is too long");
+	eal->workers = (uint16_t)(node->workers ? node->workers : (uint32_t)RTE_MIN(n - first, (int)DP_WORKERS_MAX));
+	if (eal->workers > DP_WORKERS_MAX)
+		return refuse(why, "workers: at most %u", DP_WORKERS_MAX);
+	if (node->idle == IPC_IDLE_POLL && eal->workers > n - first)
+		return refuse(why, "%u polling workers want a CPU each, there are %d: use idle = \"adaptive\", or fewer workers",
+			      eal->workers, n - first);
+	at = (size_t)snprintf(map, sizeof(map), "--lcores=0@%d", cpus[0]);
+	for (unsigned w = 0; w < eal->workers && at < sizeof(map); w++) {
+		if (node->idle == IPC_IDLE_POLL)
+			at += (size_t)snprintf(map + at, sizeof(map) - at, ",%u@%d", w + 1, cpus[first + (int)w]);
+		else
+			at += (size_t)snprintf(map + at, sizeof(map) - at, ",%u@(%s)", w + 1, shared);
+	}
+	if (at >= sizeof(map))
+		return refuse(why, "cores: the list is too long");
+	argument(eal, "%s", map);
+	return 0;
+}
+
+/* ---- memory ---- */
+
+uint16_t dp_eal_mbuf_room(const struct ipc_node *node)
+{
+	/* Ethernet, ESP's trailer and padding; at least DPDK's usual size */
+	unsigned frame = RTE_MAX(node->uplink.mtu, node->cluster.mtu) + 14u + 64u;
+
+	return (uint16_t)RTE_MAX(RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(frame, 64u), (unsigned)RTE_MBUF_DEFAULT_BUF_SIZE);
+}
+
+uint32_t dp_eal_mbuf_count(const struct ipc_node *node, uint16_t workers)
+{
+	/* receive and transmit rings of two ports, a burst and held packets for each worker, the queues between threads */
+	uint32_t each = DP_PORT_COUNT * (1024u + 1024u) + 1024u;
+
+	return node->mbufs ? node->mbufs : rte_align32pow2(each * workers + 4096u) - 1;
+}
+
+uint32_t dp_eal_memory_mb(const struct ipc_node *node, uint16_t workers)
+{
+	uint64_t bytes = (uint64_t)dp_eal_mbuf_count(node, workers) * (dp_eal_mbuf_room(node) + 256u);
+
+	if (node->memory_mb)
+		return node->memory_mb;
+	bytes += (uint64_t)node->sessions * SESSION_BYTES;
+	bytes += (uint64_t)workers * (8u << 20);
+	return (uint32_t)(bytes >> 20) + 64;
+}
+
+static bool has_hugepages(uint32_t need_mb)
+{
+	unsigned long free_pages = 0;
+	char line[512];
+	bool is_mounted = false;
+	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+
+	if (file) {
+		if (fscanf(file, "%lu", &free_pages) != 1)
+			free_pages = 0;
+		fclose(file);
+	}
+	file = fopen("/proc/mounts", "re");
+	while (file && fgets(line, sizeof(line), file))
+		is_mounted |= strstr(line, " hugetlbfs ") != NULL;
+	if (file)
+		fclose(file);
+	return is_mounted && free_pages * 2 >= need_mb;
+}
+
+static int add_memory(struct dp_eal *eal, const struct ipc_node *node, char *why)
+{
+	uint32_t need = dp_eal_memory_mb(node, eal->workers);
+
+	eal->has_hugepages = node->hugepages != IPC_HUGEPAGES_OFF && has_hugepages(need);
+	if (node->hugepages == IPC_HUGEPAGES_ON && !eal->has_hugepages)
+		return refuse(why, "hugepages = \"on\", but %u MB of free 2 MB pages on a mounted hugetlbfs are not there", need);
+	if (!eal->has_hugepages)
+		argument(eal, "--no-huge");
+	else
+		argument(eal, "--huge-unlink=always");
+	argument(eal, "-m%u", need);
+	return 0;
+}
+
+int dp_eal_prepare(struct dp_eal *eal, const struct ipc_node *node, const char *instance, char why[DP_WHY_SIZE])
+{
+	const struct ipc_port *ports[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = &node->uplink, [DP_PORT_CLUSTER] = &node->cluster };
+	bool has_pci = false;
+	int rc;
+
+	memset(eal, 0, sizeof(*eal));
+	argument(eal, "sallyport-dataplane");
+	argument(eal, "--file-prefix=sallyport-%s", instance);
+	argument(eal, "--no-telemetry");
+	argument(eal, "--log-level=warning");
+	rc = add_cores(eal, node, why);
+	if (rc == 0)
+		rc = add_memory(eal, node, why);
+	for (enum dp_port_id id = 0; rc == 0 && id < DP_PORT_COUNT; id++) {
+		uint16_t queues = ports[id]->queues ? ports[id]->queues : eal->workers;
+
+		rc = add_device(eal, id, ports[id], queues, why);
+		has_pci |= is_pci(ports[id]->device) || strncmp(ports[id]->device, "mac:", 4) == 0;
+	}
+	if (rc == 0 && !has_pci)
+		argument(eal, "--no-pci");
+	if (rc)
+		dp_eal_fini(eal);
+	return rc;
+}
+
+void dp_eal_fini(struct dp_eal *eal)
+{
+	for (int i = 0; i < eal->argc; i++)
+		free(eal->argv[i]);
+	eal->argc = 0;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Nothing behind the ICV is believed before it is checked, and not all of it afterwards: the peer is only authentic. */
+#include "dataplane/esp_in.h"
+
+#include "dataplane/ipv4.h"
+#include "dataplane/sa.h"
+#include "dataplane/wire.h"
+#include "dataplane/worker.h"
+
+#include <rte_prefetch.h>
+
+#define ESP_HEADER 8u
+#define UDP_HEADER 8u
+#define TRAILER 2u /* pad length, next header */
+#define NEXT_IPV4 4
+#define NEXT_NONE 59
+
+enum ecn { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3 };
+
+static inline unsigned esp_bytes(const struct dp_pkt *p)
+{
+	return (unsigned)(p->l3 + p->l3_length - p->esp);
+}
+
+/* Enough for an SPI and a sequence number, and in UDP nothing behind the datagram. */
+static inline bool is_esp_header_whole(const struct dp_pkt *p)
+{
+	if (unlikely(esp_bytes(p) < ESP_HEADER))
+		return false;
+	return p->protocol != IPPROTO_UDP ||
+	       rte_be_to_cpu_16(dp_load16(p->esp - 4)) == esp_bytes(p) + UDP_HEADER;
+}
+
+static inline bool is_from_peer(const struct dp_sa_in *sa, const struct dp_pkt *p)
+{
+	if (dp_load64(p->l3 + 12) != sa->addresses_be)
+		return false;
+	return sa->outer_protocol != IPPROTO_UDP || dp_load32(p->esp - UDP_HEADER) == sa->ports_be;
+}
+
+static inline bool is_text_length_valid(const struct dp_sa_in *sa, const struct dp_pkt *p)
+{
+	unsigned around = ESP_HEADER + sa->suite.iv_bytes + sa->suite.icv_bytes, all = esp_bytes(p);
+
+	return all >= around + sa->suite.block_bytes && ((all - around) & (sa->suite.block_bytes - 1u)) == 0;
+}
+
+/* RFC 4106 sections 4 and 5; the additional data also keeps the inferred number for the commit. */
+static inline void set_nonce(struct dp_pkt *p, const struct dp_sa_in *sa, uint64_t sequence)
+{
+	dp_store32(p->iv, sa->salt);
+	memcpy(p->iv + 4, p->esp + ESP_HEADER, 8);
+	dp_store32(p->aad, sa->spi_be);
+	if (sa->is_esn) {
+		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)(sequence >> 32)));
+		dp_store32(p->aad + 8, rte_cpu_to_be_32((uint32_t)sequence));
+	} else {
+		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)sequence));
+	}
+}
+
+static inline uint64_t get_sequence(const struct dp_pkt *p, const struct dp_sa_in *sa)
+{
+	uint32_t first = rte_be_to_cpu_32(dp_load32(p->aad + 4));
+
+	return sa->is_esn ? (uint64_t)first << 32 | rte_be_to_cpu_32(dp_load32(p->aad + 8)) : first;
+}
+
+static inline enum dp_verdict check_sa(struct dp_pkt *p)
+{
+	const struct dp_sa_in *sa = p->sa_in;
+	uint64_t sequence = rte_be_to_cpu_32(dp_load32(p->esp + 4));
+
+	if (unlikely(p->protocol != sa->outer_protocol))
+		return DP_ESP_ENCAPSULATION;
+	if (unlikely(!is_from_peer(sa, p)))
+		return DP_ESP_PEER;
+	if (unlikely(!is_text_length_valid(sa, p)))
+		return DP_ESP_TRUNCATED;
+	if (sa->is_esn)
+		sequence = dp_replay_infer(&sa->replay, (uint32_t)sequence);
+	if (unlikely(!dp_replay_check(&sa->replay, sequence)))
+		return DP_ESP_REPLAY;
+	set_nonce(p, sa, sequence);
+	p->environment = sa->environment;
+	p->tunnel = sa->tunnel;
+	return DP_OK;
+}
+
+static inline void find_sa(const struct dp_sa_table *sas, struct dp_pkt *p)
+{
+	const struct dp_sa_place *place = dp_sa_lookup(sas, dp_load32(p->esp));
+
+	if (unlikely(!place || !place->sa)) {
+		p->verdict = place ? DP_ESP_NO_KEY : DP_ESP_NO_SA;
+		return;
+	}
+	p->sa_in = place->sa;
+	rte_prefetch0(place->sa);
+	rte_prefetch0((uint8_t *)place->sa + RTE_CACHE_LINE_SIZE);
+}
+
+void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct dp_pkt *p = &b->p[i];
+
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		if (unlikely(!is_esp_header_whole(p)))
+			p->verdict = DP_ESP_TRUNCATED;
+		else
+			rte_prefetch0(&w->sas->in[dp_sa_home(w->sas, dp_load32(p->esp))]);
+	}
+	for (unsigned i = 0; i < b->n; i++) {
+		if (likely(b->p[i].verdict == DP_OK))
+			find_sa(w->sas, &b->p[i]);
+	}
+	for (unsigned i = 0; i < b->n; i++) {
+		if (likely(b->p[i].verdict == DP_OK))
+			b->p[i].verdict = check_sa(&b->p[i]);
+	}
+}
+
+/* RFC 4303 section 2.4: the padding is 1, 2, 3, ... */
+static inline bool is_padding_valid(const uint8_t *padding, unsigned length)
+{
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < length; i++)
+		wrong |= padding[i] ^ (i + 1);
+	return wrong == 0;
+}
+
+/* Reads the trailer of the text; *ROOM is what it leaves to the inner packet. */
+static inline enum dp_verdict check_trailer(const uint8_t *text, unsigned length, unsigned *room)
+{
+	unsigned pad = text[length - 2], next = text[length - 1];
+
+	if (unlikely(pad + TRAILER > length))
+		return DP_ESP_PADDING;
+	*room = length - TRAILER - pad;
+	if (unlikely(!is_padding_valid(text + *room, pad)))
+		return DP_ESP_PADDING;
+	if (likely(next == NEXT_IPV4))
+		return DP_OK;
+	return next == NEXT_NONE ? DP_ESP_DUMMY : DP_ESP_PADDING;
+}
+
+/* The header's checks of RFC 1812 section 5.2.2, and what we do not carry. */
+static inline enum dp_verdict check_inner(const uint8_t *inner, unsigned room)
+{
+	unsigned total;
+
+	if (unlikely(room < DP_IPV4_HEADER || inner[0] != 0x45))
+		return DP_INNER_INVALID;
+	total = rte_be_to_cpu_16(dp_load16(inner + 2));
+	if (unlikely(total < DP_IPV4_HEADER || total > room))
+		return DP_INNER_INVALID;
+	if (unlikely(dp_ipv4_sum(inner) != 0xffff))
+		return DP_INNER_INVALID;
+	if (unlikely(inner[8] <= 1 || dp_ipv4_is_martian(dp_load32(inner + 12))))
+		return DP_INNER_INVALID;
+	if (unlikely(dp_load16(inner + 6) & rte_cpu_to_be_16(0x3fff)))
+		return DP_FRAGMENT;
+	if (unlikely(!dp_ipv4_is_transport_whole(inner[9], inner + DP_IPV4_HEADER, total - DP_IPV4_HEADER)))
+		return DP_L4_HEADER;
+	return DP_OK;
+}
+
+/* RFC 6040 section 4.2: congestion marked outside is told inside. */
+static inline enum dp_verdict take_ecn(const uint8_t *outer, uint8_t *inner)
+{
+	unsigned outside = outer[1] & 3u, inside = inner[1] & 3u, marked = inside;
+	uint16_t before = dp_load16(inner);
+
+	if (likely(outside == inside || outside == ECN_NOT_ECT || outside == ECN_ECT0))
+		return DP_OK;
+	if (inside == ECN_NOT_ECT)
+		return outside == ECN_CE ? DP_INNER_INVALID : DP_OK;
+	if (outside == ECN_CE)
+		marked = ECN_CE;
+	else if (inside == ECN_ECT0)
+		marked = ECN_ECT1;
+	inner[1] = (uint8_t)((inner[1] & ~3u) | marked);
+	/* RFC 1624 equation 3 */
+	dp_store16(inner + 10, (uint16_t)~dp_checksum_fold((uint64_t)(uint16_t)~dp_load16(inner + 10) +
+							   (uint16_t)~before + dp_load16(inner)));
+	return DP_OK;
+}
+
+/* From here on the packet is the inner one: the mbuf's data is just that. */
+static inline void strip(struct dp_pkt *p, uint8_t *inner)
+{
+	struct rte_mbuf *m = p->m;
+	uint16_t total = rte_be_to_cpu_16(dp_load16(inner + 2));
+
+	p->l3 = inner;
+	p->l3_length = total;
+	p->l3_header = DP_IPV4_HEADER;
+	p->protocol = inner[9];
+	m->data_off = (uint16_t)(inner - (uint8_t *)m->buf_addr);
+	m->data_len = total;
+	m->pkt_len = total;
+}
+
+static inline enum dp_verdict open_text(struct dp_pkt *p, const struct dp_sa_in *sa)
+{
+	uint8_t *text = p->esp + ESP_HEADER + sa->suite.iv_bytes;
+	unsigned length = (unsigned)(p->l3 + p->l3_length - text) - sa->suite.icv_bytes, room;
+	enum dp_verdict verdict = check_trailer(text, length, &room);
+
+	if (unlikely(verdict != DP_OK))
+		return verdict;
+	verdict = check_inner(text, room);
+	if (unlikely(verdict != DP_OK))
+		return verdict;
+	verdict = take_ecn(p->l3, text);
+	if (unlikely(verdict != DP_OK))
+		return verdict;
+	strip(p, text);
+	return DP_OK;
+}
+
+/* Packets [FROM, TO) of one SA, decrypted. Only what is authentic and new counts as a sign of life. */
+static void finish_run(struct dp_worker *w, struct dp_batch *b, unsigned from, unsigned to)
+{
+	struct dp_sa_in *sa = b->p[from].sa_in;
+	struct dp_tunnel *tunnel = &w->tunnels[sa->tunnel];
+	uint64_t packets = 0, bytes = 0;
+	bool is_heard = false;
+
+	for (unsigned i = from; i < to; i++) {
+		struct dp_pkt *p = &b->p[i];
+
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		if (unlikely(!dp_replay_commit(&sa->replay, get_sequence(p, sa)))) {
+			p->verdict = DP_ESP_REPLAY;
+			continue;
+		}
+		is_heard = true;
+		p->verdict = open_text(p, sa);
+		if (likely(p->verdict == DP_OK)) {
+			packets++;
+			bytes += p->l3_length;
+		}
+	}
+	if (!is_heard)
+		return;
+	sa->used_ns = w->now_ns;
+	sa->packets += packets;
+	sa->bytes += bytes;
+	tunnel->heard_ns = w->now_ns;
+	tunnel->packets_in += packets;
+	tunnel->bytes_in += bytes;
+	w->count->esp_in_packets += packets;
+}
+
+void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
+{
+	unsigned to;
+
+	for (unsigned from = 0; from < b->n; from = to) {
+		struct dp_sa_in *sa = b->p[from].sa_in;
+
+		to = from + 1;
+		if (unlikely(b->p[from].verdict != DP_OK))
+			continue;
+		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_in == sa)
+			to++;
+		dp_crypto_decrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
+		finish_run(w, b, from, to);
+	}
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The one crossing between workers. */
+#include "dataplane/handoff.h"
+
+#include "dataplane/sa.h"
+#include "dataplane/wire.h"
+#include "dataplane/worker.h"
+
+static uint16_t forward_home(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	return dp_environment_lookup(w->generation, dp_load32(p->l3 + 16))->home;
+}
+
+static uint16_t esp_home(const struct dp_pkt *p)
+{
+	/* the parser promises four bytes at p->esp in UDP; native ESP may be shorter and has no home then */
+	if (p->l3 + p->l3_length - p->esp < 4)
+		return UINT16_MAX;
+	return (uint16_t)dp_sa_spi_worker(dp_load32(p->esp));
+}
+
+static enum dp_verdict send_home(struct dp_worker *w, struct dp_pkt *p, uint16_t home)
+{
+	if (rte_ring_enqueue(w->workers[home]->handoff_in, p->m) != 0)
+		return DP_HANDOFF_FULL;
+	w->count->handoffs++;
+	return DP_TAKEN;
+}
+
+void dp_handoff_forward(struct dp_worker *w, struct dp_batch *b)
+{
+	if (w->worker_count == 1)
+		return;
+	for (unsigned i = 0; i < b->n; i++) {
+		uint16_t home = forward_home(w, &b->p[i]);
+
+		if (home != w->index)
+			b->p[i].verdict = send_home(w, &b->p[i], home);
+	}
+}
+
+void dp_handoff_esp(struct dp_worker *w, struct dp_batch *b)
+{
+	if (w->worker_count == 1)
+		return;
+	for (unsigned i = 0; i < b->n; i++) {
+		uint16_t home = esp_home(&b->p[i]);
+
+		/* an SPI of no worker is refused by the lookup like any unknown one */
+		if (home != w->index && home < w->worker_count)
+			b->p[i].verdict = send_home(w, &b->p[i], home);
+	}
+}
+
+void dp_handoff_forward_final(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++)
+		if (forward_home(w, &b->p[i]) != w->index)
+			b->p[i].verdict = DP_HANDOFF_LOOP;
+}
+
+void dp_handoff_esp_final(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		uint16_t home = esp_home(&b->p[i]);
+
+		if (home != w->index && home < w->worker_count)
+			b->p[i].verdict = DP_HANDOFF_LOOP;
+	}
+}

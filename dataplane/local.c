@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ARP requests answered in place, replies to the control thread, echo answered, IKE punted. */
+#include "dataplane/local.h"
+
+#include <netinet/in.h>
+
+#include <rte_ether.h>
+
+#include "dataplane/answer.h"
+#include "dataplane/port.h"
+#include "dataplane/punt.h"
+#include "dataplane/wire.h"
+#include "dataplane/worker.h"
+
+#define ARP_LENGTH 28u
+enum { ARP_OPERATION = 6, ARP_SENDER_MAC = 8, ARP_SENDER_IP = 14, ARP_TARGET_MAC = 18, ARP_TARGET_IP = 24 };
+enum { ARP_REQUEST = 1, ARP_REPLY = 2 };
+
+static bool is_ours(const struct dp_worker *w, enum dp_port_id port, uint32_t address_be)
+{
+	if (address_be == w->ports[port].address_be)
+		return true;
+	return port == DP_PORT_CLUSTER && w->generation && dp_environment_lookup(w->generation, address_be);
+}
+
+/* RFC 826; the request becomes the reply in its own buffer. */
+static enum dp_verdict answer_arp(struct dp_worker *w, struct dp_pkt *p, uint8_t *arp)
+{
+	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(p->m, struct rte_ether_hdr *);
+	const struct dp_port *port = &w->ports[p->port];
+	uint32_t asked_be = dp_load32(arp + ARP_TARGET_IP), asker_be = dp_load32(arp + ARP_SENDER_IP);
+
+	if (!dp_bucket_take(&w->answer_limit, w->now_ns))
+		return DP_RATE_LIMITED;
+	memcpy(&eth->dst_addr, arp + ARP_SENDER_MAC, 6);
+	eth->src_addr = port->mac;
+	dp_store16(arp + ARP_OPERATION, rte_cpu_to_be_16(ARP_REPLY));
+	memcpy(arp + ARP_TARGET_MAC, arp + ARP_SENDER_MAC, 6);
+	memcpy(arp + ARP_SENDER_MAC, &port->mac, 6);
+	dp_store32(arp + ARP_SENDER_IP, asked_be);
+	dp_store32(arp + ARP_TARGET_IP, asker_be);
+	p->m->data_len = sizeof(*eth) + ARP_LENGTH;
+	p->m->pkt_len = p->m->data_len;
+	w->count->arp_replies++;
+	dp_port_send(w, p->port, p->m);
+	return DP_TAKEN;
+}
+
+static enum dp_verdict local_arp(struct dp_worker *w, struct dp_pkt *p)
+{
+	uint8_t *arp = p->l3;
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(p->m, const struct rte_ether_hdr *);
+
+	/* Ethernet and IPv4 addresses of their lengths, nothing else */
+	if (p->m->data_len < sizeof(*eth) + ARP_LENGTH ||
+	    dp_load32(arp) != rte_cpu_to_be_32(0x00010800) || dp_load16(arp + 4) != rte_cpu_to_be_16(0x0604) ||
+	    memcmp(&eth->src_addr, arp + ARP_SENDER_MAC, 6) != 0 || (arp[ARP_SENDER_MAC] & 1))
+		return DP_ARP_INVALID;
+	switch (rte_be_to_cpu_16(dp_load16(arp + ARP_OPERATION))) {
+	case ARP_REQUEST:
+		if (is_ours(w, p->port, dp_load32(arp + ARP_TARGET_IP)) &&
+		    dp_load32(arp + ARP_SENDER_IP) != dp_load32(arp + ARP_TARGET_IP))
+			return answer_arp(w, p, arp);
+		break;
+	case ARP_REPLY:
+		break;
+	default:
+		return DP_ARP_INVALID;
+	}
+	/* what neighbours say of themselves: the control thread decides whether to ask them */
+	if (!dp_bucket_take(&w->punt_limit, w->now_ns))
+		return DP_RATE_LIMITED;
+	rte_pktmbuf_adj(p->m, sizeof(*eth));
+	return dp_punt(w, p->m);
+}
+
+static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
+{
+	if (p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP)
+		return local_arp(w, p);
+	if (p->protocol == IPPROTO_UDP)
+		return dp_punt_ike(w, p);
+	if (p->protocol == IPPROTO_ICMP && dp_answer_echo(w, p))
+		return DP_TAKEN;
+	return DP_NOT_FOR_US;
+}
+
+void dp_local(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++)
+		if (b->p[i].verdict == DP_OK)
+			b->p[i].verdict = local_one(w, &b->p[i]);
+}

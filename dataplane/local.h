@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stage for what is meant for the gateway itself: ARP, ICMP echo, IKE.
+ */
+#pragma once
+
+#include "dataplane/batch.h"
+
+/* Every packet of the batch gets a verdict other than DP_OK (DP_TAKEN where it was answered or punted). Worker only. */
+void dp_local(struct dp_worker *w, struct dp_batch *b);

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ARP table, its state machine on the control thread, and packets that wait for it. */
+#include "dataplane/nexthop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_ether.h>
+#include <rte_hash_crc.h>
+#include <rte_malloc.h>
+
+#include "dataplane/port.h"
+#include "dataplane/wire.h"
+#include "dataplane/worker.h"
+
+#define PLACES 16384u /* power of two */
+#define PROBES 16u    /* places an address may be at */
+#define HOLD_MAX 256u
+#define HOLD_PER_HOP 16u
+#define HOLD_NS 3000000000ull
+
+#define RETRY_NS 250000000ull     /* between requests while unresolved */
+#define VERIFY_NS 30000000000ull  /* a resolved entry is asked again after it */
+#define VERIFY_RETRY_NS 1000000000ull
+#define VERIFY_TRIES 5u           /* then the MAC is forgotten */
+#define FORGET_NS 60000000000ull  /* an entry that never answered is removed */
+
+#define RESOLVED (1ull << 48)
+
+/* What workers read: one line has four. */
+struct entry {
+	_Atomic uint64_t key; /* 1 << 40 | port << 32 | address; 0: empty */
+	_Atomic uint64_t mac; /* RESOLVED | six bytes, the first one lowest; 0: unresolved */
+};
+
+/* The control thread's side of an entry. */
+struct entry_state {
+	uint64_t since_ns; /* first seen by the control thread; 0: not yet */
+	uint64_t asked_ns;
+	uint64_t due_ns;
+	uint32_t tries;
+	bool is_waiting; /* a request is out: a reply is solicited */
+};
+
+struct dp_nexthops {
+	struct entry entries[PLACES];
+	struct entry_state states[PLACES];
+};
+
+struct held {
+	struct rte_mbuf *m;
+	uint64_t deadline_ns;
+	uint32_t nexthop_be;
+	uint8_t port;
+};
+
+struct dp_hold {
+	unsigned n;
+	struct held packets[HOLD_MAX];
+};
+
+int dp_nexthops_create(struct dp_nexthops **nexthops)
+{
+	*nexthops = rte_zmalloc("nexthops", sizeof(**nexthops), RTE_CACHE_LINE_SIZE);
+	return *nexthops ? 0 : -ENOMEM;
+}
+
+void dp_nexthops_destroy(struct dp_nexthops *nexthops)
+{
+	rte_free(nexthops);
+}
+
+struct dp_hold *dp_hold_create(void)
+{
+	return rte_zmalloc("hold", sizeof(struct dp_hold), RTE_CACHE_LINE_SIZE);
+}
+
+void dp_hold_destroy(struct dp_hold *hold)
+{
+	if (!hold)
+		return;
+	for (unsigned i = 0; i < hold->n; i++)
+		rte_pktmbuf_free(hold->packets[i].m);
+	rte_free(hold);
+}
+
+static inline uint64_t make_key(enum dp_port_id port, uint32_t address_be)
+{
+	return 1ull << 40 | (uint64_t)port << 32 | address_be;
+}
+
+/* The place of a key, or -1. */
+static inline int find(const struct dp_nexthops *n, uint64_t key)
+{
+	uint32_t at = rte_hash_crc_8byte(key, 0);
+
+	for (unsigned i = 0; i < PROBES; i++, at++)
+		if (atomic_load_explicit(&n->entries[at & (PLACES - 1)].key, memory_order_acquire) == key)
+			return (int)(at & (PLACES - 1));
+	return -1;
+}
+
+/* The place of a key, made if need be; -1: no room. Any thread. */
+static int find_or_add(struct dp_nexthops *n, uint64_t key)
+{
+	uint32_t at = rte_hash_crc_8byte(key, 0);
+	int found = find(n, key);
+
+	if (found >= 0)
+		return found;
+	for (unsigned i = 0; i < PROBES; i++, at++) {
+		struct entry *e = &n->entries[at & (PLACES - 1)];
+		uint64_t empty = 0;
+
+		if (atomic_compare_exchange_strong(&e->key, &empty, key) || empty == key)
+			return (int)(at & (PLACES - 1));
+	}
+	return -1;
+}
+
+static inline uint64_t read_mac(const struct dp_nexthops *n, int at)
+{
+	return atomic_load_explicit(&n->entries[at].mac, memory_order_acquire);
+}
+
+static inline void write_ethernet(const struct dp_port *port, struct rte_mbuf *m, uint64_t mac)
+{
+	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)rte_pktmbuf_prepend(m, sizeof(*eth));
+
+	memcpy(&eth->dst_addr, &mac, sizeof(eth->dst_addr));
+	eth->src_addr = port->mac;
+	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
+}
+
+static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp_pkt *p, uint32_t nexthop_be)
+{
+	struct dp_hold *hold = w->hold;
+	unsigned same = 0;
+
+	if (find_or_add(w->nexthops, make_key(p->port, nexthop_be)) < 0 || hold->n == HOLD_MAX)
+		return DP_NEXTHOP_QUEUE_FULL;
+	for (unsigned i = 0; i < hold->n; i++)
+		same += hold->packets[i].nexthop_be == nexthop_be && hold->packets[i].port == p->port;
+	if (same >= HOLD_PER_HOP)
+		return DP_NEXTHOP_QUEUE_FULL;
+	hold->packets[hold->n++] = (struct held){
+		.m = p->m, .deadline_ns = w->now_ns + HOLD_NS, .nexthop_be = nexthop_be, .port = p->port };
+	return DP_TAKEN;
+}
+
+void dp_nexthop(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct dp_pkt *p = &b->p[i];
+		const struct dp_port *port = &w->ports[p->port];
+		uint32_t nexthop_be = dp_port_route(port, p->nexthop_be);
+		uint64_t mac;
+		int at;
+
+		if (unlikely(nexthop_be == 0)) {
+			p->verdict = DP_NO_ROUTE;
+			continue;
+		}
+		at = find(w->nexthops, make_key(p->port, nexthop_be));
+		mac = likely(at >= 0) ? read_mac(w->nexthops, at) : 0;
+		if (unlikely(!mac)) {
+			p->verdict = hold_packet(w, p, nexthop_be);
+			continue;
+		}
+		write_ethernet(port, p->m, mac);
+	}
+}
+
+void dp_nexthop_poll(struct dp_worker *w)
+{
+	struct dp_hold *hold = w->hold;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < hold->n; i++) {
+		struct held *h = &hold->packets[i];
+		int at = find(w->nexthops, make_key(h->port, h->nexthop_be));
+		uint64_t mac = at >= 0 ? read_mac(w->nexthops, at) : 0;
+
+		if (mac) {
+			write_ethernet(&w->ports[h->port], h->m, mac);
+			dp_port_send(w, h->port, h->m);
+		} else if (w->now_ns > h->deadline_ns) {
+			w->count->drop[DP_NEXTHOP_UNRESOLVED]++;
+			rte_pktmbuf_free(h->m);
+		} else {
+			hold->packets[kept++] = *h;
+		}
+	}
+	hold->n = kept;
+}
+
+/* ---- control thread ---- */
+
+void dp_nexthop_want(struct dp_nexthops *n, enum dp_port_id port, uint32_t address_be)
+{
+	if (address_be)
+		find_or_add(n, make_key(port, address_be));
+}
+
+void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const uint8_t *arp, uint64_t now_ns)
+{
+	uint32_t sender_be = dp_load32(arp + 14);
+	int at = find(n, make_key(port, sender_be));
+	struct entry_state *state;
+	uint64_t mac = 0;
+
+	if (at < 0)
+		return;
+	state = &n->states[at];
+	memcpy(&mac, arp + 8, 6);
+	if (dp_load16(arp + 6) != rte_cpu_to_be_16(2) || !state->is_waiting) {
+		/* a request or an unsolicited reply: believe nothing, but ask whether it is true */
+		if (state->since_ns && (read_mac(n, at) & (RESOLVED - 1)) != mac)
+			state->due_ns = now_ns;
+		return;
+	}
+	if ((mac & 1) || mac == 0) /* group bit: no host's address */
+		return;
+	state->is_waiting = false;
+	state->tries = 0;
+	state->due_ns = now_ns + VERIFY_NS;
+	atomic_store_explicit(&n->entries[at].mac, RESOLVED | mac, memory_order_release);
+}
+
+static void forget(struct dp_nexthops *n, uint32_t at)
+{
+	atomic_store(&n->entries[at].mac, 0);
+	memset(&n->states[at], 0, sizeof(n->states[at]));
+	atomic_store_explicit(&n->entries[at].key, 0, memory_order_release);
+}
+
+/* One entry that is due: ask, or give up. */
+static void step(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64_t now_ns, dp_arp_request_fn request,
+		 void *context)
+{
+	struct entry_state *s = &n->states[at];
+	uint64_t mac = atomic_load(&n->entries[at].mac);
+	uint8_t to[6];
+
+	if (!mac && now_ns - s->since_ns > FORGET_NS) {
+		forget(n, at);
+		return;
+	}
+	if (mac && s->tries >= VERIFY_TRIES) {
+		atomic_store(&n->entries[at].mac, 0);
+		mac = 0;
+		s->since_ns = now_ns;
+	}
+	memcpy(to, &mac, sizeof(to));
+	request(context, (enum dp_port_id)(key >> 32 & 0xff), (uint32_t)key, mac && s->tries < 2 ? to : NULL);
+	s->is_waiting = true;
+	s->asked_ns = now_ns;
+	s->tries++;
+	s->due_ns = now_ns + (mac ? VERIFY_RETRY_NS : RETRY_NS);
+}
+
+void dp_nexthop_maintain(struct dp_nexthops *n, uint64_t now_ns, dp_arp_request_fn request, void *context)
+{
+	for (uint32_t at = 0; at < PLACES; at++) {
+		uint64_t key = atomic_load_explicit(&n->entries[at].key, memory_order_acquire);
+		struct entry_state *s = &n->states[at];
+
+		if (!key)
+			continue;
+		if (!s->since_ns)
+			s->since_ns = s->due_ns = now_ns;
+		if (now_ns >= s->due_ns)
+			step(n, at, key, now_ns, request, context);
+	}
+}
+
+bool dp_nexthop_lookup(const struct dp_nexthops *n, enum dp_port_id port, uint32_t address_be, uint8_t mac[6])
+{
+	int at = find(n, make_key(port, address_be));
+	uint64_t value = at >= 0 ? read_mac(n, at) : 0;
+
+	memcpy(mac, &value, 6);
+	return value != 0;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The packet's way, top to bottom (docs/packet-path.md draws it).
+ *
+ * A stage sets verdicts; dp_batch_compact() behind it ends the way of those that do not go on: counted by reason, answered where the
+ * sender in the cluster should know, freed. A new step is a new line here and a stage in a module of its own.
+ */
+#include "dataplane/path.h"
+
+#include "dataplane/esp_in.h"
+#include "dataplane/esp_out.h"
+#include "dataplane/handoff.h"
+#include "dataplane/local.h"
+#include "dataplane/nat_forward.h"
+#include "dataplane/nexthop.h"
+#include "dataplane/parse.h"
+#include "dataplane/port.h"
+#include "dataplane/worker.h"
+
+typedef void (*stage_fn)(struct dp_worker *w, struct dp_batch *b);
+
+static inline void run(struct dp_worker *w, struct dp_batch *b, stage_fn stage)
+{
+	stage(w, b);
+	dp_batch_compact(w, b);
+}
+
+/* The end of every way out. */
+static void leave(struct dp_worker *w, struct dp_batch *b)
+{
+	run(w, b, dp_nexthop);
+	dp_port_transmit(w, b);
+}
+
+/* Cluster to customer: a service called a forward of its environment. */
+static void forward_out(struct dp_worker *w, struct dp_batch *b)
+{
+	run(w, b, dp_nat_forward_out);      /* session; DNAT to the target, SNAT to the tunnel's inner address */
+	run(w, b, dp_esp_out_encapsulate);  /* the tunnel's SA: outer headers, sequence number, padding */
+	run(w, b, dp_esp_out_encrypt);      /* whole burst */
+	leave(w, b);
+}
+
+/* Customer to cluster: a reply out of a tunnel. */
+static void forward_in(struct dp_worker *w, struct dp_batch *b)
+{
+	run(w, b, dp_esp_in_lookup);        /* SPI to SA; peer; replay window */
+	run(w, b, dp_esp_in_decrypt);       /* whole burst; ICV, replay commit, the inner header */
+	run(w, b, dp_nat_forward_in);       /* a session of this tunnel's environment; back to the client */
+	leave(w, b);
+}
+
+static void local(struct dp_worker *w, struct dp_batch *b)
+{
+	run(w, b, dp_local);                /* ARP, echo, IKE; everything else has its verdict */
+}
+
+static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n, stage_fn to_home)
+{
+	struct dp_batch forward, rest;
+
+	forward.n = rest.n = 0;
+	dp_parse_cluster(w, m, n, &forward, &rest);
+	run(w, &forward, to_home);
+	forward_out(w, &forward);
+	local(w, &rest);
+}
+
+static inline void from_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n, stage_fn to_home)
+{
+	struct dp_batch esp, rest;
+
+	esp.n = rest.n = 0;
+	dp_parse_uplink(w, m, n, &esp, &rest);
+	run(w, &esp, to_home);
+	forward_in(w, &esp);
+	local(w, &rest);
+}
+
+void dp_path_received(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
+{
+	if (port == DP_PORT_CLUSTER)
+		from_cluster(w, m, n, dp_handoff_forward);
+	else
+		from_uplink(w, m, n, dp_handoff_esp);
+}
+
+void dp_path_handed(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
+{
+	if (port == DP_PORT_CLUSTER)
+		from_cluster(w, m, n, dp_handoff_forward_final);
+	else
+		from_uplink(w, m, n, dp_handoff_esp_final);
+}
+
+void dp_path_answers(struct dp_worker *w)
+{
+	dp_batch_compact(w, w->answers);
+	leave(w, w->answers);
+}

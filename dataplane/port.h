@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The two ports: receive queues and transmit buffers of a worker, addresses and routes of a port.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "common/ipc_proto.h"
+#include "dataplane/batch.h"
+
+/* Read-only once the workers run. */
+struct dp_port {
+	uint16_t ethdev;    /* DPDK's port id */
+	uint16_t rx_queues;
+	uint16_t tx_queues; /* worker W sends by itself if W < tx_queues, else through another worker */
+	uint16_t mtu;       /* IPv4 bytes */
+	uint32_t address_be;
+	uint32_t mask_be;
+	uint32_t router_be; /* 0: none */
+	struct rte_ether_addr mac;
+	uint32_t route_count; /* what is behind the router; 0: everything */
+	struct ipc_prefix routes[IPC_PREFIXES_MAX];
+};
+
+#define DP_TX_BUFFER 64u
+
+/* A worker's frames that wait for the end of the burst. */
+struct dp_tx {
+	unsigned n;
+	struct rte_mbuf *m[DP_TX_BUFFER];
+};
+
+/* Starts one port on the ethdev that DEVICE was probed as. QUEUES: receive queues wanted, bounded by what it has. Returns 0 or
+ * -errno with WHY filled in. Control thread, before the workers run. */
+int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, uint16_t ethdev, uint16_t queues,
+		  uint16_t workers, struct rte_mempool *mbufs, char *why, size_t why_size);
+
+/* Queues one whole Ethernet frame; takes the mbuf. Worker only. */
+void dp_port_send(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m);
+
+/* The stage at the end of the path: all packets of the batch leave as frames through their ports; the batch is empty after it. */
+void dp_port_transmit(struct dp_worker *w, struct dp_batch *b);
+
+/* Sends what is queued; once per loop. Worker only. */
+void dp_port_flush(struct dp_worker *w);
+
+/* Takes what other workers and the control thread want sent; m->port names the port, a packet_type of RTE_PTYPE_L3_IPV4 says that the
+ * Ethernet header is still missing. Returns how many were taken. */
+unsigned dp_port_send_others(struct dp_worker *w);
+
+/* The address to ask ARP for to reach ADDRESS through this port; 0: there is no way. */
+static inline uint32_t dp_port_route(const struct dp_port *port, uint32_t address_be)
+{
+	if (((address_be ^ port->address_be) & port->mask_be) == 0 && port->mask_be != UINT32_MAX)
+		return address_be;
+	if (port->route_count == 0)
+		return port->router_be;
+	for (uint32_t i = 0; i < port->route_count; i++) {
+		uint8_t length = port->routes[i].length;
+		uint32_t mask_be = length ? rte_cpu_to_be_32(UINT32_MAX << (32 - length)) : 0;
+
+		if (((address_be ^ port->routes[i].address_be) & mask_be) == 0)
+			return port->router_be;
+	}
+	return 0;
+}

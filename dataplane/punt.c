@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Control packets to and from the control thread. */
+#include "dataplane/punt.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#include <rte_hash_crc.h>
+#include <rte_malloc.h>
+
+#include "dataplane/port.h"
+#include "dataplane/wire.h"
+#include "dataplane/worker.h"
+
+#define UDP_LENGTH 8u
+#define IKE_HEADER 28u /* RFC 7296 section 3.1 */
+#define PUNT_TTL 64
+
+struct dp_peers *dp_peers_build(const struct ipc_peer *peers, uint32_t count)
+{
+	uint32_t places = rte_align32pow2(2 * count + 2);
+	struct dp_peers *set = rte_zmalloc("peers", sizeof(*set) + places * sizeof(uint32_t), RTE_CACHE_LINE_SIZE);
+
+	if (!set)
+		return NULL;
+	set->mask = places - 1;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t at = rte_hash_crc_4byte(peers[i].remote_be, 0) & set->mask;
+
+		set->ports[peers[i].ike_port_be] = DP_PUNT_PORT_IKE;
+		set->ports[peers[i].natt_port_be] = DP_PUNT_PORT_NATT;
+		while (set->addresses[at] && set->addresses[at] != peers[i].remote_be)
+			at = (at + 1) & set->mask;
+		if (!set->addresses[at])
+			set->count++;
+		set->addresses[at] = peers[i].remote_be;
+	}
+	return set;
+}
+
+static bool is_peer(const struct dp_peers *peers, uint32_t address_be)
+{
+	uint32_t at = rte_hash_crc_4byte(address_be, 0) & peers->mask;
+
+	while (peers->addresses[at]) {
+		if (peers->addresses[at] == address_be)
+			return true;
+		at = (at + 1) & peers->mask;
+	}
+	return false;
+}
+
+enum dp_verdict dp_punt(struct dp_worker *w, struct rte_mbuf *m)
+{
+	return rte_ring_enqueue(w->punt, m) == 0 ? DP_TAKEN : DP_PUNT_QUEUE_FULL;
+}
+
+enum dp_verdict dp_punt_ike(struct dp_worker *w, struct dp_pkt *p)
+{
+	const uint8_t *udp = p->l3 + p->l3_header;
+	unsigned length = rte_be_to_cpu_16(dp_load16(udp + 4)) - UDP_LENGTH;
+	enum dp_verdict verdict;
+
+	if (!is_peer(w->peers, dp_load32(p->l3 + 12)))
+		return DP_IKE_UNKNOWN_PEER;
+	if (length < IKE_HEADER || length > IPC_PUNT_MAX)
+		return DP_IKE_MALFORMED;
+	/* RFC 768: zero is no checksum */
+	if (dp_load16(udp + 6) && dp_checksum_fold(dp_checksum_add(udp, length + UDP_LENGTH,
+			dp_checksum_add(p->l3 + 12, 8, (uint64_t)rte_cpu_to_be_16(IPPROTO_UDP) + dp_load16(udp + 4)))) != 0xffff)
+		return DP_IKE_MALFORMED;
+	if (!dp_bucket_take(&w->punt_limit, w->now_ns))
+		return DP_RATE_LIMITED;
+	rte_pktmbuf_adj(p->m, (uint16_t)(p->l3 - rte_pktmbuf_mtod(p->m, uint8_t *)));
+	verdict = dp_punt(w, p->m);
+	w->count->ike_in += verdict == DP_TAKEN;
+	return verdict;
+}
+
+int dp_punt_datagram(struct rte_mempool *pool, const struct ipc_punt *punt, const void *payload, struct rte_mbuf **m)
+{
+	uint32_t total = 20 + UDP_LENGTH + punt->length;
+	struct rte_mbuf *out;
+	uint8_t *l3, *udp;
+	uint16_t checksum;
+
+	if (total > UINT16_MAX)
+		return -EMSGSIZE;
+	out = rte_pktmbuf_alloc(pool);
+	if (!out)
+		return -ENOMEM;
+	l3 = (uint8_t *)rte_pktmbuf_append(out, (uint16_t)total);
+	if (!l3) {
+		rte_pktmbuf_free(out);
+		return -EMSGSIZE;
+	}
+	udp = l3 + 20;
+	dp_ipv4_write(l3, (uint16_t)total, PUNT_TTL, IPPROTO_UDP, punt->source_be, punt->destination_be);
+	dp_store16(udp, punt->source_port_be);
+	dp_store16(udp + 2, punt->destination_port_be);
+	dp_store16(udp + 4, rte_cpu_to_be_16((uint16_t)(UDP_LENGTH + punt->length)));
+	dp_store16(udp + 6, 0);
+	memcpy(udp + UDP_LENGTH, payload, punt->length);
+	checksum = dp_l4_checksum(l3, udp, UDP_LENGTH + punt->length, IPPROTO_UDP);
+	dp_store16(udp + 6, checksum ? checksum : 0xffff);
+	*m = out;
+	return 0;
+}

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Leases of one worker: entries that stay where they are, two hashes by SPI that find them. */
+#include "dataplane/sa.h"
+
+#include "common/secret.h"
+#include "dataplane/esp_out.h"
+#include "dataplane/ipv4.h"
+#include "dataplane/wire.h"
+#include "dataplane/worker.h"
+
+#include <rte_malloc.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define CAPACITY_MAX (1u << 24)
+#define SPI_RESERVED 255u /* RFC 4303 section 2.1 */
+#define SPI_LOW_MASK ((1u << DP_SA_SPI_WORKER_SHIFT) - 1)
+#define OUTER_TTL 64
+#define TCP_IPV4_HEADERS 40
+
+union sa_memory {
+	struct dp_sa_in in;
+	struct dp_sa_out out;
+};
+
+static void set_deadline(struct dp_sa_table *t, struct dp_sa_entry *e, uint32_t now_s, uint32_t seconds)
+{
+	e->deadline_s = 0;
+	if (seconds == 0)
+		return;
+	e->deadline_s = seconds > UINT32_MAX - now_s ? UINT32_MAX : now_s + seconds;
+	if (t->earliest_s == 0 || e->deadline_s < t->earliest_s)
+		t->earliest_s = e->deadline_s;
+}
+
+static struct dp_sa_entry *entry_take(struct dp_sa_table *t)
+{
+	struct dp_sa_entry *e;
+
+	if (t->free == DP_SA_NO_ENTRY)
+		return NULL;
+	e = &t->entries[t->free];
+	t->free = e->next_free;
+	return e;
+}
+
+static void entry_give_back(struct dp_sa_table *t, struct dp_sa_entry *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->next_free = t->free;
+	t->free = (uint32_t)(e - t->entries);
+}
+
+static void place_add(struct dp_sa_table *t, struct dp_sa_place *places, const struct dp_sa_place *new)
+{
+	uint32_t i = dp_sa_home(t, new->spi_be);
+
+	while (places[i].spi_be != 0)
+		i = (i + 1) & t->mask;
+	places[i] = *new;
+}
+
+/* Closes the gap, so that searches may stop at the first empty place. */
+static void place_remove(struct dp_sa_table *t, struct dp_sa_place *places, uint32_t gap)
+{
+	for (uint32_t i = (gap + 1) & t->mask; places[i].spi_be != 0; i = (i + 1) & t->mask) {
+		uint32_t home = dp_sa_home(t, places[i].spi_be);
+
+		if (((i - home) & t->mask) >= ((i - gap) & t->mask)) {
+			places[gap] = places[i];
+			gap = i;
+		}
+	}
+	memset(&places[gap], 0, sizeof(places[gap]));
+}
+
+static struct dp_sa_place *find_out(struct dp_sa_table *t, uint32_t spi_be, uint32_t destination_be)
+{
+	for (uint32_t i = dp_sa_home(t, spi_be); t->out[i].spi_be != 0; i = (i + 1) & t->mask) {
+		if (t->out[i].spi_be == spi_be &&
+		    t->entries[t->out[i].entry].out->remote_be == destination_be)
+			return &t->out[i];
+	}
+	return NULL;
+}
+
+/* The place of an SA or, inbound, of a larval SPI: that has no destination yet. */
+static struct dp_sa_place *find(struct dp_sa_table *t, const struct ipc_sa_id *id)
+{
+	struct dp_sa_place *place;
+
+	if (id->direction == IPC_OUT)
+		return find_out(t, id->spi_be, id->destination_be);
+	if (id->direction != IPC_IN)
+		return NULL;
+	place = (struct dp_sa_place *)dp_sa_lookup(t, id->spi_be);
+	if (place && place->sa && place->sa->lease.local_be != id->destination_be)
+		return NULL;
+	return place;
+}
+
+int dp_sa_table_create(struct dp_sa_table **table, uint16_t worker, uint32_t capacity, int socket)
+{
+	struct dp_sa_table *t;
+	uint32_t places = 2, shift = 31;
+
+	if (worker >= DP_WORKERS_MAX || capacity == 0 || capacity > CAPACITY_MAX)
+		return -EINVAL;
+	while (places < 2 * capacity) {
+		places *= 2;
+		shift--;
+	}
+	t = rte_zmalloc_socket("sa table", sizeof(*t), RTE_CACHE_LINE_SIZE, socket);
+	if (!t)
+		return -ENOMEM;
+	t->in = rte_zmalloc_socket("sa in", places * sizeof(*t->in), RTE_CACHE_LINE_SIZE, socket);
+	t->out = rte_zmalloc_socket("sa out", places * sizeof(*t->out), RTE_CACHE_LINE_SIZE, socket);
+	t->entries = rte_zmalloc_socket("sa entries", capacity * sizeof(*t->entries), RTE_CACHE_LINE_SIZE, socket);
+	if (!t->in || !t->out || !t->entries) {
+		rte_free(t->in);
+		rte_free(t->out);
+		rte_free(t->entries);
+		rte_free(t);
+		return -ENOMEM;
+	}
+	t->mask = places - 1;
+	t->shift = shift;
+	t->capacity = capacity;
+	t->worker = worker;
+	t->free = DP_SA_NO_ENTRY;
+	for (uint32_t i = capacity; i > 0; i--)
+		entry_give_back(t, &t->entries[i - 1]);
+	*table = t;
+	return 0;
+}
+
+void dp_sa_table_destroy(struct dp_sa_table *table)
+{
+	if (!table)
+		return;
+	for (uint32_t i = 0; i < table->capacity; i++)
+		dp_sa_free(table->entries[i].memory);
+	rte_free(table->in);
+	rte_free(table->out);
+	rte_free(table->entries);
+	rte_free(table);
+}
+
+void *dp_sa_alloc(int socket)
+{
+	return rte_zmalloc_socket("sa", sizeof(union sa_memory), RTE_CACHE_LINE_SIZE, socket);
+}
+
+void dp_sa_wipe(void *memory)
+{
+	sp_wipe(memory, sizeof(union sa_memory));
+}
+
+void dp_sa_free(void *memory)
+{
+	if (!memory)
+		return;
+	dp_sa_wipe(memory);
+	rte_free(memory);
+}
+
+int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint32_t *spi_be)
+{
+	struct dp_sa_table *t = w->sas;
+	struct dp_sa_entry *e = entry_take(t);
+	struct dp_sa_place place = {0};
+	uint32_t spi;
+
+	if (!e)
+		return -ENOSPC;
+	/* 2^26 numbers for at most 2^24 entries: a free one is always found, as a rule the first. */
+	for (;; random++) {
+		spi = (uint32_t)t->worker << DP_SA_SPI_WORKER_SHIFT | (random & SPI_LOW_MASK);
+		place.spi_be = rte_cpu_to_be_32(spi);
+		if (spi > SPI_RESERVED && !dp_sa_lookup(t, place.spi_be))
+			break;
+	}
+	e->kind = DP_SA_LARVAL;
+	e->spi_be = place.spi_be;
+	e->tunnel = tunnel;
+	set_deadline(t, e, w->now_s, DP_SA_LARVAL_SECONDS);
+	place.entry = (uint32_t)(e - t->entries);
+	place_add(t, t->in, &place);
+	*spi_be = place.spi_be;
+	return 0;
+}
+
+/* Follows a change of the tunnel's current SA. An inner address is there if the control plane says the tunnel is up. */
+static void refresh_tunnel(struct dp_worker *w, uint16_t tunnel)
+{
+	struct dp_tunnel *t = &w->tunnels[tunnel];
+
+	t->inner_mtu = t->out ? t->out->inner_mtu : 0;
+	t->mss = t->inner_mtu > TCP_IPV4_HEADERS ? t->inner_mtu - TCP_IPV4_HEADERS : 0;
+	t->is_up = t->out && t->inner_be != 0;
+}
+
+static void tunnel_push(struct dp_worker *w, struct dp_sa_out *sa)
+{
+	sa->older = w->tunnels[sa->tunnel].out;
+	w->tunnels[sa->tunnel].out = sa;
+	refresh_tunnel(w, sa->tunnel);
+}
+
+static void tunnel_unlink(struct dp_worker *w, struct dp_sa_out *sa)
+{
+	struct dp_sa_out **link = &w->tunnels[sa->tunnel].out;
+
+	while (*link && *link != sa)
+		link = &(*link)->older;
+	assert(*link == sa);
+	*link = sa->older;
+	sa->older = NULL;
+	refresh_tunnel(w, sa->tunnel);
+}
+
+/* Both directions' lease and outer addresses, from an addition or an update. */
+static void set_addresses(struct dp_sa_lease *lease, uint32_t local_be, uint32_t remote_be, uint16_t local_port_be,
+			  uint16_t remote_port_be, uint32_t flags)
+{
+	bool is_udp = (flags & IPC_SA_UDP) != 0;
+
+	lease->local_be = local_be;
+	lease->remote_be = remote_be;
+	lease->local_port_be = is_udp ? local_port_be : 0;
+	lease->remote_port_be = is_udp ? remote_port_be : 0;
+	lease->flags = (lease->flags & IPC_SA_ESN) | (flags & IPC_SA_UDP);
+}
+
+static void apply_in(struct dp_sa_in *sa)
+{
+	const struct dp_sa_lease *lease = &sa->lease;
+	uint32_t addresses[2] = {lease->remote_be, lease->local_be};
+	uint16_t ports[2] = {lease->remote_port_be, lease->local_port_be};
+
+	memcpy(&sa->addresses_be, addresses, sizeof(addresses));
+	memcpy(&sa->ports_be, ports, sizeof(ports));
+	sa->outer_protocol = lease->flags & IPC_SA_UDP ? IPPROTO_UDP : IPPROTO_ESP;
+}
+
+static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
+{
+	const struct dp_sa_lease *lease = &sa->lease;
+	bool is_udp = (lease->flags & IPC_SA_UDP) != 0;
+	uint8_t *ip = sa->header + (is_udp ? 0 : 8);
+
+	memset(sa->header, 0, sizeof(sa->header));
+	dp_ipv4_write(ip, 0, OUTER_TTL, is_udp ? IPPROTO_UDP : IPPROTO_ESP, lease->local_be, lease->remote_be);
+	dp_store16(ip + 10, 0);
+	sa->header_sum = dp_ipv4_sum(ip);
+	if (is_udp) {
+		dp_store16(ip + 20, lease->local_port_be);
+		dp_store16(ip + 22, lease->remote_port_be);
+	}
+	dp_store32(sa->header + 28, sa->spi_be);
+	sa->outer_bytes = is_udp ? 28 : 20;
+	sa->remote_be = lease->remote_be;
+	sa->inner_mtu = dp_esp_inner_mtu(sa, link_mtu);
+}
+
+static bool are_addresses_valid(uint32_t local_be, uint32_t remote_be, uint16_t local_port_be,
+				uint16_t remote_port_be, uint32_t flags)
+{
+	if (local_be == 0 || remote_be == 0)
+		return false;
+	return !(flags & IPC_SA_UDP) || (local_port_be != 0 && remote_port_be != 0);
+}
+
+static int check_add(const struct ipc_sa_add *add)
+{
+	const struct dp_crypto_suite *suite = dp_crypto_suite(add->algorithm);
+
+	if (!suite)
+		return -ENOTSUP;
+	if (add->key_length != suite->key_bytes + suite->salt_bytes)
+		return -EINVAL;
+	if (!are_addresses_valid(add->local_be, add->remote_be, add->local_port_be, add->remote_port_be, add->flags))
+		return -EINVAL;
+	if (rte_be_to_cpu_32(add->id.spi_be) <= SPI_RESERVED)
+		return -EINVAL;
+	switch (add->id.direction) {
+	case IPC_IN:
+		if (add->replay_window > DP_REPLAY_WINDOW_MAX || add->id.destination_be != add->local_be)
+			return -EINVAL;
+		return 0;
+	case IPC_OUT:
+		return add->id.destination_be == add->remote_be ? 0 : -EINVAL;
+	default:
+		return -EINVAL;
+	}
+}
+
+static void fill_lease(struct dp_sa_lease *lease, const struct dp_worker *w, const struct ipc_sa_add *add,
+		       uint64_t control_epoch, uint32_t entry)
+{
+	lease->names = add->tunnel;
+	lease->control_epoch = control_epoch;
+	lease->added_ns = w->now_ns;
+	lease->entry = entry;
+	lease->flags = add->flags & IPC_SA_ESN;
+	set_addresses(lease, add->local_be, add->remote_be, add->local_port_be, add->remote_port_be, add->flags);
+}
+
+static struct dp_crypto_suite suite_for(const struct ipc_sa_add *add)
+{
+	struct dp_crypto_suite suite = *dp_crypto_suite(add->algorithm);
+
+	if (add->flags & IPC_SA_ESN)
+		suite.aad_bytes = 12; /* RFC 4106 section 5 */
+	return suite;
+}
+
+static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel, uint16_t environment,
+		  uint64_t control_epoch, struct dp_sa_in *sa)
+{
+	struct dp_sa_place *place = (struct dp_sa_place *)dp_sa_lookup(w->sas, add->id.spi_be);
+	struct dp_sa_entry *e;
+	int rc;
+
+	if (!place)
+		return -ENOENT;
+	if (place->sa)
+		return -EEXIST;
+	e = &w->sas->entries[place->entry];
+	if (e->tunnel != tunnel)
+		return -ENOENT;
+	memset(sa, 0, sizeof(*sa));
+	sa->suite = suite_for(add);
+	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length);
+	if (rc != 0)
+		return rc;
+	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sizeof(sa->salt));
+	sa->spi_be = add->id.spi_be;
+	sa->environment = environment;
+	sa->tunnel = tunnel;
+	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
+	dp_replay_init(&sa->replay, add->replay_window);
+	fill_lease(&sa->lease, w, add, control_epoch, place->entry);
+	apply_in(sa);
+	e->kind = DP_SA_IN;
+	e->in = sa;
+	set_deadline(w->sas, e, w->now_s, add->hard_seconds);
+	place->sa = sa;
+	return 0;
+}
+
+static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel, uint16_t environment,
+		   uint64_t control_epoch, uint16_t link_mtu, struct dp_sa_out *sa)
+{
+	struct dp_sa_table *t = w->sas;
+	struct dp_sa_place place = {.spi_be = add->id.spi_be};
+	struct dp_sa_entry *e;
+	int rc;
+
+	if (find_out(t, add->id.spi_be, add->id.destination_be))
+		return -EEXIST;
+	if (t->free == DP_SA_NO_ENTRY)
+		return -ENOSPC;
+	memset(sa, 0, sizeof(*sa));
+	sa->suite = suite_for(add);
+	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length);
+	if (rc != 0)
+		return rc;
+	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sizeof(sa->salt));
+	e = entry_take(t);
+	place.entry = (uint32_t)(e - t->entries);
+	sa->spi_be = add->id.spi_be;
+	sa->environment = environment;
+	sa->tunnel = tunnel;
+	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
+	sa->limit = sa->is_esn ? UINT64_MAX : UINT32_MAX;
+	sa->mark = sa->limit / 4 * 3;
+	fill_lease(&sa->lease, w, add, control_epoch, place.entry);
+	apply_out(sa, link_mtu);
+	e->kind = DP_SA_OUT;
+	e->out = sa;
+	e->spi_be = sa->spi_be;
+	set_deadline(t, e, w->now_s, add->hard_seconds);
+	place_add(t, t->out, &place);
+	tunnel_push(w, sa);
+	return 0;
+}
+
+int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel, uint16_t environment,
+	      uint64_t control_epoch, uint16_t link_mtu, void *memory)
+{
+	int rc = check_add(add);
+
+	if (rc != 0)
+		return rc;
+	if (add->id.direction == IPC_IN)
+		return add_in(w, add, tunnel, environment, control_epoch, memory);
+	return add_out(w, add, tunnel, environment, control_epoch, link_mtu, memory);
+}
+
+int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t link_mtu)
+{
+	struct dp_sa_place *place = find(w->sas, &u->id);
+	struct dp_sa_entry *e;
+
+	if (!place)
+		return -ENOENT;
+	e = &w->sas->entries[place->entry];
+	if (e->kind == DP_SA_LARVAL)
+		return -ENOENT;
+	if (!are_addresses_valid(u->local_be, u->remote_be, u->local_port_be, u->remote_port_be, u->flags))
+		return -EINVAL;
+	if (e->kind == DP_SA_IN) {
+		set_addresses(&e->in->lease, u->local_be, u->remote_be, u->local_port_be, u->remote_port_be, u->flags);
+		apply_in(e->in);
+		return 0;
+	}
+	if (u->remote_be != e->out->remote_be && find_out(w->sas, u->id.spi_be, u->remote_be))
+		return -EEXIST;
+	set_addresses(&e->out->lease, u->local_be, u->remote_be, u->local_port_be, u->remote_port_be, u->flags);
+	apply_out(e->out, link_mtu);
+	refresh_tunnel(w, e->out->tunnel);
+	return 0;
+}
+
+/* Returns the memory, NULL for a larval entry. */
+static void *remove_at(struct dp_worker *w, struct dp_sa_place *place)
+{
+	struct dp_sa_table *t = w->sas;
+	struct dp_sa_entry *e = &t->entries[place->entry];
+	void *memory = e->memory;
+
+	if (e->kind == DP_SA_OUT) {
+		tunnel_unlink(w, e->out);
+		place_remove(t, t->out, (uint32_t)(place - t->out));
+	} else {
+		place_remove(t, t->in, (uint32_t)(place - t->in));
+	}
+	entry_give_back(t, e);
+	return memory;
+}
+
+int dp_sa_delete(struct dp_worker *w, const struct ipc_sa_id *id, void **to_free)
+{
+	struct dp_sa_place *place = find(w->sas, id);
+
+	*to_free = NULL;
+	if (!place)
+		return -ENOENT;
+	*to_free = remove_at(w, place);
+	return 0;
+}
+
+static void fill_info(struct ipc_sa_info *info, const struct dp_sa_lease *lease, uint32_t spi_be)
+{
+	memset(info, 0, sizeof(*info));
+	info->tunnel = lease->names;
+	info->id.spi_be = spi_be;
+	info->control_epoch = lease->control_epoch;
+	info->added_ns = lease->added_ns;
+	info->flags = lease->flags;
+	info->local_be = lease->local_be;
+	info->remote_be = lease->remote_be;
+	info->local_port_be = lease->local_port_be;
+	info->remote_port_be = lease->remote_port_be;
+}
+
+static bool is_expiring(uint64_t sequence, bool is_esn)
+{
+	return sequence >= (is_esn ? UINT64_MAX : UINT32_MAX) / 4 * 3;
+}
+
+static void info_in(const struct dp_sa_in *sa, struct ipc_sa_info *info)
+{
+	fill_info(info, &sa->lease, sa->spi_be);
+	info->id.direction = IPC_IN;
+	info->id.destination_be = sa->lease.local_be;
+	info->packets = sa->packets;
+	info->bytes = sa->bytes;
+	info->used_ns = sa->used_ns;
+	info->sequence = sa->replay.top;
+	info->algorithm = sa->suite.algorithm;
+	if (is_expiring(info->sequence, sa->is_esn))
+		info->flags |= IPC_SA_EXPIRING;
+}
+
+static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa, struct ipc_sa_info *info)
+{
+	fill_info(info, &sa->lease, sa->spi_be);
+	info->id.direction = IPC_OUT;
+	info->id.destination_be = sa->remote_be;
+	info->packets = sa->packets;
+	info->bytes = sa->bytes;
+	info->used_ns = sa->used_ns;
+	info->sequence = sa->sequence;
+	info->algorithm = sa->suite.algorithm;
+	if (is_expiring(info->sequence, sa->is_esn))
+		info->flags |= IPC_SA_EXPIRING;
+	if (w->tunnels[sa->tunnel].out == sa)
+		info->flags |= IPC_SA_ACTIVE;
+}
+
+static bool fill_entry_info(const struct dp_worker *w, const struct dp_sa_entry *e, struct ipc_sa_info *info)
+{
+	switch (e->kind) {
+	case DP_SA_IN:
+		info_in(e->in, info);
+		return true;
+	case DP_SA_OUT:
+		info_out(w, e->out, info);
+		return true;
+	default:
+		return false;
+	}
+}
+
+int dp_sa_query(struct dp_worker *w, const struct ipc_sa_id *id, struct ipc_sa_info *info)
+{
+	const struct dp_sa_place *place = find(w->sas, id);
+
+	if (!place || !fill_entry_info(w, &w->sas->entries[place->entry], info))
+		return -ENOENT;
+	return 0;
+}
+
+unsigned dp_sa_list(struct dp_worker *w, uint64_t cursor, struct ipc_sa_info *infos, unsigned max, uint64_t *next)
+{
+	const struct dp_sa_table *t = w->sas;
+	unsigned n = 0;
+
+	*next = 0;
+	for (uint64_t i = cursor; i < t->capacity; i++) {
+		if (t->entries[i].kind != DP_SA_IN && t->entries[i].kind != DP_SA_OUT)
+			continue;
+		if (n == max) {
+			*next = i;
+			break;
+		}
+		fill_entry_info(w, &t->entries[i], &infos[n++]);
+	}
+	return n;
+}
+
+static struct dp_sa_place *place_of(struct dp_sa_table *t, const struct dp_sa_entry *e)
+{
+	if (e->kind == DP_SA_OUT)
+		return find_out(t, e->spi_be, e->out->remote_be);
+	return (struct dp_sa_place *)dp_sa_lookup(t, e->spi_be);
+}
+
+unsigned dp_sa_expire(struct dp_worker *w, void **to_free, unsigned max)
+{
+	struct dp_sa_table *t = w->sas;
+	uint32_t earliest_s = 0;
+	unsigned n = 0;
+
+	if (t->earliest_s == 0 || w->now_s < t->earliest_s)
+		return 0;
+	for (uint32_t i = 0; i < t->capacity; i++) {
+		struct dp_sa_entry *e = &t->entries[i];
+
+		if (e->deadline_s == 0)
+			continue;
+		if (e->deadline_s <= w->now_s && (e->kind == DP_SA_LARVAL || n < max)) {
+			void *memory = remove_at(w, place_of(t, e));
+
+			if (memory)
+				to_free[n++] = memory;
+		} else if (earliest_s == 0 || e->deadline_s < earliest_s) {
+			earliest_s = e->deadline_s;
+		}
+	}
+	t->earliest_s = earliest_s;
+	return n;
+}
+
+bool dp_sa_take_changed(struct dp_worker *w)
+{
+	bool is_changed = w->sas->is_changed;
+
+	w->sas->is_changed = false;
+	return is_changed;
+}
+
+bool dp_sa_out_at_mark(struct dp_worker *w, struct dp_sa_out *sa)
+{
+	if (sa->sequence >= sa->limit)
+		return false;
+	sa->mark = sa->limit;
+	w->sas->is_changed = true;
+	return true;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A worker: one core, its tables, its clock and counters; the loop that runs packets to completion.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_common.h>
+#include <rte_ring.h>
+
+#include "common/ipc_proto.h"
+#include "dataplane/batch.h"
+#include "dataplane/generation.h"
+#include "dataplane/tunnel.h"
+#include "dataplane/verdict.h"
+
+#define DP_WORKERS_MAX 64u
+
+struct dp_crypto;
+struct dp_flow_table;
+struct dp_hold;
+struct dp_nexthops;
+struct dp_peers;
+struct dp_portpool;
+struct dp_port;
+struct dp_sa_table;
+struct dp_tx;
+
+/* A function that the control thread lets run on a worker, between two bursts. */
+typedef int (*dp_worker_fn)(struct dp_worker *w, void *argument);
+
+/* Cells of one worker in the shared-memory segment (dataplane/stats.h gives them their names). */
+struct dp_counters {
+	uint64_t drop[DP_VERDICT_COUNT];
+	uint64_t rx_packets[DP_PORT_COUNT];
+	uint64_t rx_bytes[DP_PORT_COUNT];
+	uint64_t tx_packets[DP_PORT_COUNT];
+	uint64_t tx_bytes[DP_PORT_COUNT];
+	uint64_t esp_in_packets;
+	uint64_t esp_out_packets;
+	uint64_t sessions_created;
+	uint64_t sessions_ended;
+	uint64_t sessions_now;
+	uint64_t session_capacity;
+	uint64_t answers_rst;
+	uint64_t answers_icmp;
+	uint64_t answers_limited;
+	uint64_t arp_replies;
+	uint64_t echo_replies;
+	uint64_t ike_in;
+	uint64_t ike_out;
+	uint64_t handoffs;
+	uint64_t loops;
+	uint64_t loops_idle;
+	uint64_t mbufs_free; /* of the pool; the control thread alone */
+};
+
+/* Tokens per second, refilled from the worker's clock. */
+struct dp_bucket {
+	uint64_t last_ns;
+	uint32_t tokens;
+	uint32_t per_second;
+};
+
+struct dp_worker {
+	/* the clock, read once per burst */
+	uint64_t now_tsc;
+	uint64_t now_ns; /* CLOCK_MONOTONIC, derived from the TSC */
+	uint32_t now_s;  /* seconds of CLOCK_MONOTONIC */
+	uint64_t ns_per_cycle; /* 32.32 fixed point */
+	uint64_t clock_base_tsc;
+	uint64_t clock_base_ns;
+	uint64_t next_second_ns;
+	uint16_t index;
+	uint16_t worker_count;
+	/* tables, owned by this worker */
+	const struct dp_generation *generation; /* NULL before the first commit */
+	struct dp_sa_table *sas;
+	struct dp_flow_table *flows;
+	struct dp_portpool *portpool;
+	struct dp_crypto *crypto;
+	struct dp_counters *count;
+	/* shared arrays, an entry belongs to its home worker */
+	struct dp_tunnel *tunnels;              /* [DP_TUNNELS_MAX] */
+	struct dp_environment_state *environments; /* [DP_ENVIRONMENTS_MAX] */
+	struct dp_nexthops *nexthops;
+	/* ports and other workers */
+	const struct dp_peers *peers; /* where control packets may come from; never NULL once running */
+	struct dp_port *ports;      /* [DP_PORT_COUNT] */
+	struct dp_tx *tx;           /* [DP_PORT_COUNT] */
+	struct dp_worker **workers; /* [worker_count] */
+	struct rte_ring *handoff_in; /* mbufs to process, from other workers */
+	struct rte_ring *send;       /* frames to send, from other workers and the control thread */
+	struct rte_ring *punt;       /* to the control thread (shared) */
+	struct rte_mempool *mbufs;
+	struct dp_bucket answer_limit;
+	struct dp_bucket punt_limit;
+	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
+	struct dp_hold *hold;     /* packets that wait for ARP */
+	unsigned lcore;
+	bool is_adaptive;
+	/* control thread's side: one request at a time */
+	dp_worker_fn request_fn __rte_cache_aligned;
+	void *request_argument;
+	int request_result;
+	atomic_uint request_state; /* 0 free, 1 posted, 2 done */
+	atomic_bool stop;
+};
+
+/* Runs FN on the worker between two bursts and returns its result; control thread only. In a process
+ * without running workers (unit tests) it calls FN directly. */
+int dp_worker_call(struct dp_worker *w, dp_worker_fn fn, void *argument);
+
+/* The loop; returns when stop is set. An rte_eal_remote_launch() function. */
+int dp_worker_run(void *worker);
+
+/* Sets the clock's base from CLOCK_MONOTONIC; before the worker runs. */
+void dp_worker_clock_init(struct dp_worker *w);
+
+/* Reads the clock from the TSC; once per loop. */
+void dp_worker_tick(struct dp_worker *w);
+
+/* Takes a token; false: over the limit. */
+static inline bool dp_bucket_take(struct dp_bucket *b, uint64_t now_ns)
+{
+	if (b->tokens == 0) {
+		uint64_t ns_per_token = 1000000000u / b->per_second; /* slow side only */
+		uint64_t earned = (now_ns - b->last_ns) / ns_per_token;
+
+		if (earned == 0)
+			return false;
+		b->tokens = earned > b->per_second ? b->per_second : (uint32_t)earned;
+		b->last_ns = now_ns;
+	}
+	b->tokens--;
+	return true;
+}
