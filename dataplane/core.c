@@ -208,11 +208,13 @@ static int start_ports(struct dp_core *core, const struct dp_eal *eal, char why[
 
 static int start_eal(struct dp_core *core, struct dp_eal *eal, char why[256])
 {
+	char *argv[DP_EAL_ARGUMENTS_MAX]; /* EAL writes into it: the strings stay eal's */
 	int rc;
 
 	for (int i = 0; i < eal->argc; i++)
 		sp_log(SP_LOG_DEBUG, "eal: argument %s", eal->argv[i]);
-	rc = rte_eal_init(eal->argc, eal->argv);
+	memcpy(argv, eal->argv, sizeof(argv));
+	rc = rte_eal_init(eal->argc, argv);
 	if (rc < 0) {
 		snprintf(why, 256, "EAL did not start: %s (its own lines above say more; a device that is not there, or too little memory?)",
 			 rte_strerror(rte_errno));
