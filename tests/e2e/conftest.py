@@ -17,7 +17,8 @@ _kept = []
 _SANITIZER = re.compile(r"^(==\d+==ERROR: .*|.*: runtime error: .*)$", re.MULTILINE)
 
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "sanitized: runs with the programs of build-asan, too")
     # Whoever ends us with SIGTERM gets the same clean-up as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 

@@ -11,6 +11,8 @@ from lab.pki import Authority
 from lab.server import PAGE
 from lab.topology import PASSWORD
 
+pytestmark = pytest.mark.sanitized
+
 QUICK_RETRY = {"retry": {"min": 1, "max": 2}}
 
 

@@ -7,6 +7,8 @@ from lab.gateway import program
 from lab.server import PAGE
 from streams import Stream
 
+pytestmark = pytest.mark.sanitized
+
 COMMANDS = {
     "check": "",
     "status": "production",

@@ -3,9 +3,12 @@
 
 from collections import Counter
 
+import pytest
+
 from lab.server import PAGE
 
 
+@pytest.mark.sanitized
 def test_one(up):
     done = up.curl()
     assert (done.returncode, done.stdout) == (0, PAGE), done.stderr
@@ -21,6 +24,7 @@ def test_1000_one_after_another(up):
     assert up.site.web.requests_served() == 1000
 
 
+@pytest.mark.sanitized
 def test_200_at_once(up):
     done = up.client.run(
         "sh", "-c", "seq 200 | xargs -P 200 -I{} sh -c "

@@ -3,7 +3,11 @@
 
 import re
 
+import pytest
+
 from lab.server import PAGE
+
+pytestmark = pytest.mark.sanitized
 
 TCP_AND_IP_HEADERS = 40
 

@@ -9,6 +9,8 @@ import pytest
 from lab.host import wait_until
 from streams import Stream
 
+pytestmark = pytest.mark.sanitized
+
 REKEYS = 4
 
 

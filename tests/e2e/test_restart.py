@@ -3,9 +3,13 @@
 
 import os
 
+import pytest
+
 from lab.host import wait_until
 from lab.server import PAGE
 from streams import Stream
+
+pytestmark = pytest.mark.sanitized
 
 
 def test_controlplane_killed(up):

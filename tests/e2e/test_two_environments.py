@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two environments whose customers have the same private network: they never meet."""
 
+import pytest
+
 from lab.server import PAGE
 from lab.topology import POD_ADDRESSES
+
+pytestmark = pytest.mark.sanitized
 
 
 def _start(lab):
