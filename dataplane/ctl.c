@@ -167,6 +167,7 @@ static bool serve_one(struct ctl *c)
 {
 	ssize_t length = ipc_receive(c->client, c->message, sizeof(c->message));
 	const struct ipc_header *header;
+	struct ipc_header request;
 	const void *body;
 	int rc;
 
@@ -185,16 +186,16 @@ static bool serve_one(struct ctl *c)
 		close_client(c, "half a header");
 		return false;
 	}
-	header = (const struct ipc_header *)c->message;
+	memcpy(&request, c->message, sizeof(request)); /* outlives the wiped message */
 	c->reply.length = 0;
 	c->reply.status = rc;
 	if (rc)
-		sp_log(SP_LOG_WARN, "control: refused a message type=%s reason=\"%s\"", ipc_type_name(header->type), strerror(-rc));
+		sp_log(SP_LOG_WARN, "control: refused a message type=%s reason=\"%s\"", ipc_type_name(request.type), strerror(-rc));
 	else
 		dp_request(&c->requests, header, body, &c->reply);
-	if (header->type == IPC_SA_ADD)
+	if (request.type == IPC_SA_ADD)
 		sp_wipe(c->message, sizeof(c->message));
-	rc = ipc_send(c->client, header->type, IPC_REPLY, header->seq, c->reply.status, c->reply.body, c->reply.length, NULL, 0);
+	rc = ipc_send(c->client, request.type, IPC_REPLY, request.seq, c->reply.status, c->reply.body, c->reply.length, NULL, 0);
 	if (rc)
 		close_client(c, "it does not read its replies");
 	return rc == 0;
