@@ -87,7 +87,13 @@ def port_number(value_be):
 
 
 class Struct(ctypes.Structure):
-    """A struct of the contract; character arrays are given and read as str."""
+    """A struct of the contract. Character arrays are given and read as bytes, and always zero filled."""
+
+    def __setattr__(self, name, value):
+        if isinstance(value, bytes):
+            field = getattr(type(self), name)  # ctypes leaves what stood behind the terminating zero
+            ctypes.memset(ctypes.addressof(self) + field.offset, 0, field.size)
+        super().__setattr__(name, value)
 
     def __repr__(self):
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name, *_ in self._fields_

@@ -30,7 +30,6 @@ import contract as c
 from statistics_segment import Stats
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-INSTANCE = "packet-test"
 WAIT = 5.0  # seconds, generous: a condition that is met ends the wait at once
 
 UPLINK, CLUSTER = "up", "cl"
@@ -301,6 +300,7 @@ class Dataplane:
         self.generation = 0
         self.kept = []
         self.namespace = Namespace()
+        self.instance = self.namespace.name[3:]  # DPDK's files are shared by instance: each has its own
         try:
             self.uplink = Wire(self.namespace, UPLINK, [UPLINK_ROUTER], os.path.join(self.directory, "uplink.pcap"))
             self.cluster = Wire(self.namespace, CLUSTER, [CLUSTER_ROUTER], os.path.join(self.directory, "cluster.pcap"))
@@ -316,7 +316,7 @@ class Dataplane:
     def _launch(self):
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                ["nsenter", f"--net={self.namespace.path}", self.program, "--instance", INSTANCE, "--run-dir", self.run_dir,
+                ["nsenter", f"--net={self.namespace.path}", self.program, "--instance", self.instance, "--run-dir", self.run_dir,
                  *os.environ.get("SALLYPORT_DATAPLANE_ARGUMENTS", "").split()],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         wait_for(lambda: os.path.exists(self.socket_path) or self.process.poll() is not None, "the socket", 30)
@@ -341,7 +341,7 @@ class Dataplane:
         """A control connection in place of the one before."""
         if self.control:
             self.control.close()
-        self.control = c.Contract(self.socket_path, INSTANCE, epoch=epoch, timeout=30.0)
+        self.control = c.Contract(self.socket_path, self.instance, epoch=epoch, timeout=30.0)
         return self.control
 
     def open_stats(self):

@@ -129,7 +129,7 @@ def test_traffic_without_a_control_plane(dp, flow):
 def test_a_successor_takes_over(dp, flow):
     """The newer connection is served after its HELLO, the older one is closed."""
     old = dp.control
-    dp.control = c.Contract(dp.socket_path, harness.INSTANCE)
+    dp.control = c.Contract(dp.socket_path, dp.instance)
     with pytest.raises((c.Closed, BrokenPipeError, ConnectionResetError)):
         old.state()
     old.close()
