@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Somebody listens on the contract's socket, or nobody does.
+ * Knocks with the wrong type of socket: a socket that is alive behind the file refuses the type (EPROTOTYPE), a file that was left
+ * over refuses the connection, and in neither case does the dataplane see anything of it.
  */
 #include "cli/presence.h"
 
-#include "common/ipc_sock.h"
-
 #include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum cli_presence cli_dataplane_presence(const struct cli_options *options)
 {
-	char path[CLI_PATH_LEN + sizeof("/dataplane.sock")];
-	int fd;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/dataplane.sock",
+	                      options->run_dir);
+	int fd, rc;
 
-	snprintf(path, sizeof(path), "%s/dataplane.sock", options->run_dir);
-	fd = ipc_connect(path);
-	if (fd >= 0)
-		close(fd);
-	if (fd >= 0 || fd == -EPERM) /* -EPERM: another user listens there */
+	if (length < 0 || (size_t)length >= sizeof(address.sun_path))
+		return CLI_ABSENT; /* nobody can listen there */
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); /* the contract's is SOCK_SEQPACKET */
+	if (fd < 0)
+		return CLI_UNKNOWN;
+	rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) ? errno : 0;
+	close(fd);
+	if (rc == EPROTOTYPE)
 		return CLI_PRESENT;
-	return fd == -ENOENT || fd == -ECONNREFUSED ? CLI_ABSENT : CLI_UNKNOWN;
+	return rc == ENOENT || rc == ECONNREFUSED ? CLI_ABSENT : CLI_UNKNOWN;
 }

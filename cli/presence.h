@@ -12,5 +12,5 @@ enum cli_presence {
 	CLI_UNKNOWN, /* we are not allowed to ask */
 };
 
-/* Connects to RUN_DIR/dataplane.sock and says nothing: the control plane's connection is not disturbed. */
+/* Looks whether a socket is alive at RUN_DIR/dataplane.sock, without connecting to it. */
 enum cli_presence cli_dataplane_presence(const struct cli_options *options);

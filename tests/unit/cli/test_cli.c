@@ -232,7 +232,10 @@ static void test_status_without_dataplane(void **state)
 	fd = listen_as_dataplane();
 	expect_exit("status", 4);
 	expect_in(output, "dataplane      not connected  nothing listens");
+	assert_int_equal(ipc_accept(fd, (uid_t)-1), -EAGAIN); /* it was looked at, not disturbed */
 	close(fd);
+	expect_exit("status", 4);
+	expect_in(output, "dataplane      not running  nothing listens"); /* the file is still there */
 }
 
 static void test_status_without_controlplane(void **state)
