@@ -104,7 +104,7 @@ def test_configuration_mistakes_start_nothing_and_are_all_listed(lab):
     _require_all_listed(check.stdout + check.stderr)
 
     gateway.start()
-    assert gateway.controlplane.wait(15) == 1
+    assert gateway.controlplane.wait(15) == 2
     _require_all_listed(gateway.controlplane.output())
     gateway.dataplane.require_running()
     assert gateway.command("status").returncode == 3

@@ -82,7 +82,6 @@ class Gateway:
         self._cluster = cluster
         self._dataplane_settings = {"idle": "adaptive", "hugepages": "off", "workers": 1,
                                     "sessions": 65536, **(dataplane or {})}
-        os.makedirs(self.run_dir)
         self.configure(environments)
 
     def _path(self, *parts):
