@@ -114,6 +114,29 @@ void cp_read_environment(struct cp_reader *reader, const struct cp_node *root);
 /* What must hold between environments; ROOTS[i] is the file of environment i. */
 void cp_check_environments(struct cp_reader *reader, const struct cp_node *const *roots);
 
+/* ---- servers ---- */
+
+/* A server while it is read. The environment has one too: what its servers inherit. */
+struct cp_server_draft {
+	struct cp_server server;
+	char password_file[CP_PATH_LEN]; /* EAP-MSCHAPv2 */
+	char psk_file[CP_PATH_LEN];      /* PSK: secret_file */
+};
+
+struct cp_environment_draft {
+	struct cp_environment environment;
+	struct cp_server_draft inherited;
+	uint16_t next_priority;
+};
+
+extern const struct cp_key cp_server_keys[]; /* of a server alone */
+extern const struct cp_key cp_tunnel_keys[]; /* of a server or, for all of its servers, an environment */
+extern const struct cp_key cp_retry_keys[];
+
+void cp_server_set_defaults(struct cp_server *server);
+/* Fills the environment's servers, in the order of their priority, from NODE, its list `servers`. */
+void cp_read_servers(struct cp_reader *reader, const struct cp_node *node, struct cp_environment_draft *target);
+
 /* ---- forms of text; NULL: good, otherwise what would be right ---- */
 
 const char *cp_device_fault(const char *device);

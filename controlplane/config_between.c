@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What must hold between environments: names, addresses and accounts.
+ */
+#include "controlplane/config_read.h"
+
+#include <string.h>
+
+#include "common/netaddr.h"
+
+static void check_name(struct cp_reader *reader, const struct cp_node *node, size_t own)
+{
+	const struct cp_environment *environments = reader->config->environments;
+
+	for (size_t i = 0; i < own; i++) {
+		if (environments[own].name[0] && strcmp(environments[i].name, environments[own].name) == 0) {
+			cp_mistake(reader, cp_node_child(node, "name"), NULL, "\"%s\" is the name of the environment in %s",
+				   environments[own].name, environments[i].file);
+			return;
+		}
+	}
+}
+
+static void check_pod_address(struct cp_reader *reader, const struct cp_node *node, size_t own)
+{
+	const struct cp_config *config = reader->config;
+	const struct cp_node *key = cp_node_child(node, "pod_address");
+	uint32_t address_be = config->environments[own].pod_address_be;
+
+	if (!key || !address_be)
+		return;
+	if (address_be == config->uplink.address_be || address_be == config->cluster.address_be)
+		cp_mistake(reader, key, NULL, "must not be the address of a port of the gateway");
+	else if (address_be == config->uplink.router_be || address_be == config->cluster.router_be)
+		cp_mistake(reader, key, NULL, "must not be the address of a router");
+	for (size_t i = 0; i < own; i++) {
+		if (config->environments[i].pod_address_be == address_be) {
+			cp_mistake(reader, key, NULL, "is the pod_address of the environment in %s", config->environments[i].file);
+			return;
+		}
+	}
+}
+
+/* The server that an account is on already, among the environments and servers before (LAST, END). */
+static const struct cp_environment *find_account(const struct cp_config *config, const struct cp_server *server, size_t last,
+						 const struct cp_server *end)
+{
+	for (size_t i = 0; i <= last; i++) {
+		const struct cp_environment *environment = &config->environments[i];
+
+		for (size_t j = 0; j < environment->server_count; j++) {
+			const struct cp_server *other = &environment->servers[j];
+
+			if (other == end)
+				return NULL;
+			if (strcasecmp(other->address, server->address) == 0 && strcmp(other->account, server->account) == 0)
+				return environment;
+		}
+	}
+	return NULL;
+}
+
+static const struct cp_node *find_server_node(const struct cp_node *environment, const char *name)
+{
+	const struct cp_node *servers = cp_node_child(environment, "servers");
+
+	for (size_t i = 0; servers && i < servers->count; i++) {
+		const struct cp_node *key = cp_node_child(&servers->children[i], "name");
+
+		if (key && key->kind == CP_NODE_TEXT && strcmp(key->text, name) == 0)
+			return &servers->children[i];
+	}
+	return environment;
+}
+
+/* The same account twice on one server: each login would throw the other one out. */
+static void check_accounts(struct cp_reader *reader, const struct cp_node *node, size_t own)
+{
+	const struct cp_config *config = reader->config;
+	const struct cp_environment *environment = &config->environments[own], *other;
+
+	for (size_t i = 0; i < environment->server_count; i++) {
+		const struct cp_server *server = &environment->servers[i];
+
+		if (!server->account[0] || !server->address[0])
+			continue;
+		other = find_account(config, server, own, server);
+		if (other)
+			cp_mistake(reader, find_server_node(node, server->name), NULL,
+				   "account \"%s\" is already used on server %s in %s: one would throw the other out",
+				   server->account, server->address, other->file);
+	}
+}
+
+static void check_server_addresses(struct cp_reader *reader, const struct cp_node *node, size_t own)
+{
+	const struct cp_config *config = reader->config;
+	const struct cp_environment *environment = &config->environments[own];
+
+	for (size_t i = 0; i < environment->server_count; i++) {
+		const struct cp_server *server = &environment->servers[i];
+		const struct cp_node *at = find_server_node(node, server->name);
+		uint32_t address_be;
+
+		if (sp_address_parse(server->address, &address_be) == 0 &&
+		    (address_be == config->uplink.address_be || address_be == config->cluster.address_be))
+			cp_mistake(reader, at, "address", "must not be the gateway's own address");
+	}
+}
+
+void cp_check_environments(struct cp_reader *reader, const struct cp_node *const *roots)
+{
+	const struct cp_config *config = reader->config;
+	size_t forwards = 0;
+
+	for (size_t i = 0; i < config->environment_count; i++) {
+		const struct cp_node *node = cp_node_child(roots[i], "environment");
+
+		forwards += config->environments[i].forward_count;
+		if (!node || node->kind != CP_NODE_GROUP)
+			continue;
+		check_name(reader, node, i);
+		check_pod_address(reader, node, i);
+		check_accounts(reader, node, i);
+		check_server_addresses(reader, node, i);
+	}
+	if (forwards > CP_FORWARDS_MAX)
+		cp_mistake_at(reader, "environments.d", 0, "all environments together must have at most %u forwards",
+			      CP_FORWARDS_MAX);
+}

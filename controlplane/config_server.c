@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The servers of an environment: how to log in there, with what, and what they inherit.
+ */
+#include "controlplane/config_read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/secret.h"
+
+#define LATER "is not done by this version"
+
+/* ---- what a server has and an environment may set for all of its servers ---- */
+
+static void report_file(struct cp_reader *reader, const struct cp_node *node, int rc)
+{
+	if (rc == -EACCES)
+		cp_mistake(reader, node, NULL, "%s: must be readable by us and by no others (mode 0400, 0440, 0600 or 0640)",
+			   node->text);
+	else if (rc == -ENODATA)
+		cp_mistake(reader, node, NULL, "%s: must not be empty", node->text);
+	else if (rc == -EFBIG)
+		cp_mistake(reader, node, NULL, "%s: must have at most %u bytes", node->text, SP_SECRET_MAX);
+	else if (rc == -EINVAL || rc == -EISDIR)
+		cp_mistake(reader, node, NULL, "%s: must be a regular file", node->text);
+	else if (rc != 0)
+		cp_mistake(reader, node, NULL, "%s: %s", node->text, strerror(-rc));
+}
+
+/* Returns the absolute path in NODE in TARGET, or leaves TARGET as it was; whether it was good. */
+static bool read_path(struct cp_reader *reader, const struct cp_node *node, char *target)
+{
+	if (!cp_node_is(reader, node, CP_NODE_TEXT))
+		return false;
+	if (node->text[0] != '/' || strlen(node->text) >= CP_PATH_LEN) {
+		cp_mistake(reader, node, NULL, "must be an absolute path of at most %u characters", CP_PATH_LEN - 1);
+		return false;
+	}
+	memcpy(target, node->text, strlen(node->text) + 1);
+	return true;
+}
+
+static void read_secret_path(struct cp_reader *reader, const struct cp_node *node, char *target)
+{
+	if (read_path(reader, node, target) && reader->looks_at_files)
+		report_file(reader, node, sp_secret_check_file(target));
+}
+
+static void read_password_file(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_secret_path(reader, node, ((struct cp_server_draft *)target)->password_file);
+}
+
+static void read_psk_file(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_secret_path(reader, node, ((struct cp_server_draft *)target)->psk_file);
+}
+
+/* A certificate is no secret: any mode, as long as we can read something from it. */
+static int check_ca_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) != 0)
+		rc = -errno;
+	else if (!S_ISREG(st.st_mode))
+		rc = -EINVAL;
+	else if (st.st_size == 0)
+		rc = -ENODATA;
+	close(fd);
+	return rc;
+}
+
+static void read_server_ca(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	struct cp_server_draft *draft = target;
+	int rc;
+
+	if (!read_path(reader, node, draft->server.ca_file) || !reader->looks_at_files)
+		return;
+	rc = check_ca_file(draft->server.ca_file);
+	if (rc == -EACCES)
+		cp_mistake(reader, node, NULL, "%s: %s", node->text, strerror(EACCES));
+	else
+		report_file(reader, node, rc);
+}
+
+typedef const char *(*fault_fn)(const char *text);
+
+/* One text or a list of them, in the order of preference. */
+static void read_proposals(struct cp_reader *reader, const struct cp_node *node, fault_fn fault_of,
+			   char target[CP_PROPOSALS_MAX][CP_TEXT_LEN])
+{
+	const struct cp_node *entries = node->kind == CP_NODE_LIST ? node->children : node;
+	size_t count = node->kind == CP_NODE_LIST ? node->count : 1;
+
+	if (count < 1 || count > CP_PROPOSALS_MAX) {
+		cp_mistake(reader, node, NULL, "must have 1 to %u proposals", CP_PROPOSALS_MAX);
+		return;
+	}
+	memset(target, 0, CP_PROPOSALS_MAX * sizeof(target[0]));
+	for (size_t i = 0; i < count; i++) {
+		const char *fault;
+
+		if (!cp_node_is(reader, &entries[i], CP_NODE_TEXT))
+			continue;
+		fault = fault_of(entries[i].text);
+		if (fault)
+			cp_mistake(reader, &entries[i], NULL, "%s", fault);
+		else if (strlen(entries[i].text) >= CP_TEXT_LEN)
+			cp_mistake(reader, &entries[i], NULL, "must be shorter: at most %u characters", CP_TEXT_LEN - 1);
+		else
+			memcpy(target[i], entries[i].text, strlen(entries[i].text) + 1);
+	}
+}
+
+static void read_ike_proposals(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_proposals(reader, node, cp_ike_proposal_fault, ((struct cp_server_draft *)target)->server.ike_proposals);
+}
+
+static void read_esp_proposals(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_proposals(reader, node, cp_esp_proposal_fault, ((struct cp_server_draft *)target)->server.esp_proposals);
+}
+
+#define SERVER_FIELD(member) offsetof(struct cp_server_draft, server.member)
+
+const struct cp_key cp_retry_keys[] = {
+	{.name = "min", .kind = CP_KEY_UINT32, .offset = SERVER_FIELD(retry_min_s), .min = 1, .max = 3600},
+	{.name = "max", .kind = CP_KEY_UINT32, .offset = SERVER_FIELD(retry_max_s), .min = 1, .max = 3600},
+	{0},
+};
+
+static void read_retry(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	const struct cp_section sections[] = {{cp_retry_keys, target}};
+	struct cp_server_draft *draft = target;
+
+	cp_keys_read(reader, node, sections, 1);
+	if (draft->server.retry_min_s > draft->server.retry_max_s)
+		cp_mistake(reader, node, NULL, "min (%u) must not be greater than max (%u)", draft->server.retry_min_s,
+			   draft->server.retry_max_s);
+}
+
+/* 0 or a span of seconds. */
+static void read_rekey(struct cp_reader *reader, const struct cp_node *node, long long max, uint32_t *target)
+{
+	if (!cp_node_is(reader, node, CP_NODE_INTEGER))
+		return;
+	if (node->integer != 0 && (node->integer < 3 || node->integer > max))
+		cp_mistake(reader, node, NULL, "must be 0 (never) or 3 to %lld seconds, not %lld", max, node->integer);
+	else
+		*target = (uint32_t)node->integer;
+}
+
+static void read_ike_rekey(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_rekey(reader, node, 604800, &((struct cp_server_draft *)target)->server.ike_rekey_s);
+}
+
+static void read_child_rekey(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_rekey(reader, node, 86400, &((struct cp_server_draft *)target)->server.child_rekey_s);
+}
+
+static const struct cp_choice auth_choices[] = {
+	{.name = "eap-mschapv2", .value = CP_AUTH_EAP_MSCHAPV2},
+	{.name = "psk", .value = CP_AUTH_PSK},
+	{.name = "eap-tls", .why = LATER ": use \"eap-mschapv2\" or \"psk\""},
+	{0},
+};
+
+const struct cp_key cp_tunnel_keys[] = {
+	{.name = "auth", .kind = CP_KEY_CHOICE, .offset = SERVER_FIELD(auth), .choices = auth_choices},
+	{.name = "account", .kind = CP_KEY_TEXT, .offset = SERVER_FIELD(account), .max = CP_TEXT_LEN},
+	{.name = "password_file", .kind = CP_KEY_CUSTOM, .read = read_password_file},
+	{.name = "secret_file", .kind = CP_KEY_CUSTOM, .read = read_psk_file},
+	{.name = "server_ca", .kind = CP_KEY_CUSTOM, .read = read_server_ca},
+	{.name = "server_identity", .kind = CP_KEY_TEXT, .offset = SERVER_FIELD(identity), .max = CP_TEXT_LEN},
+	{.name = "ike_proposals", .kind = CP_KEY_CUSTOM, .read = read_ike_proposals},
+	{.name = "esp_proposals", .kind = CP_KEY_CUSTOM, .read = read_esp_proposals},
+	{.name = "ike_rekey", .kind = CP_KEY_CUSTOM, .read = read_ike_rekey},
+	{.name = "child_rekey", .kind = CP_KEY_CUSTOM, .read = read_child_rekey},
+	{.name = "dpd", .kind = CP_KEY_UINT32, .offset = SERVER_FIELD(dpd_s), .min = 1, .max = 3600},
+	{.name = "force_encapsulation", .kind = CP_KEY_BOOL, .offset = SERVER_FIELD(force_udp)},
+	{.name = "retry", .kind = CP_KEY_CUSTOM, .read = read_retry},
+	{0},
+};
+
+void cp_server_set_defaults(struct cp_server *server)
+{
+	/* What a stock strongSwan accepts by default, strongest first; AEAD and others may not share a proposal. */
+	static const char *const ike[] = {
+		"aes256gcm16-aes128gcm16-prfsha384-prfsha256-ecp384-ecp256-modp3072-modp2048",
+		"aes256-aes128-sha384-sha256-ecp384-ecp256-modp3072-modp2048",
+	};
+	static const char *const esp[] = {"aes256gcm16", "aes128gcm16"};
+
+	for (size_t i = 0; i < sizeof(ike) / sizeof(ike[0]); i++)
+		strcpy(server->ike_proposals[i], ike[i]);
+	for (size_t i = 0; i < sizeof(esp) / sizeof(esp[0]); i++)
+		strcpy(server->esp_proposals[i], esp[i]);
+	server->ike_rekey_s = 14400;
+	server->child_rekey_s = 3600;
+	server->dpd_s = 30;
+	server->retry_min_s = 1;
+	server->retry_max_s = 60;
+}
+
+/* ---- environment.servers ---- */
+
+static void read_server_address(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	struct cp_server_draft *draft = target;
+	const char *fault;
+
+	if (!cp_node_is(reader, node, CP_NODE_TEXT))
+		return;
+	fault = cp_server_address_fault(node->text);
+	if (fault)
+		cp_mistake(reader, node, NULL, "%s", fault);
+	else if (strlen(node->text) >= sizeof(draft->server.address))
+		cp_mistake(reader, node, NULL, "must be shorter: at most %u characters", CP_TEXT_LEN - 1);
+	else
+		memcpy(draft->server.address, node->text, strlen(node->text) + 1);
+}
+
+const struct cp_key cp_server_keys[] = {
+	{.name = "name", .kind = CP_KEY_NAME, .offset = SERVER_FIELD(name), .is_required = true},
+	{.name = "zone", .kind = CP_KEY_NAME, .offset = SERVER_FIELD(zone)},
+	{.name = "address", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_server_address},
+	{.name = "priority", .kind = CP_KEY_UINT16, .offset = SERVER_FIELD(priority), .min = 1, .max = 65535},
+	{0},
+};
+
+static bool is_set(const struct cp_node *server, const struct cp_node *environment, const char *key)
+{
+	return cp_node_child(server, key) || cp_node_child(environment, key);
+}
+
+/* The keys that a way of authentication needs, and those that make no sense with it. */
+static void resolve_auth(struct cp_reader *reader, const struct cp_node *node, const struct cp_node *environment,
+			 struct cp_server_draft *draft)
+{
+	static const char *const eap_needs[] = {"account", "password_file", "server_ca", NULL};
+	static const char *const psk_needs[] = {"account", "secret_file", NULL};
+	struct cp_server *server = &draft->server;
+	bool is_psk = server->auth == CP_AUTH_PSK;
+	const char *useless = is_psk ? "password_file" : "secret_file";
+
+	if (!is_set(node, environment, "auth"))
+		cp_mistake(reader, node, "auth", "is missing: must be \"eap-mschapv2\" or \"psk\", here or in the environment");
+	if (!server->auth)
+		return;
+	for (const char *const *key = is_psk ? psk_needs : eap_needs; *key; key++) {
+		if (!is_set(node, environment, *key))
+			cp_mistake(reader, node, *key, "is missing: auth = \"%s\" needs it, here or in the environment",
+				   is_psk ? "psk" : "eap-mschapv2");
+	}
+	if (cp_node_child(node, useless))
+		cp_mistake(reader, cp_node_child(node, useless), NULL, "has no use with auth = \"%s\"",
+			   is_psk ? "psk" : "eap-mschapv2");
+	if (is_psk && cp_node_child(node, "server_ca"))
+		cp_mistake(reader, cp_node_child(node, "server_ca"), NULL, "has no use with auth = \"psk\"");
+	if (is_psk)
+		memset(server->ca_file, 0, sizeof(server->ca_file));
+	memcpy(server->secret_file, is_psk ? draft->psk_file : draft->password_file, CP_PATH_LEN);
+}
+
+static void read_server(struct cp_reader *reader, const struct cp_node *node, struct cp_environment_draft *target)
+{
+	struct cp_environment *environment = &target->environment;
+	struct cp_server_draft draft = target->inherited;
+	const struct cp_section sections[] = {{cp_server_keys, &draft}, {cp_tunnel_keys, &draft}};
+
+	draft.server.priority = ++target->next_priority;
+	cp_keys_read(reader, node, sections, 2);
+	if (node->kind != CP_NODE_GROUP)
+		return;
+	resolve_auth(reader, node, node->parent->parent, &draft);
+	if (!draft.server.identity[0])
+		memcpy(draft.server.identity, draft.server.address, sizeof(draft.server.identity));
+	if (draft.server.name[0] && cp_config_server(environment, draft.server.name))
+		cp_mistake(reader, cp_node_child(node, "name"), NULL, "\"%s\" is the name of an earlier server", draft.server.name);
+	environment->servers[environment->server_count++] = draft.server;
+}
+
+/* The order of priority; equal ones keep the order of the file. */
+static void sort_servers(struct cp_environment *environment)
+{
+	for (size_t i = 1; i < environment->server_count; i++) {
+		struct cp_server server = environment->servers[i];
+		size_t j = i;
+
+		for (; j > 0 && environment->servers[j - 1].priority > server.priority; j--)
+			environment->servers[j] = environment->servers[j - 1];
+		environment->servers[j] = server;
+	}
+}
+
+void cp_read_servers(struct cp_reader *reader, const struct cp_node *node, struct cp_environment_draft *target)
+{
+	if (!cp_node_is(reader, node, CP_NODE_LIST))
+		return;
+	if (node->count < 1 || node->count > CP_SERVERS_MAX) {
+		cp_mistake(reader, node, NULL, "must have 1 to %u servers", CP_SERVERS_MAX);
+		return;
+	}
+	for (size_t i = 0; i < node->count; i++)
+		read_server(reader, &node->children[i], target);
+	sort_servers(&target->environment);
+}
