@@ -3,7 +3,8 @@
  * The shared-memory segment of counters: a directory of names in front, cells behind. The dataplane writes it
  * (RUN_DIR/stats), everybody else maps it read-only. No secret and nothing per session is ever in it.
  *
- * A counter has one cell of 8 bytes per worker, each worker's cells in cache lines of their own: worker W's cell of a counter
+ * A counter has one cell of 8 bytes per worker and one for the control thread, which comes last and counts as a worker here. Each
+ * worker's cells have cache lines of their own: worker W's cell of a counter
  * is at cells_offset + W * worker_stride + counter.offset. Only its worker writes it, with plain 64-bit
  * stores; readers add the cells up. The segment is valid when magic is set (stored last); a new
  * dataplane makes a new file, so a reader that sees another epoch maps it again.
