@@ -36,13 +36,14 @@ static enum cli_exit report_valid(const struct cli_options *options, const struc
 	struct totals totals = count(config);
 
 	if (options->is_json)
-		return cli_print_json(json_pack("{s:b, s:[], s:s, s:I, s:I, s:I}", "ok", 1, "mistakes",
-		                                "gateway", config->name, "environments",
+		return cli_print_json(json_pack("{s:b, s:[], s:s, s:I, s:I, s:I}", "ok", 1,
+		                                "mistakes", "gateway", config->name, "environments",
 		                                (json_int_t)config->environment_count, "servers",
 		                                (json_int_t)totals.servers, "forwards",
 		                                (json_int_t)totals.forwards));
 	cli_say("the configuration in %s is good: gateway %s, %zu environment%s, %zu server%s, "
-	        "%zu forward%s", options->config_dir, config->name, config->environment_count,
+	        "%zu forward%s",
+	        options->config_dir, config->name, config->environment_count,
 	        plural(config->environment_count), totals.servers, plural(totals.servers),
 	        totals.forwards, plural(totals.forwards));
 	return CLI_OK;
@@ -60,16 +61,19 @@ static json_t *text(const char *bytes)
 	return json_string(clean);
 }
 
+static json_t *describe_mistake(const struct cp_mistake *mistake)
+{
+	return json_pack("{s:o, s:i, s:o, s:o}", "file", text(mistake->file), "line",
+	                 (int)mistake->line, "key", text(mistake->key), "text",
+	                 text(mistake->text));
+}
+
 static enum cli_exit print_mistakes_json(const struct cp_mistakes *mistakes)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < mistakes->count; i++) {
-		const struct cp_mistake *mistake = &mistakes->list[i];
-
-		if (json_array_append_new(list, json_pack("{s:o, s:i, s:o, s:o}", "file", text(mistake->file),
-		                                          "line", (int)mistake->line, "key",
-		                                          text(mistake->key), "text", text(mistake->text)))) {
+		if (json_array_append_new(list, describe_mistake(&mistakes->list[i]))) {
 			json_decref(list);
 			return cli_fail(CLI_DEGRADED, "out of memory");
 		}
@@ -82,7 +86,8 @@ static void say_mistake(const struct cp_mistake *mistake)
 	const char *separator = mistake->key[0] ? ": " : "";
 
 	if (mistake->line)
-		cli_say("%s:%u: %s%s%s", mistake->file, mistake->line, mistake->key, separator, mistake->text);
+		cli_say("%s:%u: %s%s%s", mistake->file, mistake->line, mistake->key, separator,
+		        mistake->text);
 	else
 		cli_say("%s: %s%s%s", mistake->file, mistake->key, separator, mistake->text);
 }
@@ -94,8 +99,8 @@ static enum cli_exit report_mistakes(const struct cli_options *options,
 		return print_mistakes_json(mistakes) == CLI_OK ? CLI_MISTAKE : CLI_DEGRADED;
 	for (size_t i = 0; i < mistakes->count; i++)
 		say_mistake(&mistakes->list[i]);
-	return cli_fail(CLI_MISTAKE, "%zu mistake%s in %s", mistakes->count, plural(mistakes->count),
-	                options->config_dir);
+	return cli_fail(CLI_MISTAKE, "%zu mistake%s in %s", mistakes->count,
+	                plural(mistakes->count), options->config_dir);
 }
 
 enum cli_exit cli_check(const struct cli_options *options)

@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #define REPLY_MAX (8u << 20) /* bytes */
-#define TIMEOUT_MS 15000     /* for a whole request: the control plane may be waiting for the dataplane */
+#define TIMEOUT_MS \
+	15000 /* for a whole request: the control plane may be waiting for the dataplane */
 
 static int64_t now_ms(void)
 {
@@ -132,8 +133,9 @@ static int exchange(int fd, const char *request, char **reply)
 /* The request as text; NULL: no memory. The caller frees it. */
 static char *write_request(const char *command, json_t *arguments)
 {
-	json_t *request = arguments ? json_pack("{s:s, s:o}", "command", command, "arguments", arguments)
-	                            : json_pack("{s:s}", "command", command);
+	json_t *request =
+		arguments ? json_pack("{s:s, s:o}", "command", command, "arguments", arguments)
+			  : json_pack("{s:s}", "command", command);
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
 
 	json_decref(request);
@@ -171,19 +173,21 @@ static void explain_unreachable(const struct cli_options *options, const char *p
                                 char error[CLI_ERROR_LEN])
 {
 	if (rc == -ENOENT || rc == -ECONNREFUSED)
-		snprintf(error, CLI_ERROR_LEN, "nothing answers at %s; if it does not run, start it: "
-		         "'systemctl start sallyport-controlplane@%s'", path, options->instance);
+		snprintf(error, CLI_ERROR_LEN,
+		         "nothing answers at %s; if it does not run, start it: "
+		         "'systemctl start sallyport-controlplane@%s'",
+		         path, options->instance);
 	else if (rc == -EACCES || rc == -ECONNRESET || rc == -EPIPE)
-		snprintf(error, CLI_ERROR_LEN, "refuses us at %s: be root or a member of the socket's group",
-		         path);
+		snprintf(error, CLI_ERROR_LEN,
+		         "refuses us at %s: be root or a member of the socket's group", path);
 	else if (rc == -ETIMEDOUT || rc == -EAGAIN)
 		snprintf(error, CLI_ERROR_LEN, "does not answer at %s", path);
 	else
 		snprintf(error, CLI_ERROR_LEN, "cannot be reached at %s: %s", path, strerror(-rc));
 }
 
-enum cli_exit cli_request(const struct cli_options *options, const char *command,
-                          json_t *arguments, json_t **result, char error[CLI_ERROR_LEN])
+enum cli_exit cli_request(const struct cli_options *options, const char *command, json_t *arguments,
+                          json_t **result, char error[CLI_ERROR_LEN])
 {
 	char path[CLI_PATH_LEN + sizeof("/control.sock")];
 	char *request = write_request(command, arguments), *reply = NULL;

@@ -11,11 +11,12 @@
 #define CLI_ERROR_LEN 512u
 
 /*
- * Asks COMMAND with ARGUMENTS (NULL for none; taken). On CLI_OK *RESULT is the reply's result, owned by the caller;
- * otherwise it is NULL and ERROR says in words what is wrong (foreign text in it is cleaned).
+ * Asks COMMAND with ARGUMENTS (NULL for none; taken). On CLI_OK *RESULT is the reply's result,
+ * owned by the caller; otherwise it is NULL and ERROR says in words what is wrong (foreign text in
+ * it is cleaned).
  */
-enum cli_exit cli_request(const struct cli_options *options, const char *command,
-                          json_t *arguments, json_t **result, char error[CLI_ERROR_LEN]);
+enum cli_exit cli_request(const struct cli_options *options, const char *command, json_t *arguments,
+                          json_t **result, char error[CLI_ERROR_LEN]);
 
 /* Members of a reply's object; a missing one or one of another type reads as empty, 0 or false. */
 const char *cli_member_text(const json_t *object, const char *key);

@@ -16,10 +16,12 @@ static const struct cli_command commands[] = {
 	{ "check", "", "read the configuration and print every mistake",
 	  "Reads CONFIG_DIR/gateway.conf and CONFIG_DIR/environments.d/*.conf as the control plane would and prints\n"
 	  "each mistake with file, line and key. Nothing needs to run, nothing is changed. The files that hold\n"
-	  "secrets must be readable, so run it as root.\n", 0, false, cli_check },
+	  "secrets must be readable, so run it as root.\n",
+	  0, false, cli_check },
 	{ "status", "", "both processes, environments, tunnels that are down",
 	  "Ends with 1 when a tunnel is down or a part of the configuration is not in force, 3 when the control\n"
-	  "plane and 4 when the dataplane is not there.\n", 0, false, cli_status },
+	  "plane and 4 when the dataplane is not there.\n",
+	  0, false, cli_status },
 	{ "tunnels", "[--environment E]", "every tunnel, and why it is down",
 	  "HEARD is how long ago the server last sent an authentic packet. Ends with 1 when a tunnel is down.\n",
 	  CLI_TAKES_ENVIRONMENT, false, cli_tunnels },
@@ -32,7 +34,8 @@ static const struct cli_command commands[] = {
 	{ "counters", "[--all] [--workers] [PREFIX]", "the dataplane's counters, drops by reason",
 	  "Reads RUN_DIR/stats, without the control plane. Counters at zero are left out unless --all is given.\n"
 	  "PREFIX selects by the beginning of the name, as in 'counters drop/'. --workers adds a column for each\n"
-	  "worker.\n", CLI_TAKES_ALL | CLI_TAKES_WORKERS, true, cli_counters },
+	  "worker.\n",
+	  CLI_TAKES_ALL | CLI_TAKES_WORKERS, true, cli_counters },
 	{ "version", "", "the version of this program and of the running control plane",
 	  "Ends with 0 whether the control plane runs or not.\n", 0, false, cli_version },
 	{ "help", "[COMMAND]", "this text, or that of a command", "", 0, true, help },
@@ -69,7 +72,8 @@ static enum cli_exit print_command_help(const char *name)
 	const struct cli_command *command = find_command(name);
 
 	if (!command)
-		return cli_fail(CLI_MISTAKE, "there is no command '%s'; see 'sallyport help'", name);
+		return cli_fail(CLI_MISTAKE, "there is no command '%s'; see 'sallyport help'",
+		                name);
 	printf("usage: sallyport [OPTIONS] %s%s%s\n\n%s: %s.\n%s", command->name,
 	       *command->synopsis ? " " : "", command->synopsis, command->name, command->summary,
 	       command->details);
@@ -91,7 +95,8 @@ static enum cli_exit run_command(const struct cli_options *options)
 	if (!command || options->is_help)
 		return print_command_help(options->command);
 	if (options->given & ~command->takes)
-		return cli_fail(CLI_MISTAKE, "an option does not go with '%s'; see 'sallyport help %s'",
+		return cli_fail(CLI_MISTAKE,
+		                "an option does not go with '%s'; see 'sallyport help %s'",
 		                command->name, command->name);
 	if (options->argument && !command->has_argument)
 		return cli_fail(CLI_MISTAKE, "'%s' takes no argument; see 'sallyport help %s'",
@@ -154,4 +159,13 @@ enum cli_exit cli_fail(enum cli_exit exit, const char *format, ...)
 	print_clean(stderr, "sallyport: ", format, arguments);
 	va_end(arguments);
 	return exit;
+}
+
+enum cli_exit cli_fail_request(enum cli_exit exit, const char *error)
+{
+	if (exit == CLI_NO_CONTROLPLANE)
+		return cli_fail(exit, "control plane: %s", error);
+	if (exit == CLI_NO_DATAPLANE)
+		return cli_fail(exit, "dataplane: %s", error);
+	return cli_fail(exit, "%s", error);
 }

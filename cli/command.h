@@ -29,8 +29,8 @@ enum cli_exit cli_sessions(const struct cli_options *options);
 enum cli_exit cli_counters(const struct cli_options *options);
 enum cli_exit cli_version(const struct cli_options *options);
 
-/* Prints VALUE (taken) to standard output. Everything beyond ASCII is escaped, so no text in it can steer a terminal.
- * Returns CLI_OK, or CLI_DEGRADED when there was no memory. */
+/* Prints VALUE (taken) to standard output. Everything beyond ASCII is escaped, so no text in it can
+ * steer a terminal. Returns CLI_OK, or CLI_DEGRADED when there was no memory. */
 enum cli_exit cli_print_json(json_t *value);
 
 /* Prints a line to standard output, cleaned (cli/text.h). */
@@ -39,3 +39,6 @@ void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Says a line to standard error, cleaned; returns EXIT. */
 enum cli_exit cli_fail(enum cli_exit exit, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* The same for what cli_request() gave: names the process that ERROR is about. */
+enum cli_exit cli_fail_request(enum cli_exit exit, const char *error);

@@ -24,7 +24,8 @@ static bool is_wanted(const struct cli_options *options, const struct sp_stats *
 
 /* ---- JSON ---- */
 
-static json_t *counter_json(const struct cli_options *options, const struct sp_stats *stats, uint32_t i)
+static json_t *counter_json(const struct cli_options *options, const struct sp_stats *stats,
+                            uint32_t i)
 {
 	json_t *workers;
 
@@ -34,7 +35,8 @@ static json_t *counter_json(const struct cli_options *options, const struct sp_s
 	for (uint32_t w = 0; w < sp_stats_workers(stats); w++)
 		json_array_append_new(workers,
 		                      json_integer((json_int_t)sp_stats_worker_value(stats, i, w)));
-	return json_pack("{s:I, s:o}", "value", (json_int_t)sp_stats_value(stats, i), "workers", workers);
+	return json_pack("{s:I, s:o}", "value", (json_int_t)sp_stats_value(stats, i), "workers",
+	                 workers);
 }
 
 static enum cli_exit print_json(const struct cli_options *options, const struct sp_stats *stats,
@@ -44,19 +46,21 @@ static enum cli_exit print_json(const struct cli_options *options, const struct 
 
 	for (uint32_t i = 0; i < sp_stats_count(stats); i++)
 		if (is_wanted(options, stats, i) &&
-		    json_object_set_new(counters, sp_stats_name(stats, i), counter_json(options, stats, i))) {
+		    json_object_set_new(counters, sp_stats_name(stats, i),
+		                        counter_json(options, stats, i))) {
 			json_decref(counters);
 			return cli_fail(CLI_DEGRADED, "out of memory, or a name that is not text");
 		}
 	return cli_print_json(json_pack("{s:o, s:I, s:b, s:o}", "epoch",
-	                                json_sprintf("%016" PRIx64, sp_stats_epoch(stats)), "workers",
-	                                (json_int_t)sp_stats_workers(stats), "running", is_running,
-	                                "counters", counters));
+	                                json_sprintf("%016" PRIx64, sp_stats_epoch(stats)),
+	                                "workers", (json_int_t)sp_stats_workers(stats), "running",
+	                                is_running, "counters", counters));
 }
 
 /* ---- table ---- */
 
-/* A column for the name, one for the sum and, if asked for, one for each worker. HEADINGS holds their texts. */
+/* A column for the name, one for the sum and, if asked for, one for each worker. HEADINGS holds
+ * their texts. */
 static struct cli_column *make_columns(uint32_t workers, char (*headings)[20])
 {
 	struct cli_column *columns = calloc(workers + 2, sizeof(*columns));
@@ -92,7 +96,7 @@ static int fill_table(const struct cli_options *options, const struct sp_stats *
 static enum cli_exit print_table(const struct cli_options *options, const struct sp_stats *stats)
 {
 	uint32_t workers = options->given & CLI_TAKES_WORKERS ? sp_stats_workers(stats) : 0;
-	char (*headings)[20] = calloc(workers + 1, sizeof(*headings));
+	char(*headings)[20] = calloc(workers + 1, sizeof(*headings));
 	struct cli_column *columns = headings ? make_columns(workers, headings) : NULL;
 	struct cli_table *table = columns ? cli_table_create(columns, workers + 2) : NULL;
 	int rc = table ? 0 : -ENOMEM;
@@ -118,15 +122,19 @@ enum cli_exit cli_counters(const struct cli_options *options)
 	snprintf(path, sizeof(path), "%s/stats", options->run_dir);
 	rc = sp_stats_open(path, &stats);
 	if (rc == -ENOENT)
-		return cli_fail(CLI_NO_DATAPLANE, "no counters at %s: the dataplane was not started", path);
+		return cli_fail(CLI_NO_DATAPLANE,
+		                "no counters at %s: the dataplane was not started", path);
 	if (rc)
-		return cli_fail(rc == -ENOMEM ? CLI_DEGRADED : CLI_NO_DATAPLANE, "cannot read %s: %s", path,
+		return cli_fail(rc == -ENOMEM ? CLI_DEGRADED : CLI_NO_DATAPLANE,
+		                "cannot read %s: %s", path,
 		                rc == -EINVAL ? "it is not a segment of counters of this version"
 		                              : strerror(-rc));
 	is_running = cli_dataplane_presence(options) != CLI_ABSENT;
-	exit = options->is_json ? print_json(options, stats, is_running) : print_table(options, stats);
+	exit = options->is_json ? print_json(options, stats, is_running)
+	                        : print_table(options, stats);
 	sp_stats_close(stats);
 	if (exit == CLI_OK && !is_running)
-		return cli_fail(CLI_NO_DATAPLANE, "the dataplane does not run: these are its last values");
+		return cli_fail(CLI_NO_DATAPLANE,
+		                "the dataplane does not run: these are its last values");
 	return exit;
 }

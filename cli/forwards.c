@@ -56,7 +56,7 @@ enum cli_exit cli_forwards(const struct cli_options *options)
 
 	exit = cli_pages(options, "forwards", SIZE_MAX, &forwards, &is_whole, error);
 	if (exit != CLI_OK)
-		return cli_fail(exit, "control plane: %s", error);
+		return cli_fail_request(exit, error);
 	if (options->is_json)
 		return cli_print_json(json_pack("{s:o}", "forwards", forwards));
 	exit = print_table(forwards);

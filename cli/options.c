@@ -59,7 +59,8 @@ static enum cli_exit read_limit(struct cli_options *options, const char *text, F
 	errno = 0;
 	limit = strtoul(text, &end, 10);
 	if (text[0] < '0' || text[0] > '9' || *end || errno || !limit || limit > CLI_LIMIT_MAX) {
-		fprintf(errors, "sallyport: --limit must be a whole number from 1 to %u\n", CLI_LIMIT_MAX);
+		fprintf(errors, "sallyport: --limit must be a whole number from 1 to %u\n",
+		        CLI_LIMIT_MAX);
 		return CLI_MISTAKE;
 	}
 	options->limit = (uint32_t)limit;
@@ -129,7 +130,8 @@ static enum cli_exit set_path(char path[CLI_PATH_LEN], const char *wish, const c
 
 	if (length > 0 && length < (int)CLI_PATH_LEN)
 		return CLI_OK;
-	fprintf(errors, "sallyport: a directory's path must have 1 to %u bytes\n", CLI_PATH_LEN - 1);
+	fprintf(errors, "sallyport: a directory's path must have 1 to %u bytes\n",
+	        CLI_PATH_LEN - 1);
 	return CLI_MISTAKE;
 }
 
@@ -140,12 +142,15 @@ static enum cli_exit set_places(struct cli_options *options, const struct wishes
 	enum cli_exit exit;
 
 	if (ipc_name_check(instance)) {
-		fprintf(errors, "sallyport: an instance's name has 1 to %u of a-z, 0-9, '-', '_', '.', "
-		                "the first one a letter or digit\n", IPC_NAME_LEN - 1);
+		fprintf(errors,
+		        "sallyport: an instance's name has 1 to %u of a-z, 0-9, '-', '_', '.', "
+		        "the first one a letter or digit\n",
+		        IPC_NAME_LEN - 1);
 		return CLI_MISTAKE;
 	}
 	snprintf(options->instance, sizeof(options->instance), "%s", instance);
-	exit = set_path(options->config_dir, wishes->config_dir, "/etc/sallyport", instance, errors);
+	exit = set_path(options->config_dir, wishes->config_dir, "/etc/sallyport", instance,
+	                errors);
 	if (exit != CLI_OK)
 		return exit;
 	return set_path(options->run_dir, wishes->run_dir, "/run/sallyport", instance, errors);

@@ -39,13 +39,13 @@ struct cli_options {
 	uint32_t given;          /* CLI_TAKES_*: which of these were on the command line */
 	const char *environment; /* NULL: all */
 	uint32_t limit;
-	const char *command;     /* NULL: none */
-	const char *argument;    /* of the command; NULL: none */
+	const char *command;  /* NULL: none */
+	const char *argument; /* of the command; NULL: none */
 };
 
 /*
  * Reads ARGV. Options may stand before and after the command. What is not given comes from
- * SALLYPORT_INSTANCE, SALLYPORT_CONFIG_DIR and SALLYPORT_RUN_DIR, then from the defaults. Strings are borrowed
- * from ARGV. On a mistake, says it to ERRORS and returns CLI_MISTAKE, else CLI_OK.
+ * SALLYPORT_INSTANCE, SALLYPORT_CONFIG_DIR and SALLYPORT_RUN_DIR, then from the defaults. Strings
+ * are borrowed from ARGV. On a mistake, says it to ERRORS and returns CLI_MISTAKE, else CLI_OK.
  */
 enum cli_exit cli_options_parse(struct cli_options *options, int argc, char **argv, FILE *errors);

@@ -10,7 +10,8 @@
 
 static json_t *page_arguments(const struct cli_options *options, const char *cursor, size_t left)
 {
-	json_t *arguments = json_pack("{s:I}", "limit", (json_int_t)(left < PAGE_MAX ? left : PAGE_MAX));
+	json_t *arguments =
+		json_pack("{s:I}", "limit", (json_int_t)(left < PAGE_MAX ? left : PAGE_MAX));
 
 	if ((options->environment &&
 	     json_object_set_new(arguments, "environment", json_string(options->environment))) ||

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Knocks with the wrong type of socket: a socket that is alive behind the file refuses the type (EPROTOTYPE), a file that was left
- * over refuses the connection, and in neither case does the dataplane see anything of it.
+ * Knocks with the wrong type of socket: a socket that is alive behind the file refuses the type
+ * (EPROTOTYPE), a file that was left over refuses the connection, and in neither case does the
+ * dataplane see anything of it.
  */
 #include "cli/presence.h"
 
@@ -19,7 +20,8 @@ enum cli_presence cli_dataplane_presence(const struct cli_options *options)
 
 	if (length < 0 || (size_t)length >= sizeof(address.sun_path))
 		return CLI_ABSENT; /* nobody can listen there */
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); /* the contract's is SOCK_SEQPACKET */
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	            0); /* the contract's is SOCK_SEQPACKET */
 	if (fd < 0)
 		return CLI_UNKNOWN;
 	rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) ? errno : 0;

@@ -26,7 +26,8 @@ static void add_endpoint(struct cli_table *table, const json_t *session, const c
 
 static void add_row(struct cli_table *table, const json_t *session)
 {
-	char age[CLI_AMOUNT_LEN], idle[CLI_AMOUNT_LEN], sent[CLI_AMOUNT_LEN], received[CLI_AMOUNT_LEN];
+	char age[CLI_AMOUNT_LEN], idle[CLI_AMOUNT_LEN], sent[CLI_AMOUNT_LEN],
+		received[CLI_AMOUNT_LEN];
 
 	cli_table_cell(table, "%s", cli_member_text(session, "environment"));
 	cli_table_cell(table, "%s", cli_member_text(session, "server"));
@@ -36,10 +37,14 @@ static void add_row(struct cli_table *table, const json_t *session)
 	add_endpoint(table, session, "inner_address", "inner_port");
 	add_endpoint(table, session, "target_address", "target_port");
 	cli_table_cell(table, "%s", cli_member_text(session, "state"));
-	cli_table_cell(table, "%s", cli_duration_format(age, cli_member_number(session, "age_seconds")));
-	cli_table_cell(table, "%s", cli_duration_format(idle, cli_member_number(session, "idle_seconds")));
-	cli_table_cell(table, "%s", cli_bytes_format(sent, cli_member_number(session, "bytes_out")));
-	cli_table_cell(table, "%s", cli_bytes_format(received, cli_member_number(session, "bytes_in")));
+	cli_table_cell(table, "%s",
+	               cli_duration_format(age, cli_member_number(session, "age_seconds")));
+	cli_table_cell(table, "%s",
+	               cli_duration_format(idle, cli_member_number(session, "idle_seconds")));
+	cli_table_cell(table, "%s",
+	               cli_bytes_format(sent, cli_member_number(session, "bytes_out")));
+	cli_table_cell(table, "%s",
+	               cli_bytes_format(received, cli_member_number(session, "bytes_in")));
 }
 
 static enum cli_exit print_table(const json_t *sessions)
@@ -72,9 +77,10 @@ enum cli_exit cli_sessions(const struct cli_options *options)
 
 	exit = cli_pages(options, "sessions", options->limit, &sessions, &is_whole, error);
 	if (exit != CLI_OK)
-		return cli_fail(exit, "control plane: %s", error);
+		return cli_fail_request(exit, error);
 	if (options->is_json)
-		return cli_print_json(json_pack("{s:o, s:b}", "sessions", sessions, "complete", is_whole));
+		return cli_print_json(
+			json_pack("{s:o, s:b}", "sessions", sessions, "complete", is_whole));
 	exit = print_table(sessions);
 	json_decref(sessions);
 	if (exit == CLI_OK && !is_whole)

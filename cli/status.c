@@ -58,9 +58,9 @@ static enum cli_exit print_lone_json(const struct cli_options *options, enum cli
 {
 	return cli_print_json(json_pack(
 		"{s:s, s:{s:b, s:s}, s:{s:b, s:o, s:o}, s:[]}", "instance", options->instance,
-		"controlplane", "reachable", 0, "why", error, "dataplane", "connected", 0, "running",
-		presence_json(presence), "epoch", epoch ? json_sprintf("%016" PRIx64, epoch) : json_null(),
-		"environments"));
+		"controlplane", "reachable", 0, "why", error, "dataplane", "connected", 0,
+		"running", presence_json(presence), "epoch",
+		epoch ? json_sprintf("%016" PRIx64, epoch) : json_null(), "environments"));
 }
 
 static enum cli_exit print_lone_table(enum cli_presence presence, uint64_t epoch, const char *error)
@@ -113,7 +113,8 @@ static void add_controlplane(struct cli_table *table, const json_t *status)
 	cli_table_cell(table, "control plane");
 	cli_table_cell(table, "running");
 	cli_table_cell(table, "pid %" PRIu64 ", epoch %s, version %s",
-	               cli_member_number(controlplane, "pid"), cli_member_text(controlplane, "epoch"),
+	               cli_member_number(controlplane, "pid"),
+	               cli_member_text(controlplane, "epoch"),
 	               cli_member_text(controlplane, "version"));
 }
 
@@ -125,7 +126,8 @@ static void add_dataplane(struct cli_table *table, const json_t *status, enum cl
 	cli_table_cell(table, "dataplane");
 	if (!cli_member_is_true(dataplane, "connected")) {
 		cli_table_cell(table, "%s",
-		               presence == CLI_PRESENT ? "not connected" : presence_words[presence]);
+		               presence == CLI_PRESENT ? "not connected"
+		                                       : presence_words[presence]);
 		cli_table_cell(table, "%s", cli_member_text(dataplane, "why"));
 		return;
 	}
@@ -157,7 +159,8 @@ static void add_environment(struct cli_table *table, const json_t *environment)
 	cli_table_cell(table, "%s", cli_member_text(environment, "name"));
 	cli_table_cell(table, "%s", cli_member_text(environment, "pod_address"));
 	cli_table_cell(table, "%s", cli_member_text(environment, "active"));
-	cli_table_cell(table, "%" PRIu64 " of %" PRIu64, cli_member_number(environment, "tunnels_up"),
+	cli_table_cell(table, "%" PRIu64 " of %" PRIu64,
+	               cli_member_number(environment, "tunnels_up"),
 	               cli_member_number(environment, "tunnels_total"));
 	if (!json_is_object(traffic)) { /* the dataplane cannot be asked */
 		for (int i = 0; i < 3; i++)
@@ -165,8 +168,10 @@ static void add_environment(struct cli_table *table, const json_t *environment)
 		return;
 	}
 	cli_table_cell(table, "%" PRIu64, cli_member_number(environment, "sessions"));
-	cli_table_cell(table, "%s", cli_bytes_format(sent, cli_member_number(traffic, "bytes_out")));
-	cli_table_cell(table, "%s", cli_bytes_format(received, cli_member_number(traffic, "bytes_in")));
+	cli_table_cell(table, "%s",
+	               cli_bytes_format(sent, cli_member_number(traffic, "bytes_out")));
+	cli_table_cell(table, "%s",
+	               cli_bytes_format(received, cli_member_number(traffic, "bytes_in")));
 }
 
 static int print_environments(const json_t *environments)
@@ -222,8 +227,8 @@ static enum cli_exit print_status(const json_t *status, enum cli_presence presen
 	const json_t *environments = json_object_get(status, "environments");
 	const char *zone = cli_member_text(status, "zone");
 
-	cli_say("gateway %s%s%s, instance %s", cli_member_text(status, "gateway"), *zone ? ", zone " : "",
-	        zone, cli_member_text(status, "instance"));
+	cli_say("gateway %s%s%s, instance %s", cli_member_text(status, "gateway"),
+	        *zone ? ", zone " : "", zone, cli_member_text(status, "instance"));
 	putchar('\n');
 	if (print_processes(status, presence))
 		return cli_fail(CLI_DEGRADED, "out of memory");
@@ -250,8 +255,10 @@ static enum cli_exit judge(const json_t *status)
 /* What only this side can say, so that the keys are the same with and without a control plane. */
 static int add_own_view(json_t *status, enum cli_presence presence)
 {
-	if (json_object_set_new(json_object_get(status, "controlplane"), "reachable", json_true()) ||
-	    json_object_set_new(json_object_get(status, "dataplane"), "running", presence_json(presence)))
+	if (json_object_set_new(json_object_get(status, "controlplane"), "reachable",
+	                        json_true()) ||
+	    json_object_set_new(json_object_get(status, "dataplane"), "running",
+	                        presence_json(presence)))
 		return -1;
 	return 0;
 }
@@ -267,7 +274,7 @@ enum cli_exit cli_status(const struct cli_options *options)
 	if (exit == CLI_NO_CONTROLPLANE)
 		return report_lone_dataplane(options, exit, error);
 	if (exit != CLI_OK)
-		return cli_fail(exit, "control plane: %s", error);
+		return cli_fail_request(exit, error);
 	exit = judge(status);
 	if (exit == CLI_NO_DATAPLANE)
 		presence = cli_dataplane_presence(options);

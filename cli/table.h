@@ -20,8 +20,8 @@ struct cli_table;
 struct cli_table *cli_table_create(const struct cli_column *columns, size_t column_count);
 void cli_table_destroy(struct cli_table *table);
 
-/* Appends a cell; a row is full after as many cells as there are columns. An empty text is shown as "-".
- * Running out of memory is remembered and told by cli_table_print(). */
+/* Appends a cell; a row is full after as many cells as there are columns. An empty text is shown as
+ * "-". Running out of memory is remembered and told by cli_table_print(). */
 void cli_table_cell(struct cli_table *table, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

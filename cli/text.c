@@ -31,9 +31,11 @@ char *cli_duration_format(char buffer[CLI_AMOUNT_LEN], uint64_t seconds)
 	uint64_t minutes = seconds / 60, hours = minutes / 60, days = hours / 24;
 
 	if (days)
-		snprintf(buffer, CLI_AMOUNT_LEN, "%" PRIu64 " d %u h", days, (unsigned)(hours % 24));
+		snprintf(buffer, CLI_AMOUNT_LEN, "%" PRIu64 " d %u h", days,
+		         (unsigned)(hours % 24));
 	else if (hours)
-		snprintf(buffer, CLI_AMOUNT_LEN, "%u h %u min", (unsigned)hours, (unsigned)(minutes % 60));
+		snprintf(buffer, CLI_AMOUNT_LEN, "%u h %u min", (unsigned)hours,
+		         (unsigned)(minutes % 60));
 	else if (minutes)
 		snprintf(buffer, CLI_AMOUNT_LEN, "%u min", (unsigned)minutes);
 	else

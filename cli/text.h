@@ -15,9 +15,9 @@ char *cli_bytes_format(char buffer[CLI_AMOUNT_LEN], uint64_t bytes);
 char *cli_duration_format(char buffer[CLI_AMOUNT_LEN], uint64_t seconds);
 
 /*
- * Copies TEXT so that it cannot steer a terminal: control characters (C0, DEL, C1), marks that turn the
- * direction of writing, line separators and what is not UTF-8 become \xNN. Returns the length that the
- * whole needs, as snprintf() does; BUFFER may be NULL when SIZE is 0.
+ * Copies TEXT so that it cannot steer a terminal: control characters (C0, DEL, C1), marks that turn
+ * the direction of writing, line separators and what is not UTF-8 become \xNN. Returns the length
+ * that the whole needs, as snprintf() does; BUFFER may be NULL when SIZE is 0.
  */
 size_t cli_text_clean(char *buffer, size_t size, const char *text);
 

@@ -14,9 +14,9 @@
 #include <time.h>
 
 static const struct cli_column columns[] = {
-	{ "ENVIRONMENT", CLI_LEFT }, { "SERVER", CLI_LEFT }, { "ZONE", CLI_LEFT },
-	{ "ADDRESS", CLI_LEFT },     { "STATE", CLI_LEFT },  { "SINCE", CLI_RIGHT },
-	{ "INNER", CLI_LEFT },       { "HEARD", CLI_RIGHT }, { "SENT", CLI_RIGHT },
+	{ "ENVIRONMENT", CLI_LEFT }, { "SERVER", CLI_LEFT },  { "ZONE", CLI_LEFT },
+	{ "ADDRESS", CLI_LEFT },     { "STATE", CLI_LEFT },   { "SINCE", CLI_RIGHT },
+	{ "INNER", CLI_LEFT },       { "HEARD", CLI_RIGHT },  { "SENT", CLI_RIGHT },
 	{ "RECEIVED", CLI_RIGHT },   { "REKEYS", CLI_RIGHT }, { "DETAILS", CLI_LEFT },
 };
 
@@ -42,8 +42,8 @@ void cli_tunnel_explain(const json_t *tunnel, char *buffer, size_t size)
 		         cli_duration_format(pause, retry_at > now ? retry_at - now : 0));
 	if (attempts)
 		snprintf(tried, sizeof(tried), " (%" PRIu64 " so far)", attempts);
-	snprintf(buffer, size, "%s%s%s%s%s", cli_member_text(tunnel, "phase"), *why ? ": " : "", why,
-	         retry, tried);
+	snprintf(buffer, size, "%s%s%s%s%s", cli_member_text(tunnel, "phase"), *why ? ": " : "",
+	         why, retry, tried);
 }
 
 static void add_ago(struct cli_table *table, uint64_t seconds)
@@ -58,7 +58,8 @@ static void add_bytes(struct cli_table *table, const json_t *traffic, const char
 	char text[CLI_AMOUNT_LEN];
 
 	if (json_is_object(traffic))
-		cli_table_cell(table, "%s", cli_bytes_format(text, cli_member_number(traffic, key)));
+		cli_table_cell(table, "%s",
+		               cli_bytes_format(text, cli_member_number(traffic, key)));
 	else
 		cli_table_cell(table, "-");
 }
@@ -100,8 +101,9 @@ static void add_row(struct cli_table *table, const json_t *tunnel)
 		cli_table_cell(table, "-");
 	add_bytes(table, traffic, "bytes_out");
 	add_bytes(table, traffic, "bytes_in");
-	cli_table_cell(table, "%" PRIu64, cli_member_number(tunnel, "ike_rekeys") +
-	                                  cli_member_number(tunnel, "child_rekeys"));
+	cli_table_cell(table, "%" PRIu64,
+	               cli_member_number(tunnel, "ike_rekeys") +
+	                       cli_member_number(tunnel, "child_rekeys"));
 	add_details(table, tunnel);
 }
 
@@ -141,8 +143,9 @@ static enum cli_exit judge(const json_t *result)
 
 enum cli_exit cli_tunnels(const struct cli_options *options)
 {
-	json_t *arguments = options->environment ? json_pack("{s:s}", "environment", options->environment)
-	                                         : NULL;
+	json_t *arguments = options->environment
+	                            ? json_pack("{s:s}", "environment", options->environment)
+	                            : NULL;
 	char error[CLI_ERROR_LEN];
 	enum cli_exit exit, printed;
 	const json_t *dataplane;
@@ -150,7 +153,7 @@ enum cli_exit cli_tunnels(const struct cli_options *options)
 
 	exit = cli_request(options, "tunnels", arguments, &result, error);
 	if (exit != CLI_OK)
-		return cli_fail(exit, "control plane: %s", error);
+		return cli_fail_request(exit, error);
 	exit = judge(result);
 	if (options->is_json) {
 		printed = cli_print_json(result);
@@ -159,7 +162,7 @@ enum cli_exit cli_tunnels(const struct cli_options *options)
 	printed = print_table(json_object_get(result, "tunnels"));
 	dataplane = json_object_get(result, "dataplane");
 	if (exit == CLI_NO_DATAPLANE)
-		cli_fail(exit, "the dataplane is not there: %s", cli_member_text(dataplane, "why"));
+		cli_fail_request(exit, cli_member_text(dataplane, "why"));
 	json_decref(result);
 	return printed == CLI_OK ? exit : printed;
 }

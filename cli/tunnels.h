@@ -7,6 +7,6 @@
 #include <jansson.h>
 #include <stddef.h>
 
-/* "waiting: password refused by the server; next attempt in 5 s (3 so far)". TUNNEL is the API's object of one that
- * is not up. Not cleaned. */
+/* "waiting: password refused by the server; next attempt in 5 s (3 so far)". TUNNEL is the API's
+ * object of one that is not up. Not cleaned. */
 void cli_tunnel_explain(const json_t *tunnel, char *buffer, size_t size);

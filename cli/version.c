@@ -13,12 +13,13 @@ enum cli_exit cli_version(const struct cli_options *options)
 	const char *version = cli_member_text(running, "version");
 
 	if (options->is_json) {
-		exit = cli_print_json(json_pack("{s:s, s:s*}", "version", SALLYPORT_VERSION, "controlplane",
-		                                running ? version : NULL));
+		exit = cli_print_json(json_pack("{s:s, s:s*}", "version", SALLYPORT_VERSION,
+		                                "controlplane", running ? version : NULL));
 	} else {
 		cli_say("sallyport %s", SALLYPORT_VERSION);
 		if (running)
-			cli_say("control plane %s (contract %s)", version, cli_member_text(running, "contract"));
+			cli_say("control plane %s (contract %s)", version,
+			        cli_member_text(running, "contract"));
 		else
 			cli_say("control plane: %s", error);
 		exit = CLI_OK;

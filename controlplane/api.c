@@ -2,9 +2,9 @@
 /*
  * The API's socket: one thread that polls, a line in, a line out, never waiting for a client.
  *
- * A client is either asking (its line is being read) or being answered (its reply is being written, nothing is read
- * meanwhile). Each of the two has a deadline that does not move with progress, so neither an idle nor a
- * dripping client keeps its place.
+ * A client is either asking (its line is being read) or being answered (its reply is being written,
+ * nothing is read meanwhile). Each of the two has a deadline that does not move with progress, so
+ * neither an idle nor a dripping client keeps its place.
  */
 #include "controlplane/api.h"
 
@@ -47,9 +47,9 @@ struct cp_api {
 	struct sockaddr_un address;
 	gid_t group;
 	int listener;
-	int stop;             /* eventfd */
-	int64_t admit_at_ms;  /* nobody is admitted before it */
-	unsigned refused;     /* since that was logged last */
+	int stop;            /* eventfd */
+	int64_t admit_at_ms; /* nobody is admitted before it */
+	unsigned refused;    /* since that was logged last */
 	int64_t refused_log_at_ms;
 	pthread_t thread;
 	struct client clients[CLIENTS_MAX];
@@ -189,7 +189,8 @@ static void refuse(struct cp_api *api, int fd)
 	api->refused++;
 	if (now_ms() < api->refused_log_at_ms)
 		return;
-	sp_log(SP_LOG_WARN, "api: refused clients that are neither root nor of the socket's group count=%u",
+	sp_log(SP_LOG_WARN,
+	       "api: refused clients that are neither root nor of the socket's group count=%u",
 	       api->refused);
 	api->refused = 0;
 	api->refused_log_at_ms = now_ms() + PATIENCE_MS;
@@ -206,7 +207,8 @@ static void admit(struct cp_api *api)
 	fd = accept4(api->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
 		sp_log(SP_LOG_WARN, "api: cannot admit a client error=\"%s\"", strerror(errno));
-		api->admit_at_ms = now_ms() + PAUSE_MS; /* it stays in the backlog: do not spin on it */
+		api->admit_at_ms =
+			now_ms() + PAUSE_MS; /* it stays in the backlog: do not spin on it */
 	}
 	if (fd < 0)
 		return;
@@ -220,7 +222,8 @@ static void admit(struct cp_api *api)
 	client->deadline_ms = now_ms() + PATIENCE_MS;
 }
 
-/* Fills POLLED: the stop event, the listener, then the clients by place. Returns poll()'s timeout. */
+/* Fills POLLED: the stop event, the listener, then the clients by place. Returns poll()'s timeout.
+ */
 static int prepare(struct cp_api *api, struct pollfd polled[CLIENTS_MAX + 2])
 {
 	int64_t now = now_ms(), timeout = -1;
@@ -235,7 +238,7 @@ static int prepare(struct cp_api *api, struct pollfd polled[CLIENTS_MAX + 2])
 		int64_t left = client->deadline_ms - now;
 
 		polled[i + 2] = (struct pollfd){ .fd = client->fd,
-		                                 .events = client->reply ? POLLOUT : POLLIN };
+			                         .events = client->reply ? POLLOUT : POLLIN };
 		if (client->fd >= 0 && (timeout < 0 || left < timeout))
 			timeout = left > 0 ? left : 0;
 	}
@@ -333,7 +336,8 @@ int cp_api_start(const struct cp_api_context *context, const char *run_dir, gid_
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		api->clients[i].fd = -1;
 	api->address.sun_family = AF_UNIX;
-	rc = snprintf(api->address.sun_path, sizeof(api->address.sun_path), "%s/control.sock", run_dir);
+	rc = snprintf(api->address.sun_path, sizeof(api->address.sun_path), "%s/control.sock",
+	              run_dir);
 	if (rc < 0 || (size_t)rc >= sizeof(api->address.sun_path)) {
 		rc = -ENAMETOOLONG;
 		goto err_api;
@@ -375,7 +379,7 @@ void cp_api_stop(struct cp_api *api)
 	close(api->stop);
 	close(api->listener);
 	if (unlink(api->address.sun_path) && errno != ENOENT)
-		sp_log(SP_LOG_WARN, "api: cannot remove path=%s error=\"%s\"", api->address.sun_path,
-		       strerror(errno));
+		sp_log(SP_LOG_WARN, "api: cannot remove path=%s error=\"%s\"",
+		       api->address.sun_path, strerror(errno));
 	free(api);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The operators' API: JSON lines on the Unix socket RUN_DIR/control.sock; docs/cli.md describes them.
+ * The operators' API: JSON lines on the Unix socket RUN_DIR/control.sock; docs/cli.md describes
+ * them.
  */
 #pragma once
 
@@ -23,12 +24,14 @@ struct cp_api_context {
 struct cp_api;
 
 /*
- * Listens and starts the API's thread. The socket gets mode 0660 and GROUP (-1: it keeps the process's), so call
- * this while still allowed to give it away; CONTEXT is copied. Served are root, our own user and members of GROUP.
- * Returns 0, -EADDRINUSE (another control plane serves there) or -errno.
+ * Listens and starts the API's thread. The socket gets mode 0660 and GROUP (-1: it keeps the
+ * process's), so call this while still allowed to give it away; CONTEXT is copied. Served are root,
+ * our own user and members of GROUP. Returns 0, -EADDRINUSE (another control plane serves there) or
+ * -errno.
  */
 int cp_api_start(const struct cp_api_context *context, const char *run_dir, gid_t group,
                  struct cp_api **api);
 
-/* Ends the thread, removes the socket; NULL is allowed. A request that waits for the dataplane is waited for. */
+/* Ends the thread, removes the socket; NULL is allowed. A request that waits for the dataplane is
+ * waited for. */
 void cp_api_stop(struct cp_api *api);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What each command answers. The configuration says which environments and tunnels there are, the supervisor how they
- * do, the dataplane what passes through them; while the dataplane cannot be asked, its part is null.
+ * What each command answers. The configuration says which environments and tunnels there are, the
+ * supervisor how they do, the dataplane what passes through them; while the dataplane cannot be
+ * asked, its part is null.
  */
 #include "controlplane/api_answer.h"
 
@@ -25,8 +26,9 @@ struct refusal {
 	char text[CP_API_ERROR_LEN + CP_DP_WHY_LEN];
 };
 
-__attribute__((format(printf, 3, 4))) static json_t *refuse(struct refusal *refusal, const char *code,
-                                                             const char *format, ...)
+__attribute__((format(printf, 3, 4))) static json_t *refuse(struct refusal *refusal,
+                                                            const char *code, const char *format,
+                                                            ...)
 {
 	va_list arguments;
 
@@ -35,11 +37,6 @@ __attribute__((format(printf, 3, 4))) static json_t *refuse(struct refusal *refu
 	vsnprintf(refusal->text, sizeof(refusal->text), format, arguments);
 	va_end(arguments);
 	return NULL;
-}
-
-static json_t *refuse_no_dataplane(struct refusal *refusal, const char *why)
-{
-	return refuse(refusal, "no-dataplane", "the dataplane cannot be asked: %s", why);
 }
 
 /* ---- what is known at the moment ---- */
@@ -69,7 +66,8 @@ static void keep_state(void *context, const void *entry)
 	struct picture *picture = context;
 
 	if (picture->state_count < CP_ENVIRONMENTS_MAX)
-		picture->states[picture->state_count++] = *(const struct ipc_environment_state *)entry;
+		picture->states[picture->state_count++] =
+			*(const struct ipc_environment_state *)entry;
 }
 
 static void forget_picture(struct picture *picture)
@@ -92,7 +90,8 @@ static int take_picture(const struct cp_api_context *context, struct picture *pi
 		forget_picture(picture);
 		return -ENOMEM;
 	}
-	picture->view_count = cp_supervisor_tunnels(context->supervisor, picture->views, TUNNELS_MAX);
+	picture->view_count =
+		cp_supervisor_tunnels(context->supervisor, picture->views, TUNNELS_MAX);
 	if (picture->view_count > TUNNELS_MAX)
 		picture->view_count = TUNNELS_MAX;
 	cp_dp_state(context->dp, &picture->dp);
@@ -100,11 +99,13 @@ static int take_picture(const struct cp_api_context *context, struct picture *pi
 		return 0;
 	rc = cp_dp_list(context->dp, IPC_STATE, sizeof(*picture->states), keep_state, picture);
 	if (!rc)
-		rc = cp_dp_list(context->dp, IPC_TUNNELS, sizeof(*picture->tunnels), keep_tunnel, picture);
+		rc = cp_dp_list(context->dp, IPC_TUNNELS, sizeof(*picture->tunnels), keep_tunnel,
+		                picture);
 	if (rc) {
 		picture->dp.is_connected = false;
 		picture->state_count = picture->tunnel_count = 0;
-		snprintf(picture->dp.why, sizeof(picture->dp.why), "it does not answer: %s", strerror(-rc));
+		snprintf(picture->dp.why, sizeof(picture->dp.why), "it does not answer: %s",
+		         strerror(-rc));
 	}
 	return 0;
 }
@@ -119,7 +120,8 @@ static const struct ipc_tunnel_info *find_tunnel(const struct picture *picture,
 	return NULL;
 }
 
-static const struct ipc_environment_state *find_state(const struct picture *picture, const char *name)
+static const struct ipc_environment_state *find_state(const struct picture *picture,
+                                                      const char *name)
 {
 	for (size_t i = 0; i < picture->state_count; i++)
 		if (!strncmp(picture->states[i].name, name, IPC_NAME_LEN))
@@ -139,7 +141,8 @@ static json_t *list_tunnels(const struct picture *picture, const char *environme
 
 		if (environment[0] && strcmp(view->id.environment, environment))
 			continue;
-		if (json_array_append_new(list, cp_api_tunnel(view, find_tunnel(picture, &view->id)))) {
+		if (json_array_append_new(list,
+		                          cp_api_tunnel(view, find_tunnel(picture, &view->id)))) {
 			json_decref(list);
 			return NULL;
 		}
@@ -149,11 +152,16 @@ static json_t *list_tunnels(const struct picture *picture, const char *environme
 
 static json_t *describe_dataplane(const struct cp_dp_state *dp)
 {
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "connected", dp->is_connected, "why",
-	                 cp_api_text(dp->is_connected ? "" : dp->why), "warning",
-	                 cp_api_text(dp->is_connected ? dp->warning : ""), "epoch", cp_api_epoch(dp->epoch),
-	                 "generation", json_integer((json_int_t)dp->generation), "pid",
-	                 dp->pid ? json_integer(dp->pid) : json_null());
+	/* clang-format off */
+	return json_pack(
+		"{s:b, s:o, s:o, s:o, s:o, s:o}",
+		"connected", dp->is_connected,
+		"why", cp_api_text(dp->is_connected ? "" : dp->why),
+		"warning", cp_api_text(dp->is_connected ? dp->warning : ""),
+		"epoch", cp_api_epoch(dp->epoch),
+		"generation", json_integer((json_int_t)dp->generation),
+		"pid", dp->pid ? json_integer(dp->pid) : json_null());
+	/* clang-format on */
 }
 
 static size_t count_up(const struct picture *picture, const char *environment, size_t *total)
@@ -173,13 +181,18 @@ static size_t count_up(const struct picture *picture, const char *environment, s
 static json_t *dataplane_part(const struct ipc_environment_state *state)
 {
 	if (!state)
-		return json_pack("{s:n, s:n, s:n, s:n, s:n}", "active", "moves", "home_worker", "sessions",
-		                 "traffic");
-	return json_pack("{s:o, s:I, s:I, s:I, s:o}", "active", cp_api_name_or_null(state->active), "moves",
-	                 (json_int_t)state->move_counter, "home_worker", (json_int_t)state->home_worker,
-	                 "sessions", (json_int_t)state->sessions, "traffic",
-	                 cp_api_traffic(state->packets_out, state->bytes_out, state->packets_in,
-	                                state->bytes_in));
+		return json_pack("{s:n, s:n, s:n, s:n, s:n}", "active", "moves", "home_worker",
+		                 "sessions", "traffic");
+	/* clang-format off */
+	return json_pack(
+		"{s:o, s:I, s:I, s:I, s:o}",
+		"active", cp_api_name_or_null(state->active),
+		"moves", (json_int_t)state->move_counter,
+		"home_worker", (json_int_t)state->home_worker,
+		"sessions", (json_int_t)state->sessions,
+		"traffic", cp_api_traffic(state->packets_out, state->bytes_out,
+		                          state->packets_in, state->bytes_in));
+	/* clang-format on */
 }
 
 static json_t *describe_environment(const struct cp_environment *environment,
@@ -187,13 +200,17 @@ static json_t *describe_environment(const struct cp_environment *environment,
 {
 	json_t *result = dataplane_part(find_state(picture, environment->name));
 	size_t total, up = count_up(picture, environment->name, &total);
-	json_t *known = json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "name",
-	                          cp_api_text(environment->name), "pod_address",
-	                          cp_api_address(environment->pod_address_be), "forwards",
-	                          (json_int_t)environment->forward_count, "session_quota",
-	                          (json_int_t)environment->session_quota, "tunnels_up", (json_int_t)up,
-	                          "tunnels_total", (json_int_t)total, "tunnels",
-	                          list_tunnels(picture, environment->name));
+	/* clang-format off */
+	json_t *known = json_pack(
+		"{s:o, s:o, s:I, s:I, s:I, s:I, s:o}",
+		"name", cp_api_text(environment->name),
+		"pod_address", cp_api_address(environment->pod_address_be),
+		"forwards", (json_int_t)environment->forward_count,
+		"session_quota", (json_int_t)environment->session_quota,
+		"tunnels_up", (json_int_t)up,
+		"tunnels_total", (json_int_t)total,
+		"tunnels", list_tunnels(picture, environment->name));
+	/* clang-format on */
 
 	if (json_object_update(result, known)) {
 		json_decref(result);
@@ -203,13 +220,15 @@ static json_t *describe_environment(const struct cp_environment *environment,
 	return result;
 }
 
-static json_t *list_environments(const struct cp_api_context *context, const struct picture *picture)
+static json_t *list_environments(const struct cp_api_context *context,
+                                 const struct picture *picture)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < context->config->environment_count; i++) {
-		if (json_array_append_new(list, describe_environment(&context->config->environments[i],
-		                                                     picture))) {
+		if (json_array_append_new(
+			    list,
+			    describe_environment(&context->config->environments[i], picture))) {
 			json_decref(list);
 			return NULL;
 		}
@@ -219,12 +238,19 @@ static json_t *list_environments(const struct cp_api_context *context, const str
 
 static json_t *answer_status(const struct cp_api_context *context, const struct picture *picture)
 {
-	return json_pack("{s:o, s:o, s:o, s:{s:s, s:i, s:o}, s:o, s:o}", "instance",
-	                 cp_api_text(context->instance), "gateway", cp_api_text(context->config->name),
-	                 "zone", cp_api_text(context->config->zone), "controlplane", "version",
-	                 SALLYPORT_VERSION, "pid", (int)getpid(), "epoch", cp_api_epoch(context->epoch),
-	                 "dataplane", describe_dataplane(&picture->dp), "environments",
-	                 list_environments(context, picture));
+	/* clang-format off */
+	return json_pack(
+		"{s:o, s:o, s:o, s:{s:s, s:i, s:o}, s:o, s:o}",
+		"instance", cp_api_text(context->instance),
+		"gateway", cp_api_text(context->config->name),
+		"zone", cp_api_text(context->config->zone),
+		"controlplane",
+			"version", SALLYPORT_VERSION,
+			"pid", (int)getpid(),
+			"epoch", cp_api_epoch(context->epoch),
+		"dataplane", describe_dataplane(&picture->dp),
+		"environments", list_environments(context, picture));
+	/* clang-format on */
 }
 
 static json_t *answer_tunnels(const struct picture *picture, const struct cp_api_request *request)
@@ -262,8 +288,9 @@ static json_t *answer_forwards(const struct cp_api_context *context, const struc
 		for (size_t k = 0; k < environment->forward_count; k++, position++) {
 			if (position < request->cursor || position >= end)
 				continue;
-			if (json_array_append_new(list, cp_api_forward(environment, &environment->forwards[k],
-			                                               state ? state->active : NULL))) {
+			if (json_array_append_new(
+				    list, cp_api_forward(environment, &environment->forwards[k],
+			                                 state ? state->active : NULL))) {
 				json_decref(list);
 				return NULL;
 			}
@@ -275,8 +302,9 @@ static json_t *answer_forwards(const struct cp_api_context *context, const struc
 /* Appends the entries of one reply, of which LENGTH bytes were received, to LIST. */
 static int append_sessions(json_t *list, const struct ipc_list *reply, size_t length)
 {
-	const struct ipc_header header = { .type = IPC_SESSIONS, .flags = IPC_REPLY,
-	                                   .length = (uint32_t)(sizeof(header) + length) };
+	const struct ipc_header header = { .type = IPC_SESSIONS,
+		                           .flags = IPC_REPLY,
+		                           .length = (uint32_t)(sizeof(header) + length) };
 	const uint8_t *entry = (const uint8_t *)(reply + 1);
 	int count = ipc_list_check(&header, reply, sizeof(struct ipc_session));
 
@@ -286,12 +314,14 @@ static int append_sessions(json_t *list, const struct ipc_list *reply, size_t le
 	return count < 0 ? count : 0;
 }
 
-/* Fills LIST up to LIMIT entries and moves the query's cursor to where the next page starts. It may come back earlier:
- * the dataplane looks at many sessions for one that matches, and other clients wait. */
+/* Fills LIST up to LIMIT entries and moves the query's cursor to where the next page starts. It may
+ * come back earlier: the dataplane looks at many sessions for one that matches, and other clients
+ * wait. */
 static int collect_sessions(const struct cp_api_context *context, struct ipc_session_query *query,
                             uint32_t limit, json_t *list)
 {
-	uint64_t reply[IPC_MSG_MAX / sizeof(uint64_t)]; /* aligned for every struct of the contract */
+	uint64_t reply[IPC_MSG_MAX /
+	               sizeof(uint64_t)]; /* aligned for every struct of the contract */
 	const struct ipc_list *part = (const struct ipc_list *)reply;
 	size_t length;
 
@@ -299,8 +329,8 @@ static int collect_sessions(const struct cp_api_context *context, struct ipc_ses
 		int rc;
 
 		query->limit = limit - (uint32_t)json_array_size(list);
-		rc = cp_dp_exchange(context->dp, IPC_SESSIONS, query, sizeof(*query), reply, sizeof(reply),
-		                    &length);
+		rc = cp_dp_exchange(context->dp, IPC_SESSIONS, query, sizeof(*query), reply,
+		                    sizeof(reply), &length);
 		if (!rc)
 			rc = append_sessions(list, part, length);
 		if (rc)
@@ -331,7 +361,9 @@ static json_t *answer_sessions(const struct cp_api_context *context,
 		return refuse(refusal, "not-found", "the dataplane has no environment \"%s\"",
 		              request->environment);
 	cp_dp_state(context->dp, &state);
-	return refuse_no_dataplane(refusal, state.is_connected ? strerror(-rc) : state.why);
+	if (!state.is_connected)
+		return refuse(refusal, "no-dataplane", "%s", state.why);
+	return refuse(refusal, "no-dataplane", "it does not answer: %s", strerror(-rc));
 }
 
 /* ---- requests ---- */
@@ -369,7 +401,8 @@ static json_t *answer_request(const struct cp_api_context *context, const char *
 	if (cp_api_request_parse(line, length, &request, error))
 		return refuse(refusal, "bad-request", "%s", error);
 	if (request.environment[0] && !cp_config_environment(context->config, request.environment))
-		return refuse(refusal, "not-found", "there is no environment \"%s\"", request.environment);
+		return refuse(refusal, "not-found", "there is no environment \"%s\"",
+		              request.environment);
 	if (request.command == CP_API_VERSION)
 		return answer_version();
 	if (request.command == CP_API_SESSIONS)
@@ -382,8 +415,8 @@ char *cp_api_answer(const struct cp_api_context *context, const char *line, size
 	struct refusal refusal = { .code = "internal", .text = "out of memory" };
 	json_t *result = answer_request(context, line, length, &refusal);
 	json_t *reply = result ? json_pack("{s:b, s:o}", "ok", 1, "result", result)
-	                       : json_pack("{s:b, s:s, s:o}", "ok", 0, "code", refusal.code, "error",
-	                                   cp_api_text(refusal.text));
+	                       : json_pack("{s:b, s:s, s:o}", "ok", 0, "code", refusal.code,
+	                                   "error", cp_api_text(refusal.text));
 	char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
 	char *reply_line = NULL;
 

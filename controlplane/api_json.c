@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * json_pack() and the names of numbers.
+ * json_pack() and the names of numbers. Its calls are kept from clang-format, which would not leave
+ * a key and its value on one line.
  */
 #include "controlplane/api_json.h"
 
@@ -49,11 +50,17 @@ json_t *cp_api_epoch(uint64_t epoch)
 	return epoch ? json_sprintf("%016" PRIx64, epoch) : json_null();
 }
 
-json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packets_in, uint64_t bytes_in)
+json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packets_in,
+                       uint64_t bytes_in)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "packets_out", (json_int_t)packets_out, "bytes_out",
-	                 (json_int_t)bytes_out, "packets_in", (json_int_t)packets_in, "bytes_in",
-	                 (json_int_t)bytes_in);
+	/* clang-format off */
+	return json_pack(
+		"{s:I, s:I, s:I, s:I}",
+		"packets_out", (json_int_t)packets_out,
+		"bytes_out", (json_int_t)bytes_out,
+		"packets_in", (json_int_t)packets_in,
+		"bytes_in", (json_int_t)bytes_in);
+	/* clang-format on */
 }
 
 /* Seconds since the monotonic time HEARD_NS, null for never. */
@@ -73,32 +80,48 @@ static json_t *seconds_since(uint64_t heard_ns)
 static json_t *dataplane_view(const struct ipc_tunnel_info *info)
 {
 	if (!info)
-		return json_pack("{s:n, s:n, s:n, s:n}", "active", "inner_mtu", "heard_seconds", "traffic");
-	return json_pack("{s:b, s:o, s:o, s:o}", "active", info->is_active, "inner_mtu",
-	                 info->inner_mtu ? json_integer(info->inner_mtu) : json_null(), "heard_seconds",
-	                 seconds_since(info->heard_ns), "traffic",
-	                 cp_api_traffic(info->packets_out, info->bytes_out, info->packets_in,
-	                                info->bytes_in));
+		return json_pack("{s:n, s:n, s:n, s:n}", "active", "inner_mtu", "heard_seconds",
+		                 "traffic");
+	/* clang-format off */
+	return json_pack(
+		"{s:b, s:o, s:o, s:o}",
+		"active", info->is_active,
+		"inner_mtu", info->inner_mtu ? json_integer(info->inner_mtu) : json_null(),
+		"heard_seconds", seconds_since(info->heard_ns),
+		"traffic", cp_api_traffic(info->packets_out, info->bytes_out,
+		                          info->packets_in, info->bytes_in));
+	/* clang-format on */
 }
 
 json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel_info *info)
 {
 	json_t *tunnel = dataplane_view(info);
+	/* clang-format off */
 	json_t *known = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "environment", cp_api_text(view->id.environment),
-		"server", cp_api_text(view->id.server), "zone", cp_api_text(view->zone), "protocol",
-		cp_api_text(view->protocol), "address", cp_api_text(view->server_address),
-		"remote_address", cp_api_address(view->remote_be), "inner_address",
-		cp_api_address(view->inner_be));
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"environment", cp_api_text(view->id.environment),
+		"server", cp_api_text(view->id.server),
+		"zone", cp_api_text(view->zone),
+		"protocol", cp_api_text(view->protocol),
+		"address", cp_api_text(view->server_address),
+		"remote_address", cp_api_address(view->remote_be),
+		"inner_address", cp_api_address(view->inner_be));
 	json_t *condition = json_pack(
-		"{s:b, s:s, s:o, s:o, s:b, s:I, s:I, s:I}", "up", view->phase == CP_TUNNEL_UP, "phase",
-		cp_tunnel_phase_name(view->phase), "why", cp_api_text(view->why), "suite",
-		cp_api_text(view->suite), "udp_encapsulation", view->udp_encapsulation, "attempts",
-		(json_int_t)view->attempts, "since", (json_int_t)view->since_s, "retry_at",
-		(json_int_t)view->retry_at_s);
-	json_t *counts = json_pack("{s:I, s:I, s:I}", "connects", (json_int_t)view->connects,
-	                           "ike_rekeys", (json_int_t)view->ike_rekeys, "child_rekeys",
-	                           (json_int_t)view->child_rekeys);
+		"{s:b, s:s, s:o, s:o, s:b, s:I, s:I, s:I}",
+		"up", view->phase == CP_TUNNEL_UP,
+		"phase", cp_tunnel_phase_name(view->phase),
+		"why", cp_api_text(view->why),
+		"suite", cp_api_text(view->suite),
+		"udp_encapsulation", view->udp_encapsulation,
+		"attempts", (json_int_t)view->attempts,
+		"since", (json_int_t)view->since_s,
+		"retry_at", (json_int_t)view->retry_at_s);
+	json_t *counts = json_pack(
+		"{s:I, s:I, s:I}",
+		"connects", (json_int_t)view->connects,
+		"ike_rekeys", (json_int_t)view->ike_rekeys,
+		"child_rekeys", (json_int_t)view->child_rekeys);
+	/* clang-format on */
 
 	/* a NULL on either side makes these fail */
 	if (json_object_update(tunnel, known) || json_object_update(tunnel, condition) ||
@@ -120,13 +143,18 @@ static const char *protocol_name(uint8_t protocol)
 json_t *cp_api_forward(const struct cp_environment *environment, const struct cp_forward *forward,
                        const char *active)
 {
-	return json_pack("{s:o, s:o, s:i, s:s, s:o, s:i, s:o, s:o}", "environment",
-	                 cp_api_text(environment->name), "pod_address",
-	                 cp_api_address(environment->pod_address_be), "port",
-	                 (int)ntohs(forward->port_be), "protocol", protocol_name(forward->protocol),
-	                 "to_address", cp_api_address(forward->to_address_be), "to_port",
-	                 (int)ntohs(forward->to_port_be), "preferred",
-	                 cp_api_name_or_null(forward->server), "active", cp_api_name_or_null(active));
+	/* clang-format off */
+	return json_pack(
+		"{s:o, s:o, s:i, s:s, s:o, s:i, s:o, s:o}",
+		"environment", cp_api_text(environment->name),
+		"pod_address", cp_api_address(environment->pod_address_be),
+		"port", (int)ntohs(forward->port_be),
+		"protocol", protocol_name(forward->protocol),
+		"to_address", cp_api_address(forward->to_address_be),
+		"to_port", (int)ntohs(forward->to_port_be),
+		"preferred", cp_api_name_or_null(forward->server),
+		"active", cp_api_name_or_null(active));
+	/* clang-format on */
 }
 
 static const char *session_state_name(uint8_t state)
@@ -149,17 +177,23 @@ static const char *session_state_name(uint8_t state)
 
 json_t *cp_api_session(const struct ipc_session *session)
 {
-	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:i, s:i, s:o, s:i, s:o, s:i, s:I, s:I, s:I, s:I}",
-	                 "environment", cp_api_text(session->tunnel.environment), "server",
-	                 cp_api_text(session->tunnel.server), "protocol",
-	                 protocol_name(session->protocol), "state", session_state_name(session->state),
-	                 "client_address", cp_api_address(session->client_be), "client_port",
-	                 (int)ntohs(session->client_port_be), "forward_port",
-	                 (int)ntohs(session->forward_port_be), "inner_address",
-	                 cp_api_address(session->inner_be), "inner_port",
-	                 (int)ntohs(session->inner_port_be), "target_address",
-	                 cp_api_address(session->target_be), "target_port",
-	                 (int)ntohs(session->target_port_be), "age_seconds", (json_int_t)session->age_s,
-	                 "idle_seconds", (json_int_t)session->idle_s, "bytes_out",
-	                 (json_int_t)session->bytes_out, "bytes_in", (json_int_t)session->bytes_in);
+	/* clang-format off */
+	return json_pack(
+		"{s:o, s:o, s:s, s:s, s:o, s:i, s:i, s:o, s:i, s:o, s:i, s:I, s:I, s:I, s:I}",
+		"environment", cp_api_text(session->tunnel.environment),
+		"server", cp_api_text(session->tunnel.server),
+		"protocol", protocol_name(session->protocol),
+		"state", session_state_name(session->state),
+		"client_address", cp_api_address(session->client_be),
+		"client_port", (int)ntohs(session->client_port_be),
+		"forward_port", (int)ntohs(session->forward_port_be),
+		"inner_address", cp_api_address(session->inner_be),
+		"inner_port", (int)ntohs(session->inner_port_be),
+		"target_address", cp_api_address(session->target_be),
+		"target_port", (int)ntohs(session->target_port_be),
+		"age_seconds", (json_int_t)session->age_s,
+		"idle_seconds", (json_int_t)session->idle_s,
+		"bytes_out", (json_int_t)session->bytes_out,
+		"bytes_in", (json_int_t)session->bytes_in);
+	/* clang-format on */
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The API's nouns as JSON: a tunnel, a forward, a session. The keys are documented in docs/cli.md and stay.
+ * The API's nouns as JSON: a tunnel, a forward, a session. The keys are documented in docs/cli.md
+ * and stay.
  */
 #pragma once
 
@@ -18,10 +19,12 @@ json_t *cp_api_text(const char *text);
 json_t *cp_api_name_or_null(const char *name);
 /* null when 0 */
 json_t *cp_api_address(uint32_t address_be);
-/* 16 hexadecimal digits: epochs have 64 bits, and not every reader's JSON numbers have; null when 0 */
+/* 16 hexadecimal digits: epochs have 64 bits, and not every reader's JSON numbers have; null when 0
+ */
 json_t *cp_api_epoch(uint64_t epoch);
 
-json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packets_in, uint64_t bytes_in);
+json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packets_in,
+                       uint64_t bytes_in);
 
 /* INFO is the dataplane's view, NULL while it is unknown. */
 json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel_info *info);

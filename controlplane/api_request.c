@@ -35,7 +35,7 @@ static const struct command commands[] = {
 
 /* The text may quote the client, cut anywhere: only printable ASCII is kept. */
 __attribute__((format(printf, 2, 3))) static int refuse(char error[CP_API_ERROR_LEN],
-                                                         const char *format, ...)
+                                                        const char *format, ...)
 {
 	va_list arguments;
 
@@ -107,7 +107,8 @@ static int read_arguments(const struct command *command, const json_t *arguments
 		else if (!strcmp(key, "cursor") && (command->arguments & ARGUMENT_PAGE))
 			rc = read_cursor(value, request, error);
 		else
-			rc = refuse(error, "%s has no argument \"%.*s\"", command->name, SHOWN_MAX, key);
+			rc = refuse(error, "%s has no argument \"%.*s\"", command->name, SHOWN_MAX,
+			            key);
 		if (rc)
 			return rc;
 	}
@@ -131,7 +132,8 @@ static int read_request(const json_t *root, struct cp_api_request *request, char
 		return refuse(error, "command: must be the name of a command");
 	command = find_command(json_string_value(name));
 	if (!command)
-		return refuse(error, "there is no command \"%.*s\"", SHOWN_MAX, json_string_value(name));
+		return refuse(error, "there is no command \"%.*s\"", SHOWN_MAX,
+		              json_string_value(name));
 	if (arguments && !json_is_object(arguments))
 		return refuse(error, "arguments: must be an object");
 

@@ -29,9 +29,9 @@ struct cp_api_request {
 };
 
 /*
- * Checks LENGTH bytes, a line without its newline: an object with "command" and, where the command has
- * any, "arguments" ("environment", "limit", "cursor"); nothing else is allowed in it. On -EINVAL,
- * ERROR says in words what is wrong; -ENOMEM likewise. Pure; fuzzed.
+ * Checks LENGTH bytes, a line without its newline: an object with "command" and, where the command
+ * has any, "arguments" ("environment", "limit", "cursor"); nothing else is allowed in it. On
+ * -EINVAL, ERROR says in words what is wrong; -ENOMEM likewise. Pure; fuzzed.
  */
 int cp_api_request_parse(const char *bytes, size_t length, struct cp_api_request *request,
                          char error[CP_API_ERROR_LEN]);

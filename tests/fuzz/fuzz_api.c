@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a request of the API: what is accepted is in range, what is refused says why in plain ASCII.
+ * Any bytes as a request of the API: what is accepted is in range, what is refused says why in
+ * plain ASCII.
  */
 #include "controlplane/api_request.h"
 

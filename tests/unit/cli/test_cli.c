@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The real `sallyport` program against the real API, a real segment of counters and real configuration files: what it prints and
- * what it ends with. The program's path is the first argument.
+ * The real `sallyport` program against the real API, a real segment of counters and real
+ * configuration files: what it prints and what it ends with. The program's path is the first
+ * argument.
  */
 #include "common/ipc_sock.h"
 #include "common/stats_layout.h"
@@ -113,8 +114,8 @@ static int start(void **state)
 	if (!mkdtemp(directory))
 		return -1;
 	world_init(&world);
-	return setenv("SALLYPORT_RUN_DIR", directory, 1) || setenv("SALLYPORT_CONFIG_DIR", directory, 1) ||
-	       unsetenv("SALLYPORT_INSTANCE");
+	return setenv("SALLYPORT_RUN_DIR", directory, 1) ||
+	       setenv("SALLYPORT_CONFIG_DIR", directory, 1) || unsetenv("SALLYPORT_INSTANCE");
 }
 
 static int start_with_api(void **state)
@@ -178,16 +179,19 @@ static void test_status(void **state)
 	expect_exit("status", 0);
 	expect_in(output, "gateway gw-a, zone zone-a, instance edge\n");
 	expect_in(output, "control plane  running  pid ");
-	expect_in(output, "dataplane      running  pid 4243, epoch 8000000000000001, generation 7\n");
-	expect_in(output, "ENVIRONMENT  ADDRESS    ACTIVE  TUNNELS UP  SESSIONS    SENT  RECEIVED\n"
-	                  "production   10.0.0.33  a       2 of 2             0  1.2 MB    5.4 GB\n"
-	                  "staging      10.0.0.34  c       1 of 1             0  1.2 MB    5.4 GB\n");
+	expect_in(output,
+	          "dataplane      running  pid 4243, epoch 8000000000000001, generation 7\n");
+	expect_in(output,
+	          "ENVIRONMENT  ADDRESS    ACTIVE  TUNNELS UP  SESSIONS    SENT  RECEIVED\n"
+	          "production   10.0.0.33  a       2 of 2             0  1.2 MB    5.4 GB\n"
+	          "staging      10.0.0.34  c       1 of 1             0  1.2 MB    5.4 GB\n");
 	expect_not_in(output, "down");
 	assert_string_equal(errors, "");
 
 	expect_exit("--json status", 0);
 	status = json_output();
-	assert_true(json_is_true(json_object_get(json_object_get(status, "controlplane"), "reachable")));
+	assert_true(json_is_true(
+		json_object_get(json_object_get(status, "controlplane"), "reachable")));
 	assert_true(json_is_true(json_object_get(json_object_get(status, "dataplane"), "running")));
 	assert_int_equal(json_array_size(json_object_get(status, "environments")), 2);
 	json_decref(status);
@@ -199,8 +203,10 @@ static void test_status_of_a_broken_tunnel(void **state)
 	world_break_tunnel(&world, "password or account refused by the server");
 	expect_exit("status", 1);
 	expect_in(output, "1 of 2");
-	expect_in(output, "\ntunnel production/b is down, waiting: password or account refused by the server; "
-	                  "next attempt in 2 min (3 so far)\n");
+	expect_in(
+		output,
+		"\ntunnel production/b is down, waiting: password or account refused by the server; "
+		"next attempt in 2 min (3 so far)\n");
 	expect_exit("status --json", 1);
 	expect_in(output, "\"why\": \"password or account refused by the server\"");
 }
@@ -225,9 +231,9 @@ static void test_status_without_dataplane(void **state)
 	expect_in(output, "dataplane      not running  nothing listens at its socket\n");
 	expect_in(output, "production   10.0.0.33  -       1 of 2             -     -         -\n");
 	expect_exit("tunnels", 4);
-	expect_in(errors, "the dataplane is not there: nothing listens at its socket");
+	expect_in(errors, "dataplane: nothing listens at its socket\n");
 	expect_exit("sessions", 4);
-	expect_in(errors, "nothing listens at its socket");
+	expect_in(errors, "sallyport: dataplane: nothing listens at its socket\n");
 
 	fd = listen_as_dataplane();
 	expect_exit("status", 4);
@@ -235,7 +241,8 @@ static void test_status_without_dataplane(void **state)
 	assert_int_equal(ipc_accept(fd, (uid_t)-1), -EAGAIN); /* it was looked at, not disturbed */
 	close(fd);
 	expect_exit("status", 4);
-	expect_in(output, "dataplane      not running  nothing listens"); /* the file is still there */
+	expect_in(output,
+	          "dataplane      not running  nothing listens"); /* the file is still there */
 }
 
 static void test_status_without_controlplane(void **state)
@@ -255,7 +262,8 @@ static void test_status_without_controlplane(void **state)
 	expect_in(output, "dataplane      running        waits for a control plane to start it\n");
 	expect_exit("status --json", 3);
 	status = json_output();
-	assert_true(json_is_false(json_object_get(json_object_get(status, "controlplane"), "reachable")));
+	assert_true(json_is_false(
+		json_object_get(json_object_get(status, "controlplane"), "reachable")));
 	assert_true(json_is_true(json_object_get(json_object_get(status, "dataplane"), "running")));
 	json_decref(status);
 	close(fd);
@@ -273,12 +281,17 @@ static void test_tunnels(void **state)
 {
 	(void)state;
 	expect_exit("tunnels", 0);
-	expect_in(output, "production   a       zone-a  vpn-a.customer.example  up, active  3 min  10.10.10.1  "
-	                  "1 min  1.2 MB     999 B       3  AES_GCM_16_256, in UDP\n");
+	expect_in(
+		output,
+		"production   a       zone-a  vpn-a.customer.example  up, active  3 min  10.10.10.1  "
+		"1 min  1.2 MB     999 B       3  AES_GCM_16_256, in UDP\n");
 	expect_in(output, "production   b       zone-b  vpn-b.customer.example  up ");
-	world_break_tunnel(&world, "\x1b[2J\xc2\x9b" "31mowned\r\n");
+	world_break_tunnel(&world, "\x1b[2J\xc2\x9b"
+	                           "31mowned\r\n");
 	expect_exit("tunnels", 1);
-	expect_in(output, "waiting: \\x1b[2J\\xc2\\x9b31mowned\\x0d\\x0a; next attempt in 2 min (3 so far)\n");
+	expect_in(
+		output,
+		"waiting: \\x1b[2J\\xc2\\x9b31mowned\\x0d\\x0a; next attempt in 2 min (3 so far)\n");
 	expect_not_in(output, "\x1b");
 	expect_exit("tunnels --environment staging", 0);
 	expect_not_in(output, "production");
@@ -295,11 +308,12 @@ static void test_forwards(void **state)
 
 	(void)state;
 	expect_exit("forwards", 0);
-	assert_string_equal(output,
-	                    "ENVIRONMENT  PROTOCOL  LISTENS          TO                   PREFERRED  ACTIVE\n"
-	                    "production   tcp       10.0.0.33:33000  192.168.100.30:8080  -          a\n"
-	                    "production   udp       10.0.0.33:53     192.168.100.30:8080  b          a\n"
-	                    "staging      tcp       10.0.0.34:33000  192.168.100.30:8080  -          c\n");
+	assert_string_equal(
+		output,
+		"ENVIRONMENT  PROTOCOL  LISTENS          TO                   PREFERRED  ACTIVE\n"
+		"production   tcp       10.0.0.33:33000  192.168.100.30:8080  -          a\n"
+		"production   udp       10.0.0.33:53     192.168.100.30:8080  b          a\n"
+		"staging      tcp       10.0.0.34:33000  192.168.100.30:8080  -          c\n");
 	expect_exit("forwards --json --environment staging", 0);
 	result = json_output();
 	assert_int_equal(json_array_size(json_object_get(result, "forwards")), 1);
@@ -327,7 +341,8 @@ static void test_sessions(void **state)
 	assert_string_equal(output, "no sessions\n");
 	world_add_sessions(&world, 1);
 	expect_exit("sessions", 0);
-	assert_string_equal(output,
+	assert_string_equal(
+		output,
 		"ENVIRONMENT  SERVER  PROTOCOL  CLIENT           PORT  INNER             TARGET               "
 		"STATE              AGE  IDLE    SENT  RECEIVED\n"
 		"production   a       tcp       10.0.1.5:10000  33000  10.10.10.1:20000  192.168.100.30:8080  "
@@ -355,10 +370,16 @@ struct segment {
 };
 
 static const struct segment segment = {
-	.header = { .magic = SP_STATS_MAGIC, .version = SP_STATS_VERSION, .counters = 4, .epoch = 0xabc,
-	            .workers = 2, .worker_stride = sizeof(segment.cells[0]),
-	            .cells_offset = offsetof(struct segment, cells), .size = sizeof(segment) },
-	.directory = { { .name = "drop/no-session", .offset = 0 }, { .name = "drop/replay", .offset = 8 },
+	.header = { .magic = SP_STATS_MAGIC,
+	            .version = SP_STATS_VERSION,
+	            .counters = 4,
+	            .epoch = 0xabc,
+	            .workers = 2,
+	            .worker_stride = sizeof(segment.cells[0]),
+	            .cells_offset = offsetof(struct segment, cells),
+	            .size = sizeof(segment) },
+	.directory = { { .name = "drop/no-session", .offset = 0 },
+	               { .name = "drop/replay", .offset = 8 },
 	               { .name = "port/uplink/rx-packets", .offset = 16 },
 	               { .name = "port/\x1b[2J", .offset = 24 } },
 	.cells = { { 3, 0, 1000000, 1 }, { 4, 0, 2000000, 1 } },
@@ -395,7 +416,8 @@ static void test_counters(void **state)
 	expect_in(output, "no such counters");
 	expect_exit("counters --json --all --workers drop/", 0);
 	result = json_output();
-	assert_string_equal(json_string_value(json_object_get(result, "epoch")), "0000000000000abc");
+	assert_string_equal(json_string_value(json_object_get(result, "epoch")),
+	                    "0000000000000abc");
 	assert_int_equal(json_object_size(json_object_get(result, "counters")), 2);
 	expect_in(output, "\"value\": 7");
 	json_decref(result);
@@ -422,12 +444,14 @@ static void write_environment(const char *port)
 
 	path_of(path, "environments.d");
 	assert_true(!mkdir(path, 0700) || errno == EEXIST);
-	snprintf(text, sizeof(text),
-	         "environment: { name = \"production\"; pod_address = \"10.0.0.33\"; sources = [\"10.0.1.0/24\"];\n"
-	         "  vpn = \"ipsec\"; auth = \"psk\"; account = \"gw\"; secret_file = \"%s/psk\";\n"
-	         "  servers = ( { name = \"a\"; address = \"198.51.100.101\"; } );\n"
-	         "  forwards = ( { port = %s; to = \"192.168.100.30:8080\"; } );\n"
-	         "};\n", directory, port);
+	snprintf(
+		text, sizeof(text),
+		"environment: { name = \"production\"; pod_address = \"10.0.0.33\"; sources = [\"10.0.1.0/24\"];\n"
+		"  vpn = \"ipsec\"; auth = \"psk\"; account = \"gw\"; secret_file = \"%s/psk\";\n"
+		"  servers = ( { name = \"a\"; address = \"198.51.100.101\"; } );\n"
+		"  forwards = ( { port = %s; to = \"192.168.100.30:8080\"; } );\n"
+		"};\n",
+		directory, port);
 	write_file("environments.d/production.conf", text, strlen(text));
 	write_file("psk", "example\n", 8);
 	write_file("gateway.conf", gateway_text, strlen(gateway_text));
@@ -525,9 +549,11 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_status, start_with_api, stop),
-		cmocka_unit_test_setup_teardown(test_status_of_a_broken_tunnel, start_with_api, stop),
+		cmocka_unit_test_setup_teardown(test_status_of_a_broken_tunnel, start_with_api,
+		                                stop),
 		cmocka_unit_test_setup_teardown(test_status_with_a_warning, start_with_api, stop),
-		cmocka_unit_test_setup_teardown(test_status_without_dataplane, start_with_api, stop),
+		cmocka_unit_test_setup_teardown(test_status_without_dataplane, start_with_api,
+		                                stop),
 		cmocka_unit_test_setup_teardown(test_status_without_controlplane, start, stop),
 		cmocka_unit_test_setup_teardown(test_tunnels, start_with_api, stop),
 		cmocka_unit_test_setup_teardown(test_forwards, start_with_api, stop),

@@ -63,7 +63,9 @@ static void test_options_anywhere(void **state)
 	char said[256] = "";
 
 	(void)state;
-	assert_int_equal(parse(&options, "--json sessions --instance=edge --limit 5 --environment production", said),
+	assert_int_equal(parse(&options,
+	                       "--json sessions --instance=edge --limit 5 --environment production",
+	                       said),
 	                 CLI_OK);
 	assert_string_equal(options.command, "sessions");
 	assert_string_equal(options.run_dir, "/run/sallyport/edge");

@@ -102,8 +102,9 @@ static void test_many_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alignment),    cmocka_unit_test(test_no_rows), cmocka_unit_test(test_half_row),
-		cmocka_unit_test(test_foreign_text), cmocka_unit_test(test_many_rows),
+		cmocka_unit_test(test_alignment), cmocka_unit_test(test_no_rows),
+		cmocka_unit_test(test_half_row),  cmocka_unit_test(test_foreign_text),
+		cmocka_unit_test(test_many_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

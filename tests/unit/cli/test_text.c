@@ -67,26 +67,34 @@ static void test_clean(void **state)
 	} rows[] = {
 		{ "", "" },
 		{ "plain text, 100 %", "plain text, 100 %" },
-		{ "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x9a\xaa", "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x9a\xaa" },
+		{ "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x9a\xaa",
+		  "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x9a\xaa" },
 		{ "\x1b[2Jgone", "\\x1b[2Jgone" },
 		{ "a\nb\tc\rd\x7f", "a\\x0ab\\x09c\\x0dd\\x7f" },
-		{ "\xc2\x9b" "31m", "\\xc2\\x9b31m" },             /* C1: CSI in one character */
-		{ "\x9b" "31m", "\\x9b31m" },                      /* the same as a bare byte */
-		{ "\xe2\x80\xae" "evil", "\\xe2\\x80\\xaeevil" },  /* right-to-left override */
-		{ "\xe2\x81\xa6x", "\\xe2\\x81\\xa6x" },           /* isolate */
-		{ "\xe2\x80\xa8x", "\\xe2\\x80\\xa8x" },           /* line separator */
-		{ "\xc0\xaf", "\\xc0\\xaf" },                      /* over-long */
+		{ "\xc2\x9b"
+		  "31m",
+		  "\\xc2\\x9b31m" }, /* C1: CSI in one character */
+		{ "\x9b"
+		  "31m",
+		  "\\x9b31m" }, /* the same as a bare byte */
+		{ "\xe2\x80\xae"
+		  "evil",
+		  "\\xe2\\x80\\xaeevil" },               /* right-to-left override */
+		{ "\xe2\x81\xa6x", "\\xe2\\x81\\xa6x" }, /* isolate */
+		{ "\xe2\x80\xa8x", "\\xe2\\x80\\xa8x" }, /* line separator */
+		{ "\xc0\xaf", "\\xc0\\xaf" },            /* over-long */
 		{ "\xe0\x80\x9b", "\\xe0\\x80\\x9b" },
-		{ "\xed\xa0\x80", "\\xed\\xa0\\x80" },             /* surrogate */
-		{ "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" },    /* above the last code point */
-		{ "\xc3", "\\xc3" },                               /* cut off */
+		{ "\xed\xa0\x80", "\\xed\\xa0\\x80" },          /* surrogate */
+		{ "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" }, /* above the last code point */
+		{ "\xc3", "\\xc3" },                            /* cut off */
 		{ "\xe2\x82", "\\xe2\\x82" },
 	};
 	char buffer[128];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(cli_text_clean(buffer, sizeof(buffer), rows[i].text), strlen(rows[i].clean));
+		assert_int_equal(cli_text_clean(buffer, sizeof(buffer), rows[i].text),
+		                 strlen(rows[i].clean));
 		assert_string_equal(buffer, rows[i].clean);
 		assert_int_equal(cli_text_clean(NULL, 0, rows[i].text), strlen(rows[i].clean));
 	}
@@ -115,8 +123,9 @@ static void test_width(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes),      cmocka_unit_test(test_durations), cmocka_unit_test(test_clean),
-		cmocka_unit_test(test_clean_cuts), cmocka_unit_test(test_width),
+		cmocka_unit_test(test_bytes), cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_clean), cmocka_unit_test(test_clean_cuts),
+		cmocka_unit_test(test_width),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,9 @@
 #include <string.h>
 #include <time.h>
 
-#define ENTRIES_MAX ((IPC_MSG_MAX - sizeof(struct ipc_header) - sizeof(struct ipc_list)) / sizeof(struct ipc_session))
+#define ENTRIES_MAX                                                            \
+	((IPC_MSG_MAX - sizeof(struct ipc_header) - sizeof(struct ipc_list)) / \
+	 sizeof(struct ipc_session))
 
 static struct world *current;
 
@@ -58,7 +60,8 @@ int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t
 
 		if (list->count == query->limit || list->count == ENTRIES_MAX)
 			break;
-		if (!query->environment[0] || !strcmp(session->tunnel.environment, query->environment))
+		if (!query->environment[0] ||
+		    !strcmp(session->tunnel.environment, query->environment))
 			to[list->count++] = *session;
 	}
 	list->next = i < current->session_count ? i : 0;
@@ -66,7 +69,8 @@ int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t
 	return 0;
 }
 
-size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_view *views, size_t max)
+size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_view *views,
+                             size_t max)
 {
 	(void)supervisor;
 	for (size_t i = 0; i < current->view_count && i < max; i++)
@@ -86,7 +90,8 @@ static void set_tunnel(struct world *world, size_t i, const char *environment, c
 	snprintf(view->id.server, sizeof(view->id.server), "%s", server);
 	snprintf(view->zone, sizeof(view->zone), "zone-%s", server);
 	snprintf(view->protocol, sizeof(view->protocol), "ipsec");
-	snprintf(view->server_address, sizeof(view->server_address), "vpn-%s.customer.example", server);
+	snprintf(view->server_address, sizeof(view->server_address), "vpn-%s.customer.example",
+	         server);
 	snprintf(view->suite, sizeof(view->suite), "AES_GCM_16_256");
 	view->remote_be = inet_addr("198.51.100.101");
 	view->inner_be = inet_addr("10.10.10.1");
@@ -117,7 +122,8 @@ static void set_environment(struct world *world, size_t i, const char *name, con
 	world->states[i].bytes_in = 5400000000;
 }
 
-static void set_forward(struct cp_forward *forward, uint8_t protocol, uint16_t port, const char *server)
+static void set_forward(struct cp_forward *forward, uint8_t protocol, uint16_t port,
+                        const char *server)
 {
 	forward->protocol = protocol;
 	forward->port_be = htons(port);
@@ -148,10 +154,12 @@ void world_init(struct world *world)
 	set_tunnel(world, 2, "staging", "c");
 	world->tunnels[0].is_active = world->tunnels[2].is_active = 1;
 	world->view_count = 3;
-	world->dp = (struct cp_dp_state){ .is_connected = true, .epoch = 0x8000000000000001, .generation = 7,
-	                                  .pid = 4243 };
-	world->context = (struct cp_api_context){ .instance = "edge", .epoch = 0x1234,
-	                                          .config = &world->config };
+	world->dp = (struct cp_dp_state){
+		.is_connected = true, .epoch = 0x8000000000000001, .generation = 7, .pid = 4243
+	};
+	world->context = (struct cp_api_context){ .instance = "edge",
+		                                  .epoch = 0x1234,
+		                                  .config = &world->config };
 }
 
 void world_add_sessions(struct world *world, size_t count)

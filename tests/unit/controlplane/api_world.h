@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A gateway as the API sees it: the control plane's two sources of news, the supervisor and the connection to the
- * dataplane, play what a test writes here. Everything else in these tests is real.
+ * A gateway as the API sees it: the control plane's two sources of news, the supervisor and the
+ * connection to the dataplane, play what a test writes here. Everything else in these tests is
+ * real.
  */
 #pragma once
 
@@ -24,8 +25,8 @@ struct world {
 	int list_status; /* what the dataplane answers to lists: 0 or -errno */
 };
 
-/* A gateway "gw-a" in good order: production with servers a (active) and b, staging with server c, two and one
- * forwards, no sessions. One world at a time. */
+/* A gateway "gw-a" in good order: production with servers a (active) and b, staging with server c,
+ * two and one forwards, no sessions. One world at a time. */
 void world_init(struct world *world);
 
 /* The session with number N: even ones are production's through a, odd ones staging's through c. */

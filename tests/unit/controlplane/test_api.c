@@ -137,8 +137,10 @@ static json_t *at(json_t *object, const char *where)
 	return object;
 }
 
-#define assert_text(reply, where, text) assert_string_equal(json_string_value(at(reply, where)), text)
-#define assert_number(reply, where, number) assert_int_equal(json_integer_value(at(reply, where)), number)
+#define assert_text(reply, where, text) \
+	assert_string_equal(json_string_value(at(reply, where)), text)
+#define assert_number(reply, where, number) \
+	assert_int_equal(json_integer_value(at(reply, where)), number)
 #define assert_is(reply, where, truth) assert_int_equal(json_is_true(at(reply, where)), truth)
 #define assert_nothing(reply, where) assert_true(json_is_null(at(reply, where)))
 
@@ -196,7 +198,8 @@ static void test_status_of_a_silent_dataplane(void **state)
 	world.list_status = -ETIMEDOUT;
 	reply = ask("{\"command\": \"status\"}");
 	assert_is(reply, "result/dataplane/connected", false);
-	assert_non_null(strstr(json_string_value(at(reply, "result/dataplane/why")), "does not answer"));
+	assert_non_null(
+		strstr(json_string_value(at(reply, "result/dataplane/why")), "does not answer"));
 	assert_nothing(reply, "result/environments/0/sessions");
 	json_decref(reply);
 }
@@ -217,7 +220,8 @@ static void test_tunnels(void **state)
 	assert_number(reply, "result/tunnels/0/traffic/bytes_out", 1234567);
 	assert_is(reply, "result/tunnels/1/up", false);
 	assert_text(reply, "result/tunnels/1/phase", "waiting");
-	assert_text(reply, "result/tunnels/1/why", "password or account refused by the server ?\x1b[2J");
+	assert_text(reply, "result/tunnels/1/why",
+	            "password or account refused by the server ?\x1b[2J");
 	assert_nothing(reply, "result/tunnels/1/inner_address");
 	assert_number(reply, "result/tunnels/1/attempts", 3);
 	json_decref(reply);
@@ -249,12 +253,14 @@ static void test_forwards(void **state)
 	assert_int_equal(json_array_size(at(reply, "result/forwards")), 2);
 	assert_text(reply, "result/next", "2");
 	json_decref(reply);
-	reply = ask("{\"command\": \"forwards\", \"arguments\": {\"limit\": 2, \"cursor\": \"2\"}}");
+	reply = ask(
+		"{\"command\": \"forwards\", \"arguments\": {\"limit\": 2, \"cursor\": \"2\"}}");
 	assert_int_equal(json_array_size(at(reply, "result/forwards")), 1);
 	assert_text(reply, "result/forwards/0/environment", "staging");
 	assert_nothing(reply, "result/next");
 	json_decref(reply);
-	reply = ask("{\"command\": \"forwards\", \"arguments\": {\"cursor\": \"18446744073709551615\"}}");
+	reply = ask(
+		"{\"command\": \"forwards\", \"arguments\": {\"cursor\": \"18446744073709551615\"}}");
 	assert_int_equal(json_array_size(at(reply, "result/forwards")), 0);
 	assert_nothing(reply, "result/next");
 	json_decref(reply);
@@ -274,8 +280,10 @@ static void test_session_pages(void **state)
 		json_t *reply, *session;
 		size_t i;
 
-		snprintf(request, sizeof(request), "{\"command\": \"sessions\", \"arguments\": "
-		         "{\"environment\": \"staging\", \"limit\": 700, \"cursor\": \"%s\"}}", cursor);
+		snprintf(request, sizeof(request),
+		         "{\"command\": \"sessions\", \"arguments\": "
+		         "{\"environment\": \"staging\", \"limit\": 700, \"cursor\": \"%s\"}}",
+		         cursor);
 		reply = ask_on(fd, request);
 		assert_is(reply, "ok", true);
 		assert_true(json_array_size(at(reply, "result/sessions")) <= 700);
@@ -291,7 +299,8 @@ static void test_session_pages(void **state)
 		}
 		is_last = json_is_null(at(reply, "result/next"));
 		if (!is_last)
-			snprintf(cursor, sizeof(cursor), "%s", json_string_value(at(reply, "result/next")));
+			snprintf(cursor, sizeof(cursor), "%s",
+			         json_string_value(at(reply, "result/next")));
 		json_decref(reply);
 	}
 	assert_int_equal(total, 2500);
@@ -315,7 +324,7 @@ static void test_refusals(void **state)
 	world_disconnect(&world, "nothing listens there");
 	reply = ask("{\"command\": \"sessions\"}");
 	assert_text(reply, "code", "no-dataplane");
-	assert_text(reply, "error", "the dataplane cannot be asked: nothing listens there");
+	assert_text(reply, "error", "nothing listens there");
 	json_decref(reply);
 }
 

@@ -27,10 +27,13 @@ static const struct row rows[] = {
 	{ "{\"command\": \"status\"}", NULL, CP_API_STATUS, "", ALL, 0 },
 	{ " {\"command\":\"status\",\"arguments\":{}}\r", NULL, CP_API_STATUS, "", ALL, 0 },
 	{ "{\"command\": \"version\"}", NULL, CP_API_VERSION, "", ALL, 0 },
-	{ "{\"arguments\":{\"environment\":\"a\"},\"command\":\"tunnels\"}", NULL, CP_API_TUNNELS, "a", ALL, 0 },
-	{ "{\"command\":\"forwards\",\"arguments\":{\"limit\":1000}}", NULL, CP_API_FORWARDS, "", 1000, 0 },
+	{ "{\"arguments\":{\"environment\":\"a\"},\"command\":\"tunnels\"}", NULL, CP_API_TUNNELS,
+	  "a", ALL, 0 },
+	{ "{\"command\":\"forwards\",\"arguments\":{\"limit\":1000}}", NULL, CP_API_FORWARDS, "",
+	  1000, 0 },
 	{ "{\"command\":\"sessions\",\"arguments\":{\"environment\":\"production\",\"limit\":1,"
-	  "\"cursor\":\"18446744073709551615\"}}", NULL, CP_API_SESSIONS, "production", 1, UINT64_MAX },
+	  "\"cursor\":\"18446744073709551615\"}}",
+	  NULL, CP_API_SESSIONS, "production", 1, UINT64_MAX },
 
 	{ "", "not JSON", 0, 0, 0, 0 },
 	{ "status", "not JSON", 0, 0, 0, 0 },
@@ -47,23 +50,33 @@ static const struct row rows[] = {
 	{ "{\"command\": \"status\", \"id\": 1}", "no key \"id\"", 0, 0, 0, 0 },
 	{ "{\"command\": \"status\", \"arguments\": []}", "arguments: must be", 0, 0, 0, 0 },
 	{ "{\"command\": \"status\", \"arguments\": null}", "arguments: must be", 0, 0, 0, 0 },
-	{ "{\"command\": \"status\", \"arguments\": {\"limit\": 1}}", "no argument \"limit\"", 0, 0, 0, 0 },
-	{ "{\"command\": \"tunnels\", \"arguments\": {\"limit\": 1}}", "no argument \"limit\"", 0, 0, 0, 0 },
-	{ "{\"command\": \"sessions\", \"arguments\": {\"x\": 1}}", "no argument \"x\"", 0, 0, 0, 0 },
+	{ "{\"command\": \"status\", \"arguments\": {\"limit\": 1}}", "no argument \"limit\"", 0, 0,
+	  0, 0 },
+	{ "{\"command\": \"tunnels\", \"arguments\": {\"limit\": 1}}", "no argument \"limit\"", 0,
+	  0, 0, 0 },
+	{ "{\"command\": \"sessions\", \"arguments\": {\"x\": 1}}", "no argument \"x\"", 0, 0, 0,
+	  0 },
 	{ "{\"command\": \"sessions\", \"arguments\": {\"limit\": 0}}", "limit:", 0, 0, 0, 0 },
 	{ "{\"command\": \"sessions\", \"arguments\": {\"limit\": 1001}}", "limit:", 0, 0, 0, 0 },
-	{ "{\"command\": \"sessions\", \"arguments\": {\"limit\": 4294967297}}", "limit:", 0, 0, 0, 0 },
+	{ "{\"command\": \"sessions\", \"arguments\": {\"limit\": 4294967297}}", "limit:", 0, 0, 0,
+	  0 },
 	{ "{\"command\": \"sessions\", \"arguments\": {\"limit\": -1}}", "limit:", 0, 0, 0, 0 },
 	{ "{\"command\": \"sessions\", \"arguments\": {\"limit\": 1.0}}", "limit:", 0, 0, 0, 0 },
 	{ "{\"command\": \"sessions\", \"arguments\": {\"limit\": \"1\"}}", "limit:", 0, 0, 0, 0 },
 	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": 1}}", "cursor:", 0, 0, 0, 0 },
 	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \"\"}}", "cursor:", 0, 0, 0, 0 },
-	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \"-1\"}}", "cursor:", 0, 0, 0, 0 },
-	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \" 1\"}}", "cursor:", 0, 0, 0, 0 },
-	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \"1x\"}}", "cursor:", 0, 0, 0, 0 },
-	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \"18446744073709551616\"}}", "cursor:", 0, 0, 0, 0 },
-	{ "{\"command\": \"sessions\", \"arguments\": {\"environment\": \"\"}}", "environment:", 0, 0, 0, 0 },
-	{ "{\"command\": \"sessions\", \"arguments\": {\"environment\": \"../x\"}}", "environment:", 0, 0, 0, 0 },
+	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \"-1\"}}", "cursor:", 0, 0, 0,
+	  0 },
+	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \" 1\"}}", "cursor:", 0, 0, 0,
+	  0 },
+	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \"1x\"}}", "cursor:", 0, 0, 0,
+	  0 },
+	{ "{\"command\": \"sessions\", \"arguments\": {\"cursor\": \"18446744073709551616\"}}",
+	  "cursor:", 0, 0, 0, 0 },
+	{ "{\"command\": \"sessions\", \"arguments\": {\"environment\": \"\"}}", "environment:", 0,
+	  0, 0, 0 },
+	{ "{\"command\": \"sessions\", \"arguments\": {\"environment\": \"../x\"}}",
+	  "environment:", 0, 0, 0, 0 },
 	{ "{\"command\": \"sessions\", \"arguments\": {\"environment\": \"a234567890123456789012345678901x\"}}",
 	  "environment:", 0, 0, 0, 0 },
 };
@@ -100,7 +113,8 @@ static void test_length(void **state)
 	memset(line, ' ', sizeof(line));
 	memcpy(line, request_text, sizeof(request_text) - 1);
 	assert_int_equal(cp_api_request_parse(line, CP_API_REQUEST_MAX, &request, error), 0);
-	assert_int_equal(cp_api_request_parse(line, CP_API_REQUEST_MAX + 1, &request, error), -EINVAL);
+	assert_int_equal(cp_api_request_parse(line, CP_API_REQUEST_MAX + 1, &request, error),
+	                 -EINVAL);
 	assert_non_null(strstr(error, "4096 bytes"));
 }
 
