@@ -9,6 +9,7 @@ int dp_failover_refresh(struct dp_worker *w, uint16_t environment)
 	const struct dp_environment *e = w->generation->by_slot[environment];
 	struct dp_environment_state *state = &w->environments[environment];
 	uint16_t best = DP_NONE_SLOT;
+	bool is_active_up = false;
 
 	for (unsigned i = 0; e && i < e->tunnel_count; i++) {
 		struct dp_tunnel *t = &w->tunnels[e->tunnels[i]];
@@ -16,12 +17,11 @@ int dp_failover_refresh(struct dp_worker *w, uint16_t environment)
 		t->is_up = t->is_wanted && t->out && t->inner_be;
 		if (!t->is_up)
 			continue;
-		if (e->tunnels[i] == state->active)
-			return 0;
+		is_active_up |= e->tunnels[i] == state->active;
 		if (best == DP_NONE_SLOT)
 			best = e->tunnels[i];
 	}
-	if (best == state->active)
+	if (is_active_up || best == state->active)
 		return 0;
 	state->active = best;
 	state->move_counter++;
