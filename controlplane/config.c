@@ -29,7 +29,7 @@ struct file {
 
 /*
  * What the library would do silently is found here: it opens other files for "@include" at the start of a line,
- * recurses as deep as brackets are nested, and cuts integers to 32 bits.
+ * recurses as deep as brackets are nested, cuts integers to 32 bits, and takes a comment that does not end.
  */
 struct scan {
 	struct cp_reader *reader;
@@ -80,23 +80,33 @@ static size_t scan_word(struct scan *scan, const char *at)
 	return length;
 }
 
-/* Returns what follows a string or a comment that starts at AT, counting its lines. */
-static const char *scan_span(struct scan *scan, const char *at, const char *end, bool has_escapes)
+/* Returns what follows a line's comment: the end of the line. */
+static const char *scan_line_comment(const char *at)
+{
+	return at + strcspn(at, "\n");
+}
+
+/*
+ * Returns what follows a string or a comment whose inside starts at AT, counting its lines. One that does not end is a mistake
+ * of the line where it starts; the library would take an open comment and leak an open string.
+ */
+static const char *scan_span(struct scan *scan, const char *at, const char *end, const char *what)
 {
 	size_t length = strlen(end);
+	unsigned first_line = scan->line;
 
 	for (; *at; at++) {
-		if (strncmp(at, end, length) == 0 && *end != '\n')
+		if (strncmp(at, end, length) == 0)
 			return at + length;
 		if (*at == '\n') {
-			if (*end == '\n')
-				return at;
 			scan->line++;
 			scan_line_start(scan, at + 1);
-		}
-		if (has_escapes && *at == '\\' && at[1] && at[1] != '\n')
+		} else if (*at == '\\' && *end == '"' && at[1] && at[1] != '\n') {
 			at++;
+		}
 	}
+	cp_mistake_at(scan->reader, scan->file, first_line, "the %s that starts here does not end", what);
+	scan->is_good = false;
 	return at;
 }
 
@@ -111,11 +121,11 @@ static bool scan_text(struct cp_reader *reader, const char *file, const char *te
 			scan.line++;
 			scan_line_start(&scan, ++text);
 		} else if (*text == '"') {
-			text = scan_span(&scan, text + 1, "\"", true);
+			text = scan_span(&scan, text + 1, "\"", "text");
 		} else if (*text == '#' || (text[0] == '/' && text[1] == '/')) {
-			text = scan_span(&scan, text, "\n", false);
+			text = scan_line_comment(text);
 		} else if (text[0] == '/' && text[1] == '*') {
-			text = scan_span(&scan, text + 2, "*/", false);
+			text = scan_span(&scan, text + 2, "*/", "comment");
 		} else if (strchr("{}[]()", *text)) {
 			scan_bracket(&scan, *text++);
 		} else {

@@ -621,7 +621,12 @@ static void test_lists(void **state)
 		assert_int_equal(decode(), -EBADMSG);
 		m.list.count = UINT32_MAX;
 		assert_int_equal(decode(), -EBADMSG);
+		/* A product that is right in 32 bits. */
+		begin_list(lists[i].type, 2, 128);
+		m.list.count = 2 + (1u << 25);
+		assert_int_equal(decode(), -EBADMSG);
 		m.list.count = 2;
+		assert_int_equal(decode(), 0);
 		m.list.entry_size = 0;
 		assert_int_equal(decode(), -EBADMSG);
 		begin_list(lists[i].type, 2, size);
