@@ -2,7 +2,8 @@
 /*
  * The ciphers: Intel IPsec-MB behind a table of algorithms and two calls for a burst.
  *
- * The only module that knows the library. One struct dp_crypto for each worker, used by that worker alone.
+ * The only module that knows the library. One struct dp_crypto for each worker, used by that worker
+ * alone.
  */
 #pragma once
 
@@ -19,10 +20,10 @@ struct dp_crypto;
 
 /* What ESP must know of an algorithm, and the length of the additional data; SAs carry a copy. */
 struct dp_crypto_suite {
-	uint8_t algorithm;   /* enum ipc_algorithm */
-	uint8_t key_bytes;   /* without the salt */
+	uint8_t algorithm; /* enum ipc_algorithm */
+	uint8_t key_bytes; /* without the salt */
 	uint8_t salt_bytes;
-	uint8_t iv_bytes;    /* on the wire, between the ESP header and the text */
+	uint8_t iv_bytes; /* on the wire, between the ESP header and the text */
 	uint8_t icv_bytes;
 	uint8_t block_bytes; /* the text is a multiple of it; a power of two, at least 4 */
 	uint8_t aad_bytes;   /* set by the SA: 8, or 12 with extended sequence numbers */
@@ -30,7 +31,8 @@ struct dp_crypto_suite {
 };
 _Static_assert(sizeof(struct dp_crypto_suite) == 8, "dp_crypto_suite");
 
-/* Key schedule, embedded in the SA: room for what any algorithm of the library precomputes (GCM needs most: 1008 bytes). */
+/* Key schedule, embedded in the SA: room for what any algorithm of the library precomputes (GCM
+ * needs most: 1008 bytes). */
 struct dp_crypto_key {
 	uint8_t schedule[1024];
 } __rte_cache_aligned;
@@ -38,25 +40,30 @@ struct dp_crypto_key {
 /* NULL: not known. aad_bytes is that of 32-bit sequence numbers. */
 const struct dp_crypto_suite *dp_crypto_suite(unsigned algorithm);
 
-/* 0; -ENOMEM; -ENODEV: the library does not work here; -ENOTSUP: the processor has no AES instructions, and ALLOW_SLOW is
- * false or the library was built without their emulation (Debian's is). */
+/* 0; -ENOMEM; -ENODEV: the library does not work here; -ENOTSUP: the processor has no AES
+ * instructions, and ALLOW_SLOW is false or the library was built without their emulation (Debian's
+ * is). */
 int dp_crypto_create(struct dp_crypto **crypto, bool allow_slow);
 void dp_crypto_destroy(struct dp_crypto *crypto);
 
 /* The library's implementation in use, "AVX512 VAES" for instance. */
 const char *dp_crypto_arch(const struct dp_crypto *crypto);
 
-/* Expands KEY (cipher key, then salt; the salt is not used here). -ENOTSUP: unknown algorithm; -EINVAL: wrong length. */
+/* Expands KEY (cipher key, then salt; the salt is not used here). -ENOTSUP: unknown algorithm;
+ * -EINVAL: wrong length. */
 int dp_crypto_key_init(struct dp_crypto *crypto, struct dp_crypto_key *schedule, unsigned algorithm,
-		       const uint8_t *key, size_t length);
+                       const uint8_t *key, size_t length);
 void dp_crypto_key_wipe(struct dp_crypto_key *schedule);
 
 /*
- * Encrypt or decrypt in place the packets [FROM, TO) of a batch, all of one SA; those whose verdict is not DP_OK are left alone.
- * Per packet: esp is the ESP header, the text begins behind it and the IV, the ICV ends the packet at l3 + l3_length; iv is the nonce,
- * aad the additional data. Decryption compares the ICV in constant time and sets DP_ESP_ICV where it is wrong.
+ * Encrypt or decrypt in place the packets [FROM, TO) of a batch, all of one SA; those whose verdict
+ * is not DP_OK are left alone. Per packet: esp is the ESP header, the text begins behind it and the
+ * IV, the ICV ends the packet at l3 + l3_length; iv is the nonce, aad the additional data.
+ * Decryption compares the ICV in constant time and sets DP_ESP_ICV where it is wrong.
  */
 void dp_crypto_encrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *suite,
-		       const struct dp_crypto_key *key, struct dp_batch *b, unsigned from, unsigned to);
+                       const struct dp_crypto_key *key, struct dp_batch *b, unsigned from,
+                       unsigned to);
 void dp_crypto_decrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *suite,
-		       const struct dp_crypto_key *key, struct dp_batch *b, unsigned from, unsigned to);
+                       const struct dp_crypto_key *key, struct dp_batch *b, unsigned from,
+                       unsigned to);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Nothing behind the ICV is believed before it is checked, and not all of it afterwards: the peer is only authentic. */
+/* Nothing behind the ICV is believed before it is checked, and not all of it afterwards: the peer
+ * is only authentic. */
 #include "dataplane/esp_in.h"
 
 #include "dataplane/ipv4.h"
@@ -42,7 +43,8 @@ static inline bool is_text_length_valid(const struct dp_sa_in *sa, const struct 
 {
 	unsigned around = ESP_HEADER + sa->suite.iv_bytes + sa->suite.icv_bytes, all = esp_bytes(p);
 
-	return all >= around + sa->suite.block_bytes && ((all - around) & (sa->suite.block_bytes - 1u)) == 0;
+	return all >= around + sa->suite.block_bytes &&
+	       ((all - around) & (sa->suite.block_bytes - 1u)) == 0;
 }
 
 /* RFC 4106 sections 4 and 5; the additional data also keeps the inferred number for the commit. */
@@ -97,7 +99,7 @@ static inline void find_sa(const struct dp_sa_table *sas, struct dp_pkt *p)
 	}
 	p->sa_in = place->sa;
 	rte_prefetch0(place->sa);
-	rte_prefetch0((uint8_t *)place->sa + RTE_CACHE_LINE_SIZE);
+	rte_prefetch0(&place->sa->packets);
 }
 
 void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
@@ -163,7 +165,8 @@ static inline enum dp_verdict check_inner(const uint8_t *inner, unsigned room)
 		return DP_INNER_INVALID;
 	if (unlikely(dp_load16(inner + 6) & rte_cpu_to_be_16(0x3fff)))
 		return DP_FRAGMENT;
-	if (unlikely(!dp_ipv4_is_transport_whole(inner[9], inner + DP_IPV4_HEADER, total - DP_IPV4_HEADER)))
+	if (unlikely(!dp_ipv4_is_transport_whole(inner[9], inner + DP_IPV4_HEADER,
+	                                         total - DP_IPV4_HEADER)))
 		return DP_L4_HEADER;
 	return DP_OK;
 }
@@ -184,8 +187,9 @@ static inline enum dp_verdict take_ecn(const uint8_t *outer, uint8_t *inner)
 		marked = ECN_ECT1;
 	inner[1] = (uint8_t)((inner[1] & ~3u) | marked);
 	/* RFC 1624 equation 3 */
-	dp_store16(inner + 10, (uint16_t)~dp_checksum_fold((uint64_t)(uint16_t)~dp_load16(inner + 10) +
-							   (uint16_t)~before + dp_load16(inner)));
+	dp_store16(inner + 10,
+	           (uint16_t)~dp_checksum_fold((uint64_t)(uint16_t)~dp_load16(inner + 10) +
+	                                       (uint16_t)~before + dp_load16(inner)));
 	return DP_OK;
 }
 
@@ -222,7 +226,8 @@ static inline enum dp_verdict open_text(struct dp_pkt *p, const struct dp_sa_in 
 	return DP_OK;
 }
 
-/* Packets [FROM, TO) of one SA, decrypted. Only what is authentic and new counts as a sign of life. */
+/* Packets [FROM, TO) of one SA, decrypted. Only what is authentic and new counts as a sign of life.
+ */
 static void finish_run(struct dp_worker *w, struct dp_batch *b, unsigned from, unsigned to)
 {
 	struct dp_sa_in *sa = b->p[from].sa_in;

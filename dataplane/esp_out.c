@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Outer headers are written over from a template of the SA: two 16-byte stores, then what differs. */
+/* Outer headers are written over from a template of the SA: two 16-byte stores, then what differs.
+ */
 #include "dataplane/esp_out.h"
 
 #include "dataplane/ipv4.h"
@@ -39,7 +40,7 @@ uint16_t dp_esp_inner_mtu(const struct dp_sa_out *sa, uint16_t link_mtu)
 /* RFC 4303 section 2.4: 1, 2, 3, ...; AT has room for PAD + TRAILER and an ICV. */
 static inline void write_trailer(uint8_t *at, unsigned pad)
 {
-	static const uint8_t first[4] = {1, 2, 3, 4};
+	static const uint8_t first[4] = { 1, 2, 3, 4 };
 
 	memcpy(at, first, sizeof(first));
 	for (unsigned i = sizeof(first); i < pad; i++)
@@ -48,14 +49,16 @@ static inline void write_trailer(uint8_t *at, unsigned pad)
 	at[pad + 1] = NEXT_IPV4;
 }
 
-static inline void write_outer(uint8_t *outer, const struct dp_sa_out *sa, uint8_t tos, unsigned total)
+static inline void write_outer(uint8_t *outer, const struct dp_sa_out *sa, uint8_t tos,
+                               unsigned total)
 {
 	uint16_t total_be = rte_cpu_to_be_16((uint16_t)total);
 
 	memcpy(outer + sa->outer_bytes + 4 - TEMPLATE, sa->header, TEMPLATE);
 	outer[1] = tos; /* RFC 6040 section 4.1, normal mode: ECN goes along, and so does DSCP */
 	dp_store16(outer + 2, total_be);
-	dp_store16(outer + 10, (uint16_t)~dp_checksum_fold(sa->header_sum + ((uint32_t)tos << 8) + total_be));
+	dp_store16(outer + 10,
+	           (uint16_t)~dp_checksum_fold(sa->header_sum + ((uint32_t)tos << 8) + total_be));
 	if (sa->outer_bytes > DP_IPV4_HEADER)
 		dp_store16(outer + 24, rte_cpu_to_be_16((uint16_t)(total - DP_IPV4_HEADER)));
 }
@@ -76,7 +79,8 @@ static inline void write_nonce(struct dp_pkt *p, const struct dp_sa_out *sa, uin
 		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)sequence));
 }
 
-static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out *sa, struct dp_pkt *p)
+static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out *sa,
+                                          struct dp_pkt *p)
 {
 	struct rte_mbuf *m = p->m;
 	uint8_t *inner = p->l3;
@@ -115,7 +119,8 @@ static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out 
 /* Packets [FROM, TO) of one tunnel; its counters are written once. */
 static void encapsulate_run(struct dp_worker *w, struct dp_batch *b, unsigned from, unsigned to)
 {
-	struct dp_tunnel *tunnel = b->p[from].tunnel == DP_NONE_SLOT ? NULL : &w->tunnels[b->p[from].tunnel];
+	struct dp_tunnel *tunnel =
+		b->p[from].tunnel == DP_NONE_SLOT ? NULL : &w->tunnels[b->p[from].tunnel];
 	struct dp_sa_out *sa = tunnel ? tunnel->out : NULL;
 	uint64_t packets = 0, bytes = 0;
 
@@ -145,9 +150,14 @@ void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 	unsigned to;
 
 	for (unsigned i = 0; i < b->n; i++) {
-		if (likely(b->p[i].verdict == DP_OK && b->p[i].tunnel != DP_NONE_SLOT)) {
-			rte_prefetch0(w->tunnels[b->p[i].tunnel].out);
-			rte_prefetch0((uint8_t *)w->tunnels[b->p[i].tunnel].out + RTE_CACHE_LINE_SIZE);
+		const struct dp_sa_out *sa;
+
+		if (unlikely(b->p[i].verdict != DP_OK || b->p[i].tunnel == DP_NONE_SLOT))
+			continue;
+		sa = w->tunnels[b->p[i].tunnel].out;
+		if (likely(sa != NULL)) {
+			rte_prefetch0(sa);
+			rte_prefetch0(&sa->packets);
 		}
 	}
 	for (unsigned from = 0; from < b->n; from = to) {

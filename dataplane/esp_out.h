@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ESP towards the servers: tunnel mode, native or in UDP (RFC 4303 section 3.3, RFC 3948 section 2.1).
+ * ESP towards the servers: tunnel mode, native or in UDP (RFC 4303 section 3.3, RFC 3948
+ * section 2.1).
  */
 #pragma once
 
@@ -11,10 +12,11 @@
 struct dp_sa_out;
 
 /*
- * Before: tunnel is the slot, l3 and l3_length the inner IPv4 packet. Puts outer header, ESP header, padding and trailer around it with
- * the next sequence number of the tunnel's SA, and moves the mbuf's data to it; l3, l3_length, esp, protocol,
- * nexthop_be and port are those of the outer packet then. The text is still in the clear: dp_esp_out_encrypt() comes next.
- * Verdicts: NO_TUNNEL, TOO_BIG (limit is set), ESP_SEQUENCE, CRYPTO (no room in the buffer). Worker only.
+ * Before: tunnel is the slot, l3 and l3_length the inner IPv4 packet. Puts outer header, ESP
+ * header, padding and trailer around it with the next sequence number of the tunnel's SA, and moves
+ * the mbuf's data to it; l3, l3_length, esp, protocol, nexthop_be and port are those of the outer
+ * packet then. The text is still in the clear: dp_esp_out_encrypt() comes next. Verdicts:
+ * NO_TUNNEL, TOO_BIG (limit is set), ESP_SEQUENCE, CRYPTO (no room in the buffer). Worker only.
  */
 void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What makes an IPv4 packet acceptable, asked of outer headers by the parser and of inner ones behind ESP.
+ * What makes an IPv4 packet acceptable, asked of outer headers by the parser and of inner ones
+ * behind ESP.
  */
 #pragma once
 
@@ -15,8 +16,8 @@
 
 #define DP_IPV4_HEADER 20u
 
-/* Addresses that no packet on the wire comes from or is sent to in unicast: RFC 1812 sections 5.3.7,
- * 4.2.2.11; RFC 1122 section 3.2.1.3. */
+/* Addresses that no packet on the wire comes from or is sent to in unicast: RFC 1812
+ * sections 5.3.7, 4.2.2.11; RFC 1122 section 3.2.1.3. */
 static inline bool dp_ipv4_is_martian(uint32_t address_be)
 {
 	uint32_t top = rte_be_to_cpu_32(address_be) >> 24;
@@ -24,7 +25,8 @@ static inline bool dp_ipv4_is_martian(uint32_t address_be)
 	return top == 0 || top == 127 || top >= 224;
 }
 
-/* Whether the TCP, UDP or ICMP header is within LENGTH bytes at L4 and its own length agrees; true for other protocols. */
+/* Whether the TCP, UDP or ICMP header is within LENGTH bytes at L4 and its own length agrees; true
+ * for other protocols. */
 static inline bool dp_ipv4_is_transport_whole(uint8_t protocol, const uint8_t *l4, unsigned length)
 {
 	unsigned claimed;

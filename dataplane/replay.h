@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The anti-replay window of an inbound SA: RFC 4303 section 3.4.3 and appendix A (extended sequence numbers).
+ * The anti-replay window of an inbound SA: RFC 4303 section 3.4.3 and appendix A (extended sequence
+ * numbers).
  *
- * A ring of bits, one for each sequence number, as RFC 6479 has it but cleared bit by bit: so the window is exactly as wide as
- * asked for. Check before decryption, commit after authentication: only an authentic packet moves the window. A
- * window belongs to the SA's worker.
+ * A ring of bits, one for each sequence number, as RFC 6479 has it but cleared bit by bit: so the
+ * window is exactly as wide as asked for. Check before decryption, commit after authentication:
+ * only an authentic packet moves the window. A window belongs to the SA's worker.
  */
 #pragma once
 
@@ -22,14 +23,17 @@ struct dp_replay {
 	uint32_t word_mask; /* words of the ring in use - 1 */
 	uint64_t bits[DP_REPLAY_WORDS];
 };
-_Static_assert(offsetof(struct dp_replay, bits) == 16, "dp_replay: the head fits the end of a line");
+_Static_assert(offsetof(struct dp_replay, bits) == 16,
+               "dp_replay: the head fits the end of a line");
 
 /* WINDOW is rounded up to a multiple of 64, at least 64 and at most DP_REPLAY_WINDOW_MAX. */
 static inline void dp_replay_init(struct dp_replay *r, uint32_t window)
 {
 	uint32_t words = 1;
 
-	window = window > DP_REPLAY_WINDOW_MAX ? DP_REPLAY_WINDOW_MAX : window ? (window + 63u) & ~63u : 64u;
+	window = window > DP_REPLAY_WINDOW_MAX ? DP_REPLAY_WINDOW_MAX
+	         : window                      ? (window + 63u) & ~63u
+	                                       : 64u;
 	while (words * 64u < window)
 		words *= 2;
 	memset(r, 0, sizeof(*r));
@@ -38,8 +42,8 @@ static inline void dp_replay_init(struct dp_replay *r, uint32_t window)
 	r->bits[0] = 1; /* 0 is never a valid sequence number */
 }
 
-/* The 64-bit number that the 32 bits on the wire stand for: RFC 4303 appendix A2.2. 0, which no check
- * accepts, for one below the beginning of the sequence. */
+/* The 64-bit number that the 32 bits on the wire stand for: RFC 4303 appendix A2.2. 0, which no
+ * check accepts, for one below the beginning of the sequence. */
 static inline uint64_t dp_replay_infer(const struct dp_replay *r, uint32_t sequence)
 {
 	uint32_t low = (uint32_t)r->top, high = (uint32_t)(r->top >> 32);
@@ -75,10 +79,12 @@ static inline void dp_replay_forget(struct dp_replay *r, uint64_t first, uint64_
 		r->bits[(first >> 6) & r->word_mask] &= ~(UINT64_MAX << (first & 63));
 		first = (first | 63) + 1;
 	}
-	r->bits[(first >> 6) & r->word_mask] &= ~((((uint64_t)1 << (end & 63)) - 1) & (UINT64_MAX << (first & 63)));
+	r->bits[(first >> 6) & r->word_mask] &=
+		~((((uint64_t)1 << (end & 63)) - 1) & (UINT64_MAX << (first & 63)));
 }
 
-/* Records an authentic packet; false if its number was recorded since the check, or fell out of the window. */
+/* Records an authentic packet; false if its number was recorded since the check, or fell out of the
+ * window. */
 static inline bool dp_replay_commit(struct dp_replay *r, uint64_t sequence)
 {
 	if (sequence > r->top) {

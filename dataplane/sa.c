@@ -25,7 +25,8 @@ union sa_memory {
 	struct dp_sa_out out;
 };
 
-static void set_deadline(struct dp_sa_table *t, struct dp_sa_entry *e, uint32_t now_s, uint32_t seconds)
+static void set_deadline(struct dp_sa_table *t, struct dp_sa_entry *e, uint32_t now_s,
+                         uint32_t seconds)
 {
 	e->deadline_s = 0;
 	if (seconds == 0)
@@ -53,7 +54,8 @@ static void entry_give_back(struct dp_sa_table *t, struct dp_sa_entry *e)
 	t->free = (uint32_t)(e - t->entries);
 }
 
-static void place_add(struct dp_sa_table *t, struct dp_sa_place *places, const struct dp_sa_place *new)
+static void place_add(struct dp_sa_table *t, struct dp_sa_place *places,
+                      const struct dp_sa_place *new)
 {
 	uint32_t i = dp_sa_home(t, new->spi_be);
 
@@ -116,8 +118,10 @@ int dp_sa_table_create(struct dp_sa_table **table, uint16_t worker, uint32_t cap
 	if (!t)
 		return -ENOMEM;
 	t->in = rte_zmalloc_socket("sa in", places * sizeof(*t->in), RTE_CACHE_LINE_SIZE, socket);
-	t->out = rte_zmalloc_socket("sa out", places * sizeof(*t->out), RTE_CACHE_LINE_SIZE, socket);
-	t->entries = rte_zmalloc_socket("sa entries", capacity * sizeof(*t->entries), RTE_CACHE_LINE_SIZE, socket);
+	t->out =
+		rte_zmalloc_socket("sa out", places * sizeof(*t->out), RTE_CACHE_LINE_SIZE, socket);
+	t->entries = rte_zmalloc_socket("sa entries", capacity * sizeof(*t->entries),
+	                                RTE_CACHE_LINE_SIZE, socket);
 	if (!t->in || !t->out || !t->entries) {
 		rte_free(t->in);
 		rte_free(t->out);
@@ -170,12 +174,13 @@ int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint3
 {
 	struct dp_sa_table *t = w->sas;
 	struct dp_sa_entry *e = entry_take(t);
-	struct dp_sa_place place = {0};
+	struct dp_sa_place place = { 0 };
 	uint32_t spi;
 
 	if (!e)
 		return -ENOSPC;
-	/* 2^26 numbers for at most 2^24 entries: a free one is always found, as a rule the first. */
+	/* 2^26 numbers for at most 2^24 entries: a free one is always found, as a rule the first.
+	 */
 	for (;; random++) {
 		spi = (uint32_t)t->worker << DP_SA_SPI_WORKER_SHIFT | (random & SPI_LOW_MASK);
 		place.spi_be = rte_cpu_to_be_32(spi);
@@ -192,7 +197,8 @@ int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint3
 	return 0;
 }
 
-/* Follows a change of the tunnel's current SA. An inner address is there if the control plane says the tunnel is up. */
+/* Follows a change of the tunnel's current SA. An inner address is there if the control plane says
+ * the tunnel is up. */
 static void refresh_tunnel(struct dp_worker *w, uint16_t tunnel)
 {
 	struct dp_tunnel *t = &w->tunnels[tunnel];
@@ -222,8 +228,8 @@ static void tunnel_unlink(struct dp_worker *w, struct dp_sa_out *sa)
 }
 
 /* Both directions' lease and outer addresses, from an addition or an update. */
-static void set_addresses(struct dp_sa_lease *lease, uint32_t local_be, uint32_t remote_be, uint16_t local_port_be,
-			  uint16_t remote_port_be, uint32_t flags)
+static void set_addresses(struct dp_sa_lease *lease, uint32_t local_be, uint32_t remote_be,
+                          uint16_t local_port_be, uint16_t remote_port_be, uint32_t flags)
 {
 	bool is_udp = (flags & IPC_SA_UDP) != 0;
 
@@ -237,8 +243,8 @@ static void set_addresses(struct dp_sa_lease *lease, uint32_t local_be, uint32_t
 static void apply_in(struct dp_sa_in *sa)
 {
 	const struct dp_sa_lease *lease = &sa->lease;
-	uint32_t addresses[2] = {lease->remote_be, lease->local_be};
-	uint16_t ports[2] = {lease->remote_port_be, lease->local_port_be};
+	uint32_t addresses[2] = { lease->remote_be, lease->local_be };
+	uint16_t ports[2] = { lease->remote_port_be, lease->local_port_be };
 
 	memcpy(&sa->addresses_be, addresses, sizeof(addresses));
 	memcpy(&sa->ports_be, ports, sizeof(ports));
@@ -252,7 +258,8 @@ static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
 	uint8_t *ip = sa->header + (is_udp ? 0 : 8);
 
 	memset(sa->header, 0, sizeof(sa->header));
-	dp_ipv4_write(ip, 0, OUTER_TTL, is_udp ? IPPROTO_UDP : IPPROTO_ESP, lease->local_be, lease->remote_be);
+	dp_ipv4_write(ip, 0, OUTER_TTL, is_udp ? IPPROTO_UDP : IPPROTO_ESP, lease->local_be,
+	              lease->remote_be);
 	dp_store16(ip + 10, 0);
 	sa->header_sum = dp_ipv4_sum(ip);
 	if (is_udp) {
@@ -266,7 +273,7 @@ static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
 }
 
 static bool are_addresses_valid(uint32_t local_be, uint32_t remote_be, uint16_t local_port_be,
-				uint16_t remote_port_be, uint32_t flags)
+                                uint16_t remote_port_be, uint32_t flags)
 {
 	if (local_be == 0 || remote_be == 0)
 		return false;
@@ -281,13 +288,15 @@ static int check_add(const struct ipc_sa_add *add)
 		return -ENOTSUP;
 	if (add->key_length != suite->key_bytes + suite->salt_bytes)
 		return -EINVAL;
-	if (!are_addresses_valid(add->local_be, add->remote_be, add->local_port_be, add->remote_port_be, add->flags))
+	if (!are_addresses_valid(add->local_be, add->remote_be, add->local_port_be,
+	                         add->remote_port_be, add->flags))
 		return -EINVAL;
 	if (rte_be_to_cpu_32(add->id.spi_be) <= SPI_RESERVED)
 		return -EINVAL;
 	switch (add->id.direction) {
 	case IPC_IN:
-		if (add->replay_window > DP_REPLAY_WINDOW_MAX || add->id.destination_be != add->local_be)
+		if (add->replay_window > DP_REPLAY_WINDOW_MAX ||
+		    add->id.destination_be != add->local_be)
 			return -EINVAL;
 		return 0;
 	case IPC_OUT:
@@ -297,15 +306,16 @@ static int check_add(const struct ipc_sa_add *add)
 	}
 }
 
-static void fill_lease(struct dp_sa_lease *lease, const struct dp_worker *w, const struct ipc_sa_add *add,
-		       uint64_t control_epoch, uint32_t entry)
+static void fill_lease(struct dp_sa_lease *lease, const struct dp_worker *w,
+                       const struct ipc_sa_add *add, uint64_t control_epoch, uint32_t entry)
 {
 	lease->names = add->tunnel;
 	lease->control_epoch = control_epoch;
 	lease->added_ns = w->now_ns;
 	lease->entry = entry;
 	lease->flags = add->flags & IPC_SA_ESN;
-	set_addresses(lease, add->local_be, add->remote_be, add->local_port_be, add->remote_port_be, add->flags);
+	set_addresses(lease, add->local_be, add->remote_be, add->local_port_be, add->remote_port_be,
+	              add->flags);
 }
 
 static struct dp_crypto_suite suite_for(const struct ipc_sa_add *add)
@@ -317,8 +327,8 @@ static struct dp_crypto_suite suite_for(const struct ipc_sa_add *add)
 	return suite;
 }
 
-static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel, uint16_t environment,
-		  uint64_t control_epoch, struct dp_sa_in *sa)
+static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
+                  uint16_t environment, uint64_t control_epoch, struct dp_sa_in *sa)
 {
 	struct dp_sa_place *place = (struct dp_sa_place *)dp_sa_lookup(w->sas, add->id.spi_be);
 	struct dp_sa_entry *e;
@@ -351,11 +361,12 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	return 0;
 }
 
-static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel, uint16_t environment,
-		   uint64_t control_epoch, uint16_t link_mtu, struct dp_sa_out *sa)
+static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
+                   uint16_t environment, uint64_t control_epoch, uint16_t link_mtu,
+                   struct dp_sa_out *sa)
 {
 	struct dp_sa_table *t = w->sas;
-	struct dp_sa_place place = {.spi_be = add->id.spi_be};
+	struct dp_sa_place place = { .spi_be = add->id.spi_be };
 	struct dp_sa_entry *e;
 	int rc;
 
@@ -388,8 +399,8 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	return 0;
 }
 
-int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel, uint16_t environment,
-	      uint64_t control_epoch, uint16_t link_mtu, void *memory)
+int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
+              uint16_t environment, uint64_t control_epoch, uint16_t link_mtu, void *memory)
 {
 	int rc = check_add(add);
 
@@ -410,16 +421,19 @@ int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t li
 	e = &w->sas->entries[place->entry];
 	if (e->kind == DP_SA_LARVAL)
 		return -ENOENT;
-	if (!are_addresses_valid(u->local_be, u->remote_be, u->local_port_be, u->remote_port_be, u->flags))
+	if (!are_addresses_valid(u->local_be, u->remote_be, u->local_port_be, u->remote_port_be,
+	                         u->flags))
 		return -EINVAL;
 	if (e->kind == DP_SA_IN) {
-		set_addresses(&e->in->lease, u->local_be, u->remote_be, u->local_port_be, u->remote_port_be, u->flags);
+		set_addresses(&e->in->lease, u->local_be, u->remote_be, u->local_port_be,
+		              u->remote_port_be, u->flags);
 		apply_in(e->in);
 		return 0;
 	}
 	if (u->remote_be != e->out->remote_be && find_out(w->sas, u->id.spi_be, u->remote_be))
 		return -EEXIST;
-	set_addresses(&e->out->lease, u->local_be, u->remote_be, u->local_port_be, u->remote_port_be, u->flags);
+	set_addresses(&e->out->lease, u->local_be, u->remote_be, u->local_port_be,
+	              u->remote_port_be, u->flags);
 	apply_out(e->out, link_mtu);
 	refresh_tunnel(w, e->out->tunnel);
 	return 0;
@@ -486,7 +500,8 @@ static void info_in(const struct dp_sa_in *sa, struct ipc_sa_info *info)
 		info->flags |= IPC_SA_EXPIRING;
 }
 
-static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa, struct ipc_sa_info *info)
+static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa,
+                     struct ipc_sa_info *info)
 {
 	fill_info(info, &sa->lease, sa->spi_be);
 	info->id.direction = IPC_OUT;
@@ -502,7 +517,8 @@ static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa, stru
 		info->flags |= IPC_SA_ACTIVE;
 }
 
-static bool fill_entry_info(const struct dp_worker *w, const struct dp_sa_entry *e, struct ipc_sa_info *info)
+static bool fill_entry_info(const struct dp_worker *w, const struct dp_sa_entry *e,
+                            struct ipc_sa_info *info)
 {
 	switch (e->kind) {
 	case DP_SA_IN:
@@ -525,7 +541,8 @@ int dp_sa_query(struct dp_worker *w, const struct ipc_sa_id *id, struct ipc_sa_i
 	return 0;
 }
 
-unsigned dp_sa_list(struct dp_worker *w, uint64_t cursor, struct ipc_sa_info *infos, unsigned max, uint64_t *next)
+unsigned dp_sa_list(struct dp_worker *w, uint64_t cursor, struct ipc_sa_info *infos, unsigned max,
+                    uint64_t *next)
 {
 	const struct dp_sa_table *t = w->sas;
 	unsigned n = 0;

@@ -2,11 +2,12 @@
 /*
  * The security associations of a worker: what the ESP stages read, and how leases come and go.
  *
- * Everything but allocation, release and create/destroy runs on the worker (dp_worker_call) and takes no memory: the control
- * thread brings it with an addition and takes it back after a removal, to wipe and free it.
+ * Everything but allocation, release and create/destroy runs on the worker (dp_worker_call) and
+ * takes no memory: the control thread brings it with an addition and takes it back after a removal,
+ * to wipe and free it.
  *
- * An inbound SPI carries its home worker in the top 6 bits. It begins as larval, known but without a key, and
- * is dropped if no key comes within DP_SA_LARVAL_SECONDS.
+ * An inbound SPI carries its home worker in the top 6 bits. It begins as larval, known but without
+ * a key, and is dropped if no key comes within DP_SA_LARVAL_SECONDS.
  */
 #pragma once
 
@@ -36,18 +37,19 @@ struct dp_sa_lease {
 	uint32_t remote_be;
 	uint16_t local_port_be;
 	uint16_t remote_port_be;
-	uint32_t flags;    /* IPC_SA_ESN, IPC_SA_UDP */
-	uint32_t entry;    /* in the table */
+	uint32_t flags; /* IPC_SA_ESN, IPC_SA_UDP */
+	uint32_t entry; /* in the table */
 };
 
-/* Line 0: read for every packet, written when the peer moves. Line 1: written for every run of packets. */
+/* Line 0: read for every packet, written when the peer moves. Line 1: written for every run of
+ * packets. */
 struct dp_sa_in {
 	uint64_t addresses_be; /* outer source and destination, as they stand in the header */
 	uint32_t ports_be;     /* outer UDP source and destination, as they stand in the header */
 	uint32_t spi_be;
-	uint32_t salt;         /* as it stands in the nonce */
-	uint16_t environment;  /* slot */
-	uint16_t tunnel;       /* slot */
+	uint32_t salt;          /* as it stands in the nonce */
+	uint16_t environment;   /* slot */
+	uint16_t tunnel;        /* slot */
 	uint8_t outer_protocol; /* IPPROTO_ESP or IPPROTO_UDP */
 	uint8_t is_esn;
 	uint8_t pad0[6];
@@ -69,22 +71,23 @@ _Static_assert(offsetof(struct dp_sa_in, key) == 640, "dp_sa_in: line 10, the ke
 
 /* Line 0: the header and its numbers. Line 1: written for every run of packets. */
 struct dp_sa_out {
-	/* The outer header as it ends with the SPI: 8 unused bytes + IPv4 + SPI, or IPv4 + UDP + SPI.
-	 * Type of service, lengths and checksums are 0. */
+	/* The outer header as it ends with the SPI: 8 unused bytes + IPv4 + SPI, or IPv4 + UDP +
+	 * SPI. Type of service, lengths and checksums are 0. */
 	uint8_t header[32];
-	uint64_t sequence;    /* last used; it is the IV too, so it never goes back */
-	uint64_t mark;        /* sequence at which dp_sa_out_at_mark() is asked: the warning, then the limit */
-	uint32_t salt;        /* as it stands in the nonce */
+	uint64_t sequence; /* last used; it is the IV too, so it never goes back */
+	uint64_t mark;     /* sequence at which dp_sa_out_at_mark() is asked: the warning, then the
+	                      limit */
+	uint32_t salt;     /* as it stands in the nonce */
 	uint32_t remote_be;
-	uint32_t header_sum;  /* of the IPv4 header's 16-bit words */
-	uint8_t outer_bytes;  /* before the ESP header: 20 or 28 */
+	uint32_t header_sum; /* of the IPv4 header's 16-bit words */
+	uint8_t outer_bytes; /* before the ESP header: 20 or 28 */
 	uint8_t is_esn;
-	uint16_t inner_mtu;   /* largest inner packet, bytes */
+	uint16_t inner_mtu; /* largest inner packet, bytes */
 	/* line 1 */
 	uint64_t packets;
-	uint64_t bytes;       /* of inner packets */
-	uint64_t used_ns;     /* last packet, 0: never */
-	uint64_t limit;       /* last sequence number that may be used */
+	uint64_t bytes;          /* of inner packets */
+	uint64_t used_ns;        /* last packet, 0: never */
+	uint64_t limit;          /* last sequence number that may be used */
 	struct dp_sa_out *older; /* the tunnel's previous one, still listed */
 	struct dp_crypto_suite suite;
 	uint32_t spi_be;
@@ -118,8 +121,8 @@ struct dp_sa_entry {
 	uint32_t spi_be;
 	uint32_t deadline_s; /* of dp_worker.now_s; 0: none */
 	uint32_t next_free;
-	uint16_t tunnel;     /* larval: whom it was allocated for */
-	uint8_t kind;        /* enum dp_sa_kind */
+	uint16_t tunnel; /* larval: whom it was allocated for */
+	uint8_t kind;    /* enum dp_sa_kind */
 	uint8_t pad[9];
 };
 _Static_assert(sizeof(struct dp_sa_entry) == 32, "dp_sa_entry: two in a line");
@@ -128,16 +131,17 @@ struct dp_sa_table {
 	struct dp_sa_place *in; /* [mask + 1], open addressing, at most half full */
 	struct dp_sa_place *out;
 	uint32_t mask;
-	uint32_t shift;         /* 32 - log2(places) */
+	uint32_t shift;              /* 32 - log2(places) */
 	struct dp_sa_entry *entries; /* [capacity] */
 	uint32_t capacity;
-	uint32_t free;          /* head of the list of free entries, or DP_SA_NO_ENTRY */
-	uint32_t earliest_s;    /* no deadline before it; 0: none at all */
+	uint32_t free;       /* head of the list of free entries, or DP_SA_NO_ENTRY */
+	uint32_t earliest_s; /* no deadline before it; 0: none at all */
 	uint16_t worker;
-	bool is_changed;        /* dp_sa_take_changed() */
+	bool is_changed; /* dp_sa_take_changed() */
 };
 
-/* Table for CAPACITY SAs of both directions, larval ones included. 0, -EINVAL or -ENOMEM. Control thread. */
+/* Table for CAPACITY SAs of both directions, larval ones included. 0, -EINVAL or -ENOMEM. Control
+ * thread. */
 int dp_sa_table_create(struct dp_sa_table **table, uint16_t worker, uint32_t capacity, int socket);
 /* Wipes and frees the SAs too. The worker has stopped. */
 void dp_sa_table_destroy(struct dp_sa_table *table);
@@ -149,40 +153,47 @@ void dp_sa_wipe(void *memory);
 /* Wipes and frees; NULL is allowed. Control thread, after the worker let go of it. */
 void dp_sa_free(void *memory);
 
-/* Allocates an inbound SPI for TUNNEL; RANDOM comes from getrandom(). -ENOSPC: the table is full. */
+/* Allocates an inbound SPI for TUNNEL; RANDOM comes from getrandom(). -ENOSPC: the table is full.
+ */
 int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint32_t *spi_be);
 
 /*
- * Puts an SA into MEMORY (from dp_sa_alloc) and into use; with 0 the table owns the memory, otherwise the caller keeps it
- * and frees it. An outbound SA becomes its tunnel's current one at once. The caller wipes ADD.
- * -EEXIST: this SPI, destination and direction is there; -ENOENT: an inbound SPI not allocated here for this tunnel; -ENOTSUP:
- * algorithm; -EINVAL: key length, addresses, ports, window, SPI; -ENOSPC: the table is full.
+ * Puts an SA into MEMORY (from dp_sa_alloc) and into use; with 0 the table owns the memory,
+ * otherwise the caller keeps it and frees it. An outbound SA becomes its tunnel's current one at
+ * once. The caller wipes ADD. -EEXIST: this SPI, destination and direction is there; -ENOENT: an
+ * inbound SPI not allocated here for this tunnel; -ENOTSUP: algorithm; -EINVAL: key length,
+ * addresses, ports, window, SPI; -ENOSPC: the table is full.
  */
-int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel, uint16_t environment,
-	      uint64_t control_epoch, uint16_t link_mtu, void *memory);
+int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
+              uint16_t environment, uint64_t control_epoch, uint16_t link_mtu, void *memory);
 
 /* New outer addresses. -ENOENT; -EINVAL; -EEXIST: the new destination already has this SPI. */
 int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *update, uint16_t link_mtu);
 
-/* Takes an SA, or a larval SPI, out of use; *TO_FREE is its memory for dp_sa_free(), NULL for a larval
- * one. A tunnel that loses its current SA goes on with the newest it has left. -ENOENT. */
+/* Takes an SA, or a larval SPI, out of use; *TO_FREE is its memory for dp_sa_free(), NULL for a
+ * larval one. A tunnel that loses its current SA goes on with the newest it has left. -ENOENT. */
 int dp_sa_delete(struct dp_worker *w, const struct ipc_sa_id *id, void **to_free);
 
 /* -ENOENT, also for a larval SPI. */
 int dp_sa_query(struct dp_worker *w, const struct ipc_sa_id *id, struct ipc_sa_info *info);
 
-/* Fills at most MAX infos, starting at CURSOR (0: from the beginning); returns how many; *NEXT is where to go on, 0: that was
- * all. What is there during the whole listing is listed exactly once. Larval SPIs are left out. */
-unsigned dp_sa_list(struct dp_worker *w, uint64_t cursor, struct ipc_sa_info *infos, unsigned max, uint64_t *next);
+/* Fills at most MAX infos, starting at CURSOR (0: from the beginning); returns how many; *NEXT is
+ * where to go on, 0: that was all. What is there during the whole listing is listed exactly once.
+ * Larval SPIs are left out. */
+unsigned dp_sa_list(struct dp_worker *w, uint64_t cursor, struct ipc_sa_info *infos, unsigned max,
+                    uint64_t *next);
 
-/* Removes what is past its hard lifetime, and larval SPIs past theirs; returns how many of MAX memories it put into TO_FREE.
- * Cheap while nothing is due. About once a second; again if it returned MAX. */
+/* Removes what is past its hard lifetime, and larval SPIs past theirs; returns how many of MAX
+ * memories it put into TO_FREE. Cheap while nothing is due. About once a second; again if it
+ * returned MAX. */
 unsigned dp_sa_expire(struct dp_worker *w, void **to_free, unsigned max);
 
-/* Whether the sequence numbers of an SA began to run out since the last call: a reason for IPC_CHANGED_SAS. */
+/* Whether the sequence numbers of an SA began to run out since the last call: a reason for
+ * IPC_CHANGED_SAS. */
 bool dp_sa_take_changed(struct dp_worker *w);
 
-/* SEQUENCE reached the mark: false if no number is left; otherwise notes the warning and moves the mark to the limit. */
+/* SEQUENCE reached the mark: false if no number is left; otherwise notes the warning and moves the
+ * mark to the limit. */
 bool dp_sa_out_at_mark(struct dp_worker *w, struct dp_sa_out *sa);
 
 /* The home worker of an inbound SPI of ours. */

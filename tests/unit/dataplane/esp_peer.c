@@ -53,11 +53,14 @@ uint64_t peer_random(uint64_t *state)
 
 static const EVP_CIPHER *cipher(unsigned key_bytes)
 {
-	return key_bytes == 16 ? EVP_aes_128_gcm() : key_bytes == 24 ? EVP_aes_192_gcm() : EVP_aes_256_gcm();
+	return key_bytes == 16   ? EVP_aes_128_gcm()
+	       : key_bytes == 24 ? EVP_aes_192_gcm()
+	                         : EVP_aes_256_gcm();
 }
 
-int peer_gcm_seal(const uint8_t *key, unsigned key_bytes, const uint8_t nonce[12], const uint8_t *aad,
-		  unsigned aad_bytes, const uint8_t *in, unsigned length, uint8_t *out, uint8_t icv[PEER_ICV])
+int peer_gcm_seal(const uint8_t *key, unsigned key_bytes, const uint8_t nonce[12],
+                  const uint8_t *aad, unsigned aad_bytes, const uint8_t *in, unsigned length,
+                  uint8_t *out, uint8_t icv[PEER_ICV])
 {
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
 	int n, ok;
@@ -71,8 +74,9 @@ int peer_gcm_seal(const uint8_t *key, unsigned key_bytes, const uint8_t nonce[12
 	return ok ? 0 : -1;
 }
 
-int peer_gcm_open(const uint8_t *key, unsigned key_bytes, const uint8_t nonce[12], const uint8_t *aad,
-		  unsigned aad_bytes, const uint8_t *in, unsigned length, uint8_t *out, const uint8_t icv[PEER_ICV])
+int peer_gcm_open(const uint8_t *key, unsigned key_bytes, const uint8_t nonce[12],
+                  const uint8_t *aad, unsigned aad_bytes, const uint8_t *in, unsigned length,
+                  uint8_t *out, const uint8_t icv[PEER_ICV])
 {
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
 	uint8_t tag[PEER_ICV];
@@ -108,9 +112,10 @@ static unsigned make_aad(const struct esp_peer *peer, uint64_t sequence, uint8_t
 }
 
 unsigned peer_seal(const struct esp_peer *peer, uint64_t sequence, uint64_t iv, const uint8_t *text,
-		   unsigned length, uint8_t *packet)
+                   unsigned length, uint8_t *packet)
 {
-	unsigned outer = IPV4 + (peer->is_udp ? UDP : 0), total = outer + ESP + IV + length + PEER_ICV;
+	unsigned outer = IPV4 + (peer->is_udp ? UDP : 0),
+		 total = outer + ESP + IV + length + PEER_ICV;
 	uint8_t *esp = packet + outer, nonce[12], aad[12];
 
 	memset(packet, 0, outer);
@@ -133,8 +138,8 @@ unsigned peer_seal(const struct esp_peer *peer, uint64_t sequence, uint64_t iv, 
 	put32(esp + 12, (uint32_t)iv);
 	memcpy(nonce, peer->key + peer->key_bytes, 4);
 	memcpy(nonce + 4, esp + ESP, IV);
-	if (peer_gcm_seal(peer->key, peer->key_bytes, nonce, aad, make_aad(peer, sequence, aad), text, length,
-			  esp + ESP + IV, esp + ESP + IV + length) != 0)
+	if (peer_gcm_seal(peer->key, peer->key_bytes, nonce, aad, make_aad(peer, sequence, aad),
+	                  text, length, esp + ESP + IV, esp + ESP + IV + length) != 0)
 		return 0;
 	return total;
 }
@@ -162,8 +167,8 @@ static const char *check_outer(const struct esp_peer *peer, const uint8_t *packe
 	return NULL;
 }
 
-int peer_open(const struct esp_peer *peer, const uint8_t *packet, unsigned length, uint64_t *sequence,
-	      uint8_t *text, const char **why)
+int peer_open(const struct esp_peer *peer, const uint8_t *packet, unsigned length,
+              uint64_t *sequence, uint8_t *text, const char **why)
 {
 	const uint8_t *esp = packet + IPV4 + (peer->is_udp ? UDP : 0);
 	unsigned text_bytes = length - (unsigned)(esp - packet) - ESP - IV - PEER_ICV;
@@ -179,15 +184,16 @@ int peer_open(const struct esp_peer *peer, const uint8_t *packet, unsigned lengt
 	*sequence = (*sequence >> 32) << 32 | get32(esp + 4);
 	memcpy(nonce, peer->key + peer->key_bytes, 4);
 	memcpy(nonce + 4, esp + ESP, IV);
-	if (peer_gcm_open(peer->key, peer->key_bytes, nonce, aad, make_aad(peer, *sequence, aad), esp + ESP + IV,
-			  text_bytes, text, esp + ESP + IV + text_bytes) != 0) {
+	if (peer_gcm_open(peer->key, peer->key_bytes, nonce, aad, make_aad(peer, *sequence, aad),
+	                  esp + ESP + IV, text_bytes, text, esp + ESP + IV + text_bytes) != 0) {
 		*why = "ICV";
 		return -1;
 	}
 	return (int)text_bytes;
 }
 
-void peer_inner(uint8_t *packet, unsigned length, uint8_t protocol, uint32_t source, uint32_t destination)
+void peer_inner(uint8_t *packet, unsigned length, uint8_t protocol, uint32_t source,
+                uint32_t destination)
 {
 	static uint64_t state = 0x1234567;
 	uint8_t *l4 = packet + IPV4;

@@ -27,52 +27,54 @@ struct vector {
 	const char *key, *nonce, *aad, *plain, *cipher, *icv;
 };
 
-/* McGrew and Viega, The Galois/Counter Mode of Operation, cases 3, 9 and 15; draft-mcgrew-gcm-test-01, ESP with 64 and with
- * 32 bits of sequence number. */
+/* McGrew and Viega, The Galois/Counter Mode of Operation, cases 3, 9 and 15;
+ * draft-mcgrew-gcm-test-01, ESP with 64 and with 32 bits of sequence number. */
 static const struct vector vectors[] = {
-	{IPC_AES128_GCM16, "feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888", "",
-	 "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
-	 "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255",
-	 "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e"
-	 "21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091473f5985",
-	 "4d5c2af327cd64a62cf35abd2ba6fab4"},
-	{IPC_AES192_GCM16, "feffe9928665731c6d6a8f9467308308feffe9928665731c", "cafebabefacedbaddecaf888", "",
-	 "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
-	 "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255",
-	 "3980ca0b3c00e841eb06fac4872a2757859e1ceaa6efd984628593b40ca1e19c"
-	 "7d773d00c144c525ac619d18c84a3f4718e2448b2fe324d9ccda2710acade256",
-	 "9924a7c8587336bfb118024db8674a14"},
-	{IPC_AES256_GCM16, "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
-	 "cafebabefacedbaddecaf888", "",
-	 "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
-	 "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255",
-	 "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
-	 "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad",
-	 "b094dac5d93471bdec1a502270e3cc6c"},
-	{IPC_AES128_GCM16, "4c80cdefbb5d10da906ac73c3613a634", "2e443b684956ed7e3b244cfe",
-	 "000043218765432100000000",
-	 "45000048699a000080114db7c0a80102c0a801010a9bf15638d3010000010000"
-	 "00000000045f736970045f756470037369700963796265726369747902646b00"
-	 "0021000101020201",
-	 "fecf537e729d5b07dc30df528dd22b768d1b98736696a6fd348509fa13ceac34"
-	 "cfa2436f14a3f3cf65925bf1f4a13c5d15b21e1884f5ff6247aeabb786b93bce"
-	 "61bc17d768fd9732",
-	 "459018148f6cbe722fd04796562dfdb4"},
-	{IPC_AES128_GCM16, "feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888", "0000a5f80000000a",
-	 "4500003e698f000080114dccc0a80102c0a801010a980035002a2343b2d00100"
-	 "000100000000000003736970096379626572636974790264"
-	 "6b00000100010001",
-	 "deb22cd9b07c72c16e3a65beeb8df304a5a5897d33ae530f1ba76d5d114d2a5c"
-	 "3de81827c10e9a4f51330d0eec416642cfbb85a5b47e48a4"
-	 "ec3b9ba95d918bd1",
-	 "83b70d3aa8bc6ee4c309e9d85a41ad4a"},
+	{ IPC_AES128_GCM16, "feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888", "",
+	  "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+	  "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255",
+	  "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e"
+	  "21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091473f5985",
+	  "4d5c2af327cd64a62cf35abd2ba6fab4" },
+	{ IPC_AES192_GCM16, "feffe9928665731c6d6a8f9467308308feffe9928665731c",
+	  "cafebabefacedbaddecaf888", "",
+	  "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+	  "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255",
+	  "3980ca0b3c00e841eb06fac4872a2757859e1ceaa6efd984628593b40ca1e19c"
+	  "7d773d00c144c525ac619d18c84a3f4718e2448b2fe324d9ccda2710acade256",
+	  "9924a7c8587336bfb118024db8674a14" },
+	{ IPC_AES256_GCM16, "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+	  "cafebabefacedbaddecaf888", "",
+	  "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+	  "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255",
+	  "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+	  "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad",
+	  "b094dac5d93471bdec1a502270e3cc6c" },
+	{ IPC_AES128_GCM16, "4c80cdefbb5d10da906ac73c3613a634", "2e443b684956ed7e3b244cfe",
+	  "000043218765432100000000",
+	  "45000048699a000080114db7c0a80102c0a801010a9bf15638d3010000010000"
+	  "00000000045f736970045f756470037369700963796265726369747902646b00"
+	  "0021000101020201",
+	  "fecf537e729d5b07dc30df528dd22b768d1b98736696a6fd348509fa13ceac34"
+	  "cfa2436f14a3f3cf65925bf1f4a13c5d15b21e1884f5ff6247aeabb786b93bce"
+	  "61bc17d768fd9732",
+	  "459018148f6cbe722fd04796562dfdb4" },
+	{ IPC_AES128_GCM16, "feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
+	  "0000a5f80000000a",
+	  "4500003e698f000080114dccc0a80102c0a801010a980035002a2343b2d00100"
+	  "000100000000000003736970096379626572636974790264"
+	  "6b00000100010001",
+	  "deb22cd9b07c72c16e3a65beeb8df304a5a5897d33ae530f1ba76d5d114d2a5c"
+	  "3de81827c10e9a4f51330d0eec416642cfbb85a5b47e48a4"
+	  "ec3b9ba95d918bd1",
+	  "83b70d3aa8bc6ee4c309e9d85a41ad4a" },
 };
 
 static struct dp_crypto *crypto;
 
 /* A packet as the ESP stages hand it over: 20 bytes outer header, ESP header, IV, text, ICV. */
-static struct dp_pkt *lay_out(struct dp_batch *b, uint8_t *buffer, const uint8_t *nonce, const uint8_t *aad,
-			      const uint8_t *text, unsigned length)
+static struct dp_pkt *lay_out(struct dp_batch *b, uint8_t *buffer, const uint8_t *nonce,
+                              const uint8_t *aad, const uint8_t *text, unsigned length)
 {
 	struct dp_pkt *p = &b->p[b->n++];
 
@@ -91,7 +93,8 @@ static void knows_published_vectors(void **state)
 	(void)state;
 	for (size_t i = 0; i < RTE_DIM(vectors); i++) {
 		const struct vector *v = &vectors[i];
-		uint8_t key[36] = {0}, nonce[12], aad[16] = {0}, plain[128], cipher[128], icv[16], buffer[256];
+		uint8_t key[36] = { 0 }, nonce[12], aad[16] = { 0 }, plain[128], cipher[128],
+			icv[16], buffer[256];
 		uint8_t by_openssl[128], icv_by_openssl[16];
 		struct dp_crypto_suite suite = *dp_crypto_suite(v->algorithm);
 		struct dp_batch *b = aligned_alloc(64, sizeof(*b));
@@ -103,12 +106,15 @@ static void knows_published_vectors(void **state)
 		suite.aad_bytes = (uint8_t)from_hex(v->aad, aad);
 		assert_int_equal(from_hex(v->cipher, cipher), length);
 		from_hex(v->icv, icv);
-		assert_int_equal(peer_gcm_seal(key, suite.key_bytes, nonce, aad, suite.aad_bytes, plain, length,
-					       by_openssl, icv_by_openssl), 0);
+		assert_int_equal(peer_gcm_seal(key, suite.key_bytes, nonce, aad, suite.aad_bytes,
+		                               plain, length, by_openssl, icv_by_openssl),
+		                 0);
 		assert_memory_equal(by_openssl, cipher, length);
 		assert_memory_equal(icv_by_openssl, icv, sizeof(icv));
 
-		assert_int_equal(dp_crypto_key_init(crypto, &schedule, v->algorithm, key, suite.key_bytes + 4u), 0);
+		assert_int_equal(dp_crypto_key_init(crypto, &schedule, v->algorithm, key,
+		                                    suite.key_bytes + 4u),
+		                 0);
 		b->n = 0;
 		lay_out(b, buffer, nonce, aad, plain, length);
 		dp_crypto_encrypt(crypto, &suite, &schedule, b, 0, 1);
@@ -124,10 +130,12 @@ static void knows_published_vectors(void **state)
 /* Bursts of random sizes, one packet in the middle excluded by its verdict, one forged. */
 static void agrees_with_openssl(void **state)
 {
-	static const unsigned algorithms[] = {IPC_AES128_GCM16, IPC_AES192_GCM16, IPC_AES256_GCM16};
+	static const unsigned algorithms[] = { IPC_AES128_GCM16, IPC_AES192_GCM16,
+		                               IPC_AES256_GCM16 };
 	struct dp_batch *b = aligned_alloc(64, sizeof(*b));
-	uint8_t (*buffers)[SIZE_MAX_TESTED + 64] = malloc(DP_BURST * sizeof(*buffers));
-	uint8_t (*plain)[SIZE_MAX_TESTED] = malloc(DP_BURST * sizeof(*plain)), *expected = malloc(SIZE_MAX_TESTED);
+	uint8_t(*buffers)[SIZE_MAX_TESTED + 64] = malloc(DP_BURST * sizeof(*buffers));
+	uint8_t(*plain)[SIZE_MAX_TESTED] = malloc(DP_BURST * sizeof(*plain)),
+	*expected = malloc(SIZE_MAX_TESTED);
 	unsigned lengths[DP_BURST];
 	uint64_t seed = 4711;
 
@@ -141,12 +149,15 @@ static void agrees_with_openssl(void **state)
 		suite.aad_bytes = round & 1 ? 8 : 12;
 		for (unsigned i = 0; i < sizeof(key); i++)
 			key[i] = (uint8_t)peer_random(&seed);
-		assert_int_equal(dp_crypto_key_init(crypto, &schedule, algorithm, key, suite.key_bytes + 4u), 0);
+		assert_int_equal(
+			dp_crypto_key_init(crypto, &schedule, algorithm, key, suite.key_bytes + 4u),
+			0);
 		b->n = 0;
 		for (unsigned i = 0; i < DP_BURST; i++) {
 			uint8_t nonce[12], aad[12];
 
-			lengths[i] = (unsigned)(peer_random(&seed) >> 20) % (i & 1 ? 200 : SIZE_MAX_TESTED - 4);
+			lengths[i] = (unsigned)(peer_random(&seed) >> 20) %
+			             (i & 1 ? 200 : SIZE_MAX_TESTED - 4);
 			lengths[i] = (lengths[i] + 4) & ~3u;
 			for (unsigned j = 0; j < lengths[i]; j++)
 				plain[i][j] = (uint8_t)peer_random(&seed);
@@ -162,8 +173,10 @@ static void agrees_with_openssl(void **state)
 		for (unsigned i = 0; i < DP_BURST; i++) {
 			if (i == 5)
 				continue;
-			assert_int_equal(peer_gcm_seal(key, suite.key_bytes, b->p[i].iv, b->p[i].aad, suite.aad_bytes,
-						       plain[i], lengths[i], expected, icv), 0);
+			assert_int_equal(peer_gcm_seal(key, suite.key_bytes, b->p[i].iv,
+			                               b->p[i].aad, suite.aad_bytes, plain[i],
+			                               lengths[i], expected, icv),
+			                 0);
 			assert_memory_equal(buffers[i] + 36, expected, lengths[i]);
 			assert_memory_equal(buffers[i] + 36 + lengths[i], icv, sizeof(icv));
 		}
@@ -195,7 +208,7 @@ static void agrees_with_openssl(void **state)
 static void refuses_wrong_keys(void **state)
 {
 	struct dp_crypto_key schedule;
-	uint8_t key[64] = {0};
+	uint8_t key[64] = { 0 };
 
 	(void)state;
 	assert_int_equal(dp_crypto_key_init(crypto, &schedule, IPC_AES128_GCM16, key, 16), -EINVAL);
@@ -211,7 +224,7 @@ static void refuses_wrong_keys(void **state)
 static void refuses_an_unknown_suite(void **state)
 {
 	struct dp_batch *b = aligned_alloc(64, sizeof(*b));
-	const struct dp_crypto_suite unknown = {.algorithm = 99};
+	const struct dp_crypto_suite unknown = { .algorithm = 99 };
 	struct dp_crypto_key schedule;
 
 	(void)state;
@@ -252,9 +265,11 @@ static void names_the_architecture(void **state)
 
 	(void)state;
 	assert_int_equal(dp_crypto_create(&c, false), 0);
-	assert_true(strncmp(dp_crypto_arch(c), "SSE", 3) == 0 || strncmp(dp_crypto_arch(c), "AVX", 3) == 0);
+	assert_true(strncmp(dp_crypto_arch(c), "SSE", 3) == 0 ||
+	            strncmp(dp_crypto_arch(c), "AVX", 3) == 0);
 	assert_int_equal(strstr(dp_crypto_arch(c), "VAES") != NULL,
-			 (c->mgr->features & IMB_FEATURE_VAES) && c->mgr->used_arch >= IMB_ARCH_AVX2);
+	                 (c->mgr->features & IMB_FEATURE_VAES) &&
+	                         c->mgr->used_arch >= IMB_ARCH_AVX2);
 	dp_crypto_destroy(c);
 	dp_crypto_destroy(NULL);
 }

@@ -64,7 +64,9 @@ static void walk(uint32_t window, uint64_t base, uint64_t seed, int is_esn)
 		if (sequence >= next)
 			next = sequence + 1;
 		wire = is_esn ? dp_replay_infer(&r, (uint32_t)sequence) : sequence;
-		if (m->top < sequence + window) /* what the sender meant can be told only within the window */
+		if (m->top <
+		    sequence +
+		            window) /* what the sender meant can be told only within the window */
 			assert_true(wire == sequence);
 		else if (wire != sequence)
 			continue;
@@ -82,7 +84,7 @@ static void walk(uint32_t window, uint64_t base, uint64_t seed, int is_esn)
 
 static void follows_the_model(void **state)
 {
-	static const uint32_t windows[] = {64, 128, 192, 256, 960, 1024, 3008, 4096};
+	static const uint32_t windows[] = { 64, 128, 192, 256, 960, 1024, 3008, 4096 };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
@@ -93,7 +95,7 @@ static void follows_the_model(void **state)
 
 static void follows_the_model_over_the_wrap_of_32_bits(void **state)
 {
-	static const uint32_t windows[] = {64, 192, 1024, 4096};
+	static const uint32_t windows[] = { 64, 192, 1024, 4096 };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
@@ -107,9 +109,12 @@ static void follows_the_model_over_the_wrap_of_32_bits(void **state)
 
 static void rounds_the_window(void **state)
 {
-	static const struct { uint32_t asked, given, words; } table[] = {
-		{0, 64, 1}, {1, 64, 1}, {32, 64, 1}, {64, 64, 1}, {65, 128, 2}, {129, 192, 4}, {4095, 4096, 64},
-		{4096, 4096, 64}, {UINT32_MAX, 4096, 64},
+	static const struct {
+		uint32_t asked, given, words;
+	} table[] = {
+		{ 0, 64, 1 },       { 1, 64, 1 },       { 32, 64, 1 },
+		{ 64, 64, 1 },      { 65, 128, 2 },     { 129, 192, 4 },
+		{ 4095, 4096, 64 }, { 4096, 4096, 64 }, { UINT32_MAX, 4096, 64 },
 	};
 	struct dp_replay r;
 
@@ -145,22 +150,26 @@ static void knows_the_edges(void **state)
 /* RFC 4303 appendix A2.2, both cases, with a window of 64. */
 static void infers_the_high_bits(void **state)
 {
-	static const struct { uint64_t top; uint32_t wire; uint64_t expected; } table[] = {
-		{0, 1, 1},
-		{0, 0x7fffffff, 0x7fffffff},
-		{0, 0xffffffff, 0}, /* before the beginning */
-		{62, 0xffffffff, 0},
-		{63, 0xffffffff, 0xffffffff},
-		{1000, 937, 937},
-		{1000, 936, 0x1000003a8}, /* left of the window means the next subspace */
-		{0xfffffff0, 5, 0x100000005},
-		{0xfffffff0, 0xffffffb1, 0xffffffb1},
-		{0x100000005, 0xfffffff0, 0xfffffff0}, /* the window reaches back */
-		{0x100000005, 0xffffffc6, 0xffffffc6},
-		{0x100000005, 0xffffffc5, 0x1ffffffc5},
-		{0x10000003e, 0xffffffff, 0xffffffff},
-		{0x10000003f, 0xffffffff, 0x1ffffffff},
-		{0x100000005, 6, 0x100000006},
+	static const struct {
+		uint64_t top;
+		uint32_t wire;
+		uint64_t expected;
+	} table[] = {
+		{ 0, 1, 1 },
+		{ 0, 0x7fffffff, 0x7fffffff },
+		{ 0, 0xffffffff, 0 }, /* before the beginning */
+		{ 62, 0xffffffff, 0 },
+		{ 63, 0xffffffff, 0xffffffff },
+		{ 1000, 937, 937 },
+		{ 1000, 936, 0x1000003a8 }, /* left of the window means the next subspace */
+		{ 0xfffffff0, 5, 0x100000005 },
+		{ 0xfffffff0, 0xffffffb1, 0xffffffb1 },
+		{ 0x100000005, 0xfffffff0, 0xfffffff0 }, /* the window reaches back */
+		{ 0x100000005, 0xffffffc6, 0xffffffc6 },
+		{ 0x100000005, 0xffffffc5, 0x1ffffffc5 },
+		{ 0x10000003e, 0xffffffff, 0xffffffff },
+		{ 0x10000003f, 0xffffffff, 0x1ffffffff },
+		{ 0x100000005, 6, 0x100000006 },
 	};
 	struct dp_replay r;
 
