@@ -378,7 +378,8 @@ void cp_api_stop(struct cp_api *api)
 			drop(&api->clients[i]);
 	close(api->stop);
 	close(api->listener);
-	if (unlink(api->address.sun_path) && errno != ENOENT)
+	/* who gave up root may not be allowed to: then the next start does it */
+	if (unlink(api->address.sun_path) && errno != ENOENT && errno != EACCES)
 		sp_log(SP_LOG_WARN, "api: cannot remove path=%s error=\"%s\"",
 		       api->address.sun_path, strerror(errno));
 	free(api);

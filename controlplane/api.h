@@ -32,6 +32,6 @@ struct cp_api;
 int cp_api_start(const struct cp_api_context *context, const char *run_dir, gid_t group,
                  struct cp_api **api);
 
-/* Ends the thread, removes the socket; NULL is allowed. A request that waits for the dataplane is
- * waited for. */
+/* Ends the thread, removes the socket where that is allowed; NULL is allowed. A request that waits
+ * for the dataplane is waited for. */
 void cp_api_stop(struct cp_api *api);
