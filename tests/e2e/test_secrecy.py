@@ -48,4 +48,4 @@ def test_dead_tunnel_leaks_nothing(lab):
     uplink.stop()
     assert uplink.select("arp or udp port 500")
     assert uplink.select("tcp or net 10.0.0.0/8 or net 192.168.0.0/16") == []
-    assert uplink.select(f"src host {UPLINK_ADDRESS} and not udp port 500") == []
+    assert uplink.select(f"ip src host {UPLINK_ADDRESS} and not udp port 500") == []
