@@ -144,14 +144,17 @@ static const char *notified_fault(message_t *message, enum cp_rank *rank)
 	if (message->get_notify(message, TS_UNACCEPTABLE))
 		return "the server does not accept our traffic selectors";
 	if (message->get_notify(message, INTERNAL_ADDRESS_FAILURE))
-		return "no virtual IP address: the server has none left for us";
+		return "no virtual IP address: the server has none for us, or none left";
 	if (message->get_notify(message, FAILED_CP_REQUIRED))
 		return "no virtual IP address: the server refused the request for one";
-	*rank = CP_RANK_NOTIFY;
-	if (message->get_notify(message, AUTHENTICATION_FAILED))
-		return "the server refused us (AUTHENTICATION_FAILED): it does not know the account, the secret or its own "
-		       "identity as we name it";
 	return NULL;
+}
+
+/* Refused in answer to the very first message that names anybody: no password was asked for yet. */
+static bool refuses_names(message_t *message)
+{
+	return message->get_exchange_type(message) == IKE_AUTH && message->get_message_id(message) == 1 &&
+	       message->get_notify(message, AUTHENTICATION_FAILED);
 }
 
 static bool deletes_ike(message_t *message)
@@ -177,6 +180,11 @@ METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_s
 	}
 	if (why)
 		cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), rank, "%s", why);
+	else if (refuses_names(message))
+		cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
+			       "the server refused %s: the account, or \"%s\" as its own identity, is not configured there",
+			       tunnel->server->auth == CP_AUTH_PSK ? "our account or secret" : "us before it asked for a password",
+			       tunnel->server->identity);
 	return TRUE;
 }
 
