@@ -21,7 +21,8 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if not report.failed:
         return
-    for value in getattr(item, "funcargs", {}).values():
+    used = {id(value): value for value in getattr(item, "funcargs", {}).values()}
+    for value in used.values():
         if isinstance(value, harness.Dataplane) and value.uplink and not value.uplink.ending:
             path = value.keep(re.sub(r"[^\w-]+", "-", item.name))
             report.sections.append(("kept", f"captures, counters and log of the dataplane: {path}"))

@@ -319,8 +319,15 @@ class Dataplane:
                 ["nsenter", f"--net={self.namespace.path}", self.program, "--instance", self.instance, "--run-dir", self.run_dir,
                  *os.environ.get("SALLYPORT_DATAPLANE_ARGUMENTS", "").split()],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        wait_for(lambda: os.path.exists(self.socket_path) or self.process.poll() is not None, "the socket", 30)
+        wait_for(lambda: self._listens() or self.process.poll() is not None, "the socket", 30)
         self.check_alive()
+
+    def _listens(self):
+        try:
+            c.Raw(self.socket_path).close()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
     def node(self, **changes):
         """The NODE message this harness starts with."""
