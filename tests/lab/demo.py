@@ -33,7 +33,8 @@ def build(topology):
     say("""2. The gateway. sallyport-dataplane has the two ports, the cluster's and the Internet's;
         the kernel has no address on either. sallyport-controlplane reads the configuration, and
         dials the customer's server through the dataplane.""")
-    gateway = topology.add_gateway()
+    gateway = topology.add_gateway(
+        [topology.environment(forwards={33000: f"{TARGET}:8080"})])
     with open(os.path.join(gateway.config_dir, "environments.d", "production.conf"),
               encoding="utf-8") as file:
         show("cat environments.d/production.conf", file.read())
@@ -95,19 +96,16 @@ def stop():
     print("demo: ended, nothing is left")
 
 
-def keep(run):
-    run.save()
-    os.symlink(run.directory, STATE)
-
-
 def demonstrate(is_kept):
-    if os.path.islink(STATE):
-        raise LabError("a demo is running already; to end it: scripts/demo --stop")
+    if is_kept and os.path.islink(STATE):
+        stop()
     say("""A service in a private cluster needs a page of a customer's internal web server. Every host
         of this demo is a network namespace of this machine.""")
     print()
     run = Run(NAME) if is_kept else Run()
     is_done = False
+    if is_kept:
+        os.symlink(run.directory, STATE)
     try:
         topology = Topology(run)
         capture = topology.capture("uplink")["uplink"]
@@ -115,7 +113,6 @@ def demonstrate(is_kept):
         fetch(topology)
         watch(topology, capture)
         if is_kept:
-            keep(run)
             explain(topology)
         else:
             topology.gateway.stop()
@@ -125,6 +122,8 @@ def demonstrate(is_kept):
             print(f"demo: logs and captures: {run.directory}", file=sys.stderr)
         if not (is_done and is_kept):
             run.close(keep_files=not is_done)
+            if is_kept:
+                os.unlink(STATE)
     if not is_kept:
         print("Everything was ended and removed.")
 

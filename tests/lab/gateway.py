@@ -143,7 +143,8 @@ environment: {{
             authority = self._path("ca", f"{name}.pem")
             shutil.copy(server.authority, authority)
             settings["server_ca"] = authority
-        return _group({**settings, **server.options})
+        return ("{ " + "\n      ".join(f"{key} = {_value(value)};" for key, value in
+                                      {**settings, **server.options}.items()) + " }")
 
     def write_secret(self, name, secret):
         """Readable by the control plane's user alone; returns the path."""

@@ -116,10 +116,11 @@ class Run:
         self._namespaces = []
         self._processes = []
         self._popen = []
+        self._save()
 
     @classmethod
     def load(cls, directory):
-        """The run that another process saved in DIRECTORY."""
+        """The run that another process made in DIRECTORY."""
         run = cls.__new__(cls)
         with open(os.path.join(directory, "run.json"), encoding="utf-8") as state:
             saved = json.load(state)
@@ -130,7 +131,7 @@ class Run:
         run._popen = []
         return run
 
-    def save(self):
+    def _save(self):
         with open(self.path("run.json"), "w", encoding="utf-8") as state:
             json.dump({"name": self.name, "namespaces": self._namespaces,
                        "processes": self._processes}, state)
@@ -142,11 +143,13 @@ class Run:
         if name in _namespaces():
             raise LabError(f"there is a network namespace {name} already")
         self._namespaces.append(name)
+        self._save()
         _command("ip", "netns", "add", name)
 
     def add_process(self, popen):
         self._popen.append(popen)
         self._processes.append((popen.pid, _started_at(popen.pid)))
+        self._save()
 
     def close(self, keep_files=False):
         """Ends every process, removes every namespace, and the files unless KEEP_FILES."""
