@@ -73,6 +73,12 @@ static void close_newcomer(struct ctl *c, const char *reason)
 	sp_log(SP_LOG_WARN, "control: refused a connection reason=\"%s\"", reason);
 }
 
+/* The control thread's cells, behind those of the workers. */
+static struct dp_counters *own_counters(struct ctl *c)
+{
+	return dp_stats_cells(c->core->stats, c->core->worker_count);
+}
+
 /* ---- HELLO ---- */
 
 static int send_hello(struct ctl *c, int fd, uint16_t flags, uint32_t seq, int32_t status)
@@ -158,8 +164,12 @@ static void transmit_datagram(struct ctl *c, const struct ipc_punt *punt)
 	}
 	m->port = DP_PORT_UPLINK;
 	m->packet_type = RTE_PTYPE_L3_IPV4;
-	if (rte_ring_enqueue(w->send, m) != 0)
+	if (rte_ring_enqueue(w->send, m) != 0) {
+		own_counters(c)->drop[DP_TX_FULL]++;
 		rte_pktmbuf_free(m);
+		return;
+	}
+	own_counters(c)->ike_out++;
 }
 
 /* One message of the client. False: the connection is over. */
@@ -220,12 +230,6 @@ static void send_events(struct ctl *c)
 
 /* ---- packets ---- */
 
-static void count_drop(struct ctl *c, enum dp_verdict verdict)
-{
-	/* the control thread has a set of cells of its own, behind those of the workers */
-	dp_stats_cells(c->core->stats, c->core->worker_count)->drop[verdict]++;
-}
-
 static void forward_ike(struct ctl *c, const struct rte_mbuf *m)
 {
 	const uint8_t *l3 = rte_pktmbuf_mtod(m, const uint8_t *), *udp = l3 + 20;
@@ -234,9 +238,9 @@ static void forward_ike(struct ctl *c, const struct rte_mbuf *m)
 				 .length = rte_be_to_cpu_16(dp_load16(udp + 4)) - 8u };
 
 	if (c->client < 0)
-		count_drop(c, DP_NO_CONTROL_PLANE);
+		own_counters(c)->drop[DP_NO_CONTROL_PLANE]++;
 	else if (ipc_send(c->client, IPC_PUNT_RX, 0, 0, 0, &punt, sizeof(punt), udp + 8, punt.length) != 0)
-		count_drop(c, DP_PUNT_QUEUE_FULL);
+		own_counters(c)->drop[DP_PUNT_QUEUE_FULL]++;
 }
 
 static unsigned take_punted(struct ctl *c)
@@ -357,7 +361,7 @@ static void keep_house(struct ctl *c, uint64_t now)
 	}
 	if (now >= c->second_due_ns) {
 		c->second_due_ns = now + SECOND_NS;
-		dp_stats_cells(c->core->stats, c->core->worker_count)->mbufs_free = rte_mempool_avail_count(c->core->mbufs);
+		own_counters(c)->mbufs_free = rte_mempool_avail_count(c->core->mbufs);
 		expire_sas(c);
 		watch_links(c);
 	}

@@ -50,6 +50,7 @@ static enum dp_verdict local_arp(struct dp_worker *w, struct dp_pkt *p)
 {
 	uint8_t *arp = p->l3;
 	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(p->m, const struct rte_ether_hdr *);
+	enum dp_verdict verdict;
 
 	/* Ethernet and IPv4 addresses of their lengths, nothing else */
 	if (p->m->data_len < sizeof(*eth) + ARP_LENGTH ||
@@ -71,7 +72,9 @@ static enum dp_verdict local_arp(struct dp_worker *w, struct dp_pkt *p)
 	if (!dp_bucket_take(&w->punt_limit, w->now_ns))
 		return DP_RATE_LIMITED;
 	rte_pktmbuf_adj(p->m, sizeof(*eth));
-	return dp_punt(w, p->m);
+	verdict = dp_punt(w, p->m);
+	w->count->arp_in += verdict == DP_TAKEN;
+	return verdict;
 }
 
 static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)

@@ -40,6 +40,7 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(answers_limited, "answers/rate-limited"),
 	FIELD(arp_replies, "answers/arp"),
 	FIELD(echo_replies, "answers/echo"),
+	FIELD(arp_in, "arp/in-packets"),
 	FIELD(ike_in, "ike/in-datagrams"),
 	FIELD(ike_out, "ike/out-datagrams"),
 	FIELD(handoffs, "worker/handoffs"),

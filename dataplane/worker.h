@@ -49,6 +49,7 @@ struct dp_counters {
 	uint64_t answers_icmp;
 	uint64_t answers_limited;
 	uint64_t arp_replies;
+	uint64_t arp_in; /* for the control thread */
 	uint64_t echo_replies;
 	uint64_t ike_in;
 	uint64_t ike_out;
