@@ -42,7 +42,6 @@ def shared(request):
             if tunnel_id not in (("dark", "a"), ("prod", "b")):
                 tunnel.up()
         warm_up(dataplane)
-        dataplane.free_at_start = dataplane.count("mbufs-free")
         yield dataplane
     finally:
         status = dataplane.end()

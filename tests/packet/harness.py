@@ -298,6 +298,7 @@ class Dataplane:
         self.log_path = os.path.join(self.directory, "dataplane.log")
         self.process = self.control = self.stats = self.uplink = self.cluster = None
         self.generation = 0
+        self.mbufs = 8192
         self.kept = []
         self.namespace = Namespace()
         self.instance = self.namespace.name[3:]  # DPDK's files are shared by instance: each has its own
@@ -332,7 +333,7 @@ class Dataplane:
     def node(self, **changes):
         """The NODE message this harness starts with."""
         node = c.Node(name=b"gw-test", cores=b"auto", workers=self.workers, sessions=32768, flags=0,
-                      idle=c.IDLE_ADAPTIVE, hugepages=c.HUGEPAGES_OFF, memory_mb=512, mbufs=8192)
+                      idle=c.IDLE_ADAPTIVE, hugepages=c.HUGEPAGES_OFF, memory_mb=512, mbufs=self.mbufs)
         for port, side, address, router in ((node.uplink, UPLINK, UPLINK_ADDRESS, UPLINK_ROUTER),
                                             (node.cluster, CLUSTER, CLUSTER_ADDRESS, CLUSTER_ROUTER)):
             port.device = f"af_packet:{side}0".encode()
