@@ -250,7 +250,7 @@ static inline const struct dp_forward *prepare_out(const struct dp_worker *w, st
 {
 	const struct dp_forward *fwd;
 
-	p->verdict = (uint8_t)check_header(p);
+	p->verdict = unlikely(!w->generation) ? DP_NO_CONFIGURATION : (uint8_t)check_header(p);
 	if (unlikely(p->verdict != DP_OK))
 		return NULL;
 	fwd = dp_forward_lookup(w->generation, dp_forward_key(load32_be(p->l3 + 16), p->protocol,
