@@ -244,7 +244,7 @@ static int start_node(struct cp_dp *client, bool is_started, char why[CP_DP_WHY_
 
 	cp_dp_build_node(client->config, &node);
 	rc = transact(client, IPC_NODE, &node, sizeof(node), NODE_TIMEOUT_MS, why);
-	if (rc == -EALREADY && is_started) {
+	if (rc == -EBUSY && is_started) {
 		sp_log(SP_LOG_WARN, "dp: the running dataplane has another node configuration: restart the dataplane "
 				    "to apply what changed reason=\"%s\"", why);
 		return 0;
