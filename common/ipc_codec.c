@@ -595,8 +595,8 @@ int ipc_decode(const void *message, size_t length, const struct ipc_header **hea
 		return rc;
 	if (!(h->flags & IPC_REPLY))
 		kind = &type->body;
-	else if (h->status == 0)
-		kind = &type->reply;
+	else if (h->status == 0 || h->type == IPC_HELLO)
+		kind = &type->reply; /* a refused HELLO is answered with ours: the peer tells why from it */
 	else
 		kind = length == sizeof(*h) ? &empty_body : &refusal_body;
 	rc = check_body(kind, h, h + 1);

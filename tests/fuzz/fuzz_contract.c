@@ -75,6 +75,10 @@ static void check_reply(const struct ipc_header *header, const void *body)
 {
 	const struct ipc_refusal *refusal = body;
 
+	if (header->type == IPC_HELLO) {
+		(void)ipc_hello_check(body, "edge");
+		return;
+	}
 	if (header->status != 0) {
 		if (ipc_body_length(header) > 0)
 			require_string(refusal->reason, sizeof(refusal->reason));

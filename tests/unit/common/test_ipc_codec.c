@@ -520,6 +520,8 @@ static void test_refusals(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT(requests); i++) {
+		if (requests[i] == IPC_HELLO)
+			continue;
 		begin_reply(requests[i], -EINVAL, 0);
 		assert_int_equal(decode(), 0);
 		begin_reply(requests[i], -EINVAL, sizeof(m.refusal));
@@ -561,6 +563,13 @@ static void test_replies(void **state)
 	fill(IPC_HELLO);
 	m.header.flags = IPC_REPLY;
 	assert_int_equal(decode(), 0);
+	/* Refused or not, it is a HELLO. */
+	m.header.status = -EXDEV;
+	assert_int_equal(decode(), 0);
+	begin_reply(IPC_HELLO, -EXDEV, 0);
+	assert_int_equal(decode(), -EBADMSG);
+	begin_reply(IPC_HELLO, -EXDEV, sizeof(m.refusal));
+	assert_int_equal(decode(), -EINVAL);
 
 	begin_reply(IPC_SPI_ALLOC, 0, sizeof(m.spi));
 	m.spi.spi_be = htonl(0xc0000000);
