@@ -159,6 +159,10 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 	tunnel = choose_tunnel(w, fwd);
 	if (tunnel == DP_NONE_SLOT)
 		return NULL;
+	p->verdict = DP_TOO_BIG;
+	p->limit = w->tunnels[tunnel].inner_mtu;
+	if (p->l3_length > p->limit)
+		return NULL;
 	if (stale)
 		end_session(w, dp_flow_session(w->flows, stale));
 	p->verdict = DP_SESSION_QUOTA;
