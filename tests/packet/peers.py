@@ -24,7 +24,8 @@ NEIGHBOUR = "10.0.0.7"   # on the cluster's subnet
 STRANGER = "10.0.2.9"    # may call nobody
 TARGET, TARGET_PORT = "192.168.100.30", 8080
 FORWARD_PORT = 33000
-UDP_FORWARD_PORT = 5300
+UDP_FORWARD_PORT, NAME_SERVER = 5300, "192.168.100.53"
+PREFERRED_PORT = 33002   # prefers server b
 INNER = "10.9.8.7"       # the virtual IP; the same in two environments on purpose
 SERVERS = {("prod", "a"): "198.51.100.101", ("prod", "b"): "198.51.100.102", ("dark", "a"): "198.51.100.104",
            ("staging", "a"): "198.51.100.103", ("tiny", "a"): "198.51.100.105"}
@@ -48,6 +49,8 @@ def configuration():
     for (environment, server) in SERVERS:
         servers.append(c.Server(id=c.tunnel_id(environment, server), priority=ord(server) - ord("a")))
     forwards.append(forward("prod", 33001, "192.168.100.31", 22))
+    forwards.append(forward("prod", UDP_FORWARD_PORT, NAME_SERVER, 53, socket.IPPROTO_UDP))
+    forwards.append(forward("prod", PREFERRED_PORT, TARGET, TARGET_PORT, server="b"))
     return environments, servers, forwards
 
 

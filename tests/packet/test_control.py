@@ -303,6 +303,25 @@ def test_move(dp, tunnel, standby):
     Flow(tunnel).connect()
 
 
+def test_a_forward_may_prefer_a_server(dp, tunnel, standby):
+    """While it is up; otherwise the active one serves."""
+    flow = Flow(standby, forward_port=peers.PREFERRED_PORT).connect()
+    flow.out("PA", b"through b")
+    flow.back("PA", b"through b")
+    assert dp.control.state()["prod"].active == b"a"
+    standby.down()
+    Flow(tunnel, forward_port=peers.PREFERRED_PORT).connect()
+    standby.up()
+
+
+def test_a_session_keeps_its_tunnel(dp, tunnel, standby):
+    """A reply through the environment's other tunnel is no reply."""
+    flow = Flow(tunnel).connect()
+    with dp.dropped("inner-no-session"):
+        standby.send(IP(bytes(flow.from_server("PA", b"x"))))
+    flow.back("PA", b"y")
+
+
 def test_move_with_an_old_counter(dp, tunnel, standby):
     counter = dp.control.state()["prod"].move_counter
     for wrong in (counter + 1, counter - 1):
