@@ -8,11 +8,11 @@
 
 /*
  * Checks one received message: its header and the whole body of its type; of a reply (IPC_REPLY) with status 0 the
- * reply body of its type, of one with another status an optional ipc_refusal (but a HELLO's is always an ipc_hello). After 0 the body may be used as that struct
- * (the buffer must be 8-byte aligned). A HELLO and the entries of a list may be longer than ours: that is another minor
- * version, whose extra bytes are ignored; everything else is sent in the older side's version and must fit exactly.
- * -EBADMSG: length, flags or padding; -EPROTO: unknown type; -EINVAL: a value out of range or a string that does
- * not end. Pure; fuzzed.
+ * reply body of its type, of one with another status an optional ipc_refusal (but a HELLO's is always an ipc_hello).
+ * After 0 the body may be used as that struct (the buffer must be 8-byte aligned). A HELLO and the entries of a list
+ * may be longer than ours: that is another minor version, whose extra bytes are ignored; everything else is sent in
+ * the older side's version and must fit exactly. -EBADMSG: length, flags or padding; -EPROTO: unknown type;
+ * -EINVAL: a value out of range or a string that does not end. Pure; fuzzed.
  */
 int ipc_decode(const void *message, size_t length, const struct ipc_header **header, const void **body);
 
