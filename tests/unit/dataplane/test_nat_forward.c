@@ -555,6 +555,36 @@ static void test_ports_exhausted(void **state)
 	assert_int_equal(open_port(2), 20000);
 }
 
+/* What does not fit the tunnel goes back as it came, and changes nothing. */
+static void test_too_big(void **state)
+{
+	struct nat_packet data = request(40000, ACK), query = { .source = CLIENT, .destination = POD,
+								.source_port = 777, .destination_port = 53,
+								.protocol = UDP, .payload = MSS + 40 - 28 };
+	uint8_t before[2048];
+	struct dp_pkt *p;
+
+	(void)state;
+	establish(40000);
+	for (unsigned excess = 0; excess < 2; excess++) {
+		data.payload = (uint16_t)(MSS + excess);
+		nat_build(before, &data);
+		p = out(&data);
+		expect(p, excess ? DP_TOO_BIG : DP_OK);
+	}
+	assert_int_equal(p->limit, MSS + 40);
+	assert_null(p->flow);
+	assert_memory_equal(p->l3, before, p->l3_length);
+	assert_int_equal(x.w.environments[PROD].packets_out, 3);
+	query.payload++;
+	p = out(&query);
+	expect(p, DP_TOO_BIG);
+	assert_int_equal(p->limit, MSS + 40);
+	assert_int_equal(x.w.flows->count, 1);
+	query.payload--;
+	expect(out(&query), DP_OK);
+}
+
 /* ---- replies ---- */
 
 static void test_inward_refused(void **state)
@@ -863,6 +893,24 @@ static void test_environment_purge(void **state)
 	assert_int_equal(x.count.sessions_created, 100);
 }
 
+static void test_tunnel_purge(void **state)
+{
+	struct nat_packet other = request(1, SYN);
+
+	(void)state;
+	for (uint16_t i = 0; i < 50; i++) {
+		open_port((uint16_t)(100 + i));
+		other.destination_port = 33001;
+		other.source_port = (uint16_t)(100 + i);
+		expect(out(&other), DP_OK);
+	}
+	dp_nat_tunnel_purge(&x.w, TUNNEL);
+	assert_int_equal(x.w.environments[PROD].sessions, 50);
+	expect(out(&other), DP_OK);
+	assert_int_equal(x.count.sessions_created, 100);
+	assert_int_equal(send_request(100, ACK), DP_NO_SESSION);
+}
+
 static void test_list(void **state)
 {
 	struct nat_packet other = request(9, SYN);
@@ -922,10 +970,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_there_and_back), T(test_udp), T(test_burst), T(test_refused), T(test_broken_tcp_header),
 		T(test_options), T(test_tunnels), T(test_tunnel_lost), T(test_quota), T(test_table_full),
-		T(test_ports_exhausted), T(test_inward_refused), T(test_environments), T(test_mss),
+		T(test_ports_exhausted), T(test_too_big), T(test_inward_refused), T(test_environments), T(test_mss),
 		T(test_random_segments), T(test_expiry), T(test_refresh), T(test_expiry_budget), T(test_reopen),
 		T(test_forward_purge), T(test_forward_changed), T(test_purge_goes_on), T(test_environment_purge),
-		T(test_list), T(test_no_configuration),
+		T(test_tunnel_purge), T(test_list), T(test_no_configuration),
 	};
 
 	return cmocka_run_group_tests(tests, nat_eal, NULL);
