@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pause before the next attempt: doubles up to a cap, with jitter so that many tunnels do not knock together. Pure.
+ * The pause before the next attempt: doubles up to a cap, with jitter so that many tunnels do not
+ * knock together. Pure.
  */
 #include "controlplane/backoff.h"
 
@@ -37,6 +38,7 @@ uint32_t cp_backoff_take_ms(struct cp_backoff *backoff)
 
 	if (base_ms >= 2)
 		pause_ms += take_random(backoff) % (base_ms / 2 + 1);
-	backoff->next_ms = base_ms * 2 < backoff->max_ms ? (uint32_t)(base_ms * 2) : backoff->max_ms;
+	backoff->next_ms =
+		base_ms * 2 < backoff->max_ms ? (uint32_t)(base_ms * 2) : backoff->max_ms;
 	return pause_ms < backoff->max_ms ? (uint32_t)pause_ms : backoff->max_ms;
 }

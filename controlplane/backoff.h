@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pause before the next attempt: doubles up to a cap, with jitter so that many tunnels do not knock together. Pure.
+ * The pause before the next attempt: doubles up to a cap, with jitter so that many tunnels do not
+ * knock together. Pure.
  */
 #pragma once
 

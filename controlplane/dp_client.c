@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The connection to the dataplane: keeps it up, brings node and configuration there, carries requests of any thread.
+ * The connection to the dataplane: keeps it up, brings node and configuration there, carries
+ * requests of any thread.
  */
 #include "controlplane/dp_client.h"
 
@@ -19,23 +20,13 @@
 #include "common/ipc_sock.h"
 #include "common/log.h"
 #include "controlplane/dp_messages.h"
+#include "controlplane/dp_waiters.h"
 
 #define CALL_TIMEOUT_MS 2000
 #define COMMIT_TIMEOUT_MS 10000
 #define NODE_TIMEOUT_MS 120000 /* memory and ports are set up meanwhile */
 #define CONNECT_PAUSE_MIN_MS 100
 #define CONNECT_PAUSE_MAX_MS 2000
-
-/* A thread that waits for a reply; lives on that thread's stack. */
-struct waiter {
-	uint32_t seq;
-	bool is_done;
-	int status;
-	void *reply;
-	size_t reply_size;
-	size_t reply_length; /* of the whole body, also if it did not fit */
-	struct waiter *next;
-};
 
 struct cp_dp {
 	char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -46,10 +37,9 @@ struct cp_dp {
 	pthread_t thread;
 
 	pthread_mutex_t lock; /* what follows, up to the empty line */
-	pthread_cond_t answered;
-	int fd; /* -1: none; written by the connection's thread */
+	int fd;               /* -1: none; written by the connection's thread */
 	uint32_t next_seq;
-	struct waiter *waiters;
+	struct cp_dp_waiters waiters;
 	struct cp_dp_state state;
 
 	/* the connection's thread only */
@@ -67,15 +57,18 @@ static int64_t now_ms(void)
 
 /* ---- sending ---- */
 
-/* With the lock held. A full queue is waited for without the lock, for a connection that is still the same one. */
-static int send_locked(struct cp_dp *client, uint16_t type, uint32_t seq, const void *body, size_t length, int64_t deadline_ms)
+/* With the lock held. A full queue is waited for without the lock, for a connection that is still
+ * the same one. */
+static int send_locked(struct cp_dp *client, uint16_t type, uint32_t seq, const void *body,
+                       size_t length, int64_t deadline_ms)
 {
 	const int fd = client->fd;
 
 	for (;;) {
-		struct pollfd room = {.fd = fd, .events = POLLOUT};
-		int rc = fd < 0 || fd != client->fd ? -ENOTCONN
-						    : ipc_send(fd, type, 0, seq, 0, body, length, NULL, 0);
+		struct pollfd room = { .fd = fd, .events = POLLOUT };
+		int rc = fd < 0 || fd != client->fd
+		                 ? -ENOTCONN
+		                 : ipc_send(fd, type, 0, seq, 0, body, length, NULL, 0);
 
 		if (rc != -EAGAIN)
 			return rc;
@@ -96,30 +89,12 @@ static uint32_t take_seq(struct cp_dp *client)
 
 /* ---- receiving, on the connection's thread ---- */
 
-static void complete(struct cp_dp *client, const struct ipc_header *header, const void *body)
-{
-	struct waiter *waiter;
-
-	pthread_mutex_lock(&client->lock);
-	for (waiter = client->waiters; waiter && waiter->seq != header->seq; waiter = waiter->next)
-		;
-	if (waiter) {
-		size_t length = ipc_body_length(header);
-
-		waiter->is_done = true;
-		waiter->status = header->status;
-		waiter->reply_length = length;
-		if (waiter->reply)
-			memcpy(waiter->reply, body, length < waiter->reply_size ? length : waiter->reply_size);
-		pthread_cond_broadcast(&client->answered);
-	}
-	pthread_mutex_unlock(&client->lock);
-}
-
 static void dispatch(struct cp_dp *client, const struct ipc_header *header, const void *body)
 {
 	if (header->flags & IPC_REPLY) {
-		complete(client, header, body);
+		pthread_mutex_lock(&client->lock);
+		cp_dp_waiters_answer(&client->waiters, header, body, ipc_body_length(header));
+		pthread_mutex_unlock(&client->lock);
 	} else if (header->type == IPC_EVENT) {
 		const struct ipc_event *event = body;
 
@@ -129,16 +104,18 @@ static void dispatch(struct cp_dp *client, const struct ipc_header *header, cons
 
 		client->callbacks.datagram(client->callbacks.context, punt, punt + 1);
 	} else {
-		sp_log(SP_LOG_WARN, "dp: ignored an unexpected message type=%s", ipc_type_name(header->type));
+		sp_log(SP_LOG_WARN, "dp: ignored an unexpected message type=%s",
+		       ipc_type_name(header->type));
 	}
 }
 
-/* Waits for one message until DEADLINE_MS (-1: for ever). Returns 0 or -errno; HEADER and BODY are valid until the
- * next call. */
-static int receive(struct cp_dp *client, int64_t deadline_ms, const struct ipc_header **header, const void **body)
+/* Waits for one message until DEADLINE_MS (-1: for ever). Returns 0 or -errno; HEADER and BODY are
+ * valid until the next call. */
+static int receive(struct cp_dp *client, int64_t deadline_ms, const struct ipc_header **header,
+                   const void **body)
 {
 	for (;;) {
-		struct pollfd input = {.fd = client->fd, .events = POLLIN};
+		struct pollfd input = { .fd = client->fd, .events = POLLIN };
 		int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
 		ssize_t length;
 		int rc;
@@ -154,14 +131,17 @@ static int receive(struct cp_dp *client, int64_t deadline_ms, const struct ipc_h
 			return length == 0 ? -ECONNRESET : (int)length;
 		rc = ipc_decode(client->message, (size_t)length, header, body);
 		if (rc != 0)
-			sp_log(SP_LOG_ERR, "dp: the dataplane sent a message that is not valid error=%s", strerror(-rc));
+			sp_log(SP_LOG_ERR,
+			       "dp: the dataplane sent a message that is not valid error=%s",
+			       strerror(-rc));
 		return rc;
 	}
 }
 
-/* One request of the connection's own thread, before others are let in. A refusal's words go to WHY. */
-static int transact(struct cp_dp *client, uint16_t type, const void *body, size_t length, int timeout_ms,
-		    char why[CP_DP_WHY_LEN])
+/* One request of the connection's own thread, before others are let in. A refusal's words go to
+ * WHY. */
+static int transact(struct cp_dp *client, uint16_t type, const void *body, size_t length,
+                    int timeout_ms, char why[CP_DP_WHY_LEN])
 {
 	const int64_t deadline_ms = now_ms() + timeout_ms;
 	uint32_t seq;
@@ -185,9 +165,11 @@ static int transact(struct cp_dp *client, uint16_t type, const void *body, size_
 		if (header->status == 0)
 			return 0;
 		if (ipc_body_length(header) == sizeof(struct ipc_refusal))
-			snprintf(why, CP_DP_WHY_LEN, "%.255s", ((const struct ipc_refusal *)answer)->reason);
+			snprintf(why, CP_DP_WHY_LEN, "%.255s",
+			         ((const struct ipc_refusal *)answer)->reason);
 		else
-			snprintf(why, CP_DP_WHY_LEN, "%s refused: %s", ipc_type_name(type), strerror(-header->status));
+			snprintf(why, CP_DP_WHY_LEN, "%s refused: %s", ipc_type_name(type),
+			         strerror(-header->status));
 		return header->status;
 	}
 	snprintf(why, CP_DP_WHY_LEN, "no answer to %s: %s", ipc_type_name(type), strerror(-rc));
@@ -225,17 +207,18 @@ static int greet(struct cp_dp *client, struct ipc_hello *theirs, char why[CP_DP_
 	memcpy(theirs, body, sizeof(*theirs));
 	rc = ipc_hello_check(theirs, client->instance);
 	if (rc == -EXDEV)
-		snprintf(why, CP_DP_WHY_LEN, "the dataplane at %s belongs to instance %.31s", client->socket_path,
-			 theirs->instance);
+		snprintf(why, CP_DP_WHY_LEN, "the dataplane at %s belongs to instance %.31s",
+		         client->socket_path, theirs->instance);
 	else if (rc != 0)
-		snprintf(why, CP_DP_WHY_LEN, "the dataplane speaks version %u.%u of the contract, needed is %u.%u",
-			 theirs->major, theirs->minor, IPC_VERSION_MAJOR, IPC_VERSION_MINOR);
+		snprintf(why, CP_DP_WHY_LEN,
+		         "the dataplane speaks version %u.%u of the contract, needed is %u.%u",
+		         theirs->major, theirs->minor, IPC_VERSION_MAJOR, IPC_VERSION_MINOR);
 	return rc;
 }
 
 /*
- * A running dataplane keeps the node it was started with: NODE tells whether it is still ours, and a
- * difference is only reported, as a restart is the operators' decision.
+ * A running dataplane keeps the node it was started with: NODE tells whether it is still ours, and
+ * a difference is only reported, as a restart is the operators' decision.
  */
 static int start_node(struct cp_dp *client, bool is_started, char why[CP_DP_WHY_LEN])
 {
@@ -245,8 +228,10 @@ static int start_node(struct cp_dp *client, bool is_started, char why[CP_DP_WHY_
 	cp_dp_build_node(client->config, &node);
 	rc = transact(client, IPC_NODE, &node, sizeof(node), NODE_TIMEOUT_MS, why);
 	if (rc == -EBUSY && is_started) {
-		sp_log(SP_LOG_WARN, "dp: the running dataplane has another node configuration: restart the dataplane "
-				    "to apply what changed reason=\"%s\"", why);
+		sp_log(SP_LOG_WARN,
+		       "dp: the running dataplane has another node configuration: restart the dataplane "
+		       "to apply what changed reason=\"%s\"",
+		       why);
 		return 0;
 	}
 	return rc;
@@ -266,10 +251,10 @@ static int push_one(void *context, uint16_t type, const void *body, size_t lengt
 }
 
 /* Brings a fresh connection to where others may use it. */
-static int prepare(struct cp_dp *client, struct ipc_hello *theirs, uint64_t *generation, char warning[CP_DP_WHY_LEN],
-		   char why[CP_DP_WHY_LEN])
+static int prepare(struct cp_dp *client, struct ipc_hello *theirs, uint64_t *generation,
+                   char warning[CP_DP_WHY_LEN], char why[CP_DP_WHY_LEN])
 {
-	struct push push = {client, why};
+	struct push push = { client, why };
 	int rc = greet(client, theirs, why);
 
 	if (rc == 0)
@@ -281,7 +266,9 @@ static int prepare(struct cp_dp *client, struct ipc_hello *theirs, uint64_t *gen
 	rc = cp_dp_build_generation(client->config, *generation, push_one, &push);
 	if (rc != 0 && theirs->generation != 0 && rc != -ECONNRESET && rc != -ETIMEDOUT) {
 		/* It works on with the generation it has: so do we. */
-		sp_log(SP_LOG_ERR, "dp: the dataplane refused the configuration and keeps its old one reason=\"%s\"", why);
+		sp_log(SP_LOG_ERR,
+		       "dp: the dataplane refused the configuration and keeps its old one reason=\"%s\"",
+		       why);
 		snprintf(warning, CP_DP_WHY_LEN, "%s", why);
 		*generation = 0;
 		return 0;
@@ -289,7 +276,8 @@ static int prepare(struct cp_dp *client, struct ipc_hello *theirs, uint64_t *gen
 	return rc;
 }
 
-static void set_ready(struct cp_dp *client, const struct ipc_hello *theirs, uint64_t generation, const char *warning)
+static void set_ready(struct cp_dp *client, const struct ipc_hello *theirs, uint64_t generation,
+                      const char *warning)
 {
 	bool is_new_epoch;
 
@@ -304,7 +292,8 @@ static void set_ready(struct cp_dp *client, const struct ipc_hello *theirs, uint
 	pthread_mutex_unlock(&client->lock);
 	client->last_why[0] = 0;
 	sp_log(SP_LOG_INFO, "dp: connected pid=%u epoch=%016llx%s generation=%llu", theirs->pid,
-	       (unsigned long long)theirs->epoch, is_new_epoch ? " (new)" : "", (unsigned long long)generation);
+	       (unsigned long long)theirs->epoch, is_new_epoch ? " (new)" : "",
+	       (unsigned long long)generation);
 	client->callbacks.ready(client->callbacks.context, is_new_epoch);
 }
 
@@ -320,11 +309,7 @@ static bool set_lost(struct cp_dp *client, const char *why)
 	snprintf(client->state.why, sizeof(client->state.why), "%s", why);
 	fd = client->fd;
 	client->fd = -1;
-	for (struct waiter *waiter = client->waiters; waiter; waiter = waiter->next) {
-		waiter->is_done = true;
-		waiter->status = -ECONNRESET;
-	}
-	pthread_cond_broadcast(&client->answered);
+	cp_dp_waiters_end(&client->waiters, -ECONNRESET);
 	if (fd >= 0)
 		close(fd);
 	pthread_mutex_unlock(&client->lock);
@@ -336,7 +321,8 @@ static int open_connection(struct cp_dp *client, char why[CP_DP_WHY_LEN])
 	int fd = ipc_connect(client->socket_path);
 
 	if (fd < 0) {
-		snprintf(why, CP_DP_WHY_LEN, "the dataplane is not there: %s: %s", client->socket_path, strerror(-fd));
+		snprintf(why, CP_DP_WHY_LEN, "the dataplane is not there: %s: %s",
+		         client->socket_path, strerror(-fd));
 		return fd;
 	}
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -367,7 +353,8 @@ static bool run_connection(struct cp_dp *client)
 			if (rc == 0)
 				dispatch(client, header, body);
 		}
-		snprintf(why, sizeof(why), "the connection to the dataplane ended: %s", strerror(-rc));
+		snprintf(why, sizeof(why), "the connection to the dataplane ended: %s",
+		         strerror(-rc));
 	}
 	was_ready = set_lost(client, why);
 	if (strcmp(client->last_why, why) != 0) { /* the same reason is said once */
@@ -387,8 +374,10 @@ static void *run(void *argument)
 	for (;;) {
 		if (run_connection(client))
 			pause_ms = CONNECT_PAUSE_MIN_MS;
-		nanosleep(&(struct timespec){pause_ms / 1000, (pause_ms % 1000) * 1000000L}, NULL);
-		pause_ms = pause_ms * 2 < CONNECT_PAUSE_MAX_MS ? pause_ms * 2 : CONNECT_PAUSE_MAX_MS;
+		nanosleep(&(struct timespec){ pause_ms / 1000, (pause_ms % 1000) * 1000000L },
+		          NULL);
+		pause_ms =
+			pause_ms * 2 < CONNECT_PAUSE_MAX_MS ? pause_ms * 2 : CONNECT_PAUSE_MAX_MS;
 	}
 	return NULL;
 }
@@ -398,7 +387,6 @@ static void *run(void *argument)
 int cp_dp_create(const struct cp_dp_options *options, struct cp_dp **client)
 {
 	struct cp_dp *new = calloc(1, sizeof(*new));
-	pthread_condattr_t attributes;
 
 	if (!new)
 		return -ENOMEM;
@@ -409,10 +397,7 @@ int cp_dp_create(const struct cp_dp_options *options, struct cp_dp **client)
 	new->fd = -1;
 	snprintf(new->state.why, sizeof(new->state.why), "not connected yet");
 	pthread_mutex_init(&new->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&new->answered, &attributes);
-	pthread_condattr_destroy(&attributes);
+	cp_dp_waiters_init(&new->waiters);
 	*client = new;
 	return 0;
 }
@@ -430,22 +415,11 @@ void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state)
 	pthread_mutex_unlock(&client->lock);
 }
 
-static void forget_waiter(struct cp_dp *client, struct waiter *waiter)
+int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
+                   void *reply, size_t reply_size, size_t *reply_length)
 {
-	for (struct waiter **at = &client->waiters; *at; at = &(*at)->next) {
-		if (*at == waiter) {
-			*at = waiter->next;
-			return;
-		}
-	}
-}
-
-int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length, void *reply, size_t reply_size,
-		   size_t *reply_length)
-{
-	struct waiter waiter = {.reply = reply, .reply_size = reply_size};
+	struct cp_dp_waiter waiter = { .reply = reply, .reply_size = reply_size };
 	const int64_t deadline_ms = now_ms() + CALL_TIMEOUT_MS;
-	const struct timespec deadline = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
 	int rc = -ENOTCONN;
 
 	if (reply)
@@ -453,64 +427,23 @@ int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t
 	pthread_mutex_lock(&client->lock);
 	if (client->state.is_connected) {
 		waiter.seq = take_seq(client);
-		waiter.next = client->waiters;
-		client->waiters = &waiter;
+		cp_dp_waiters_add(&client->waiters, &waiter);
 		rc = send_locked(client, type, waiter.seq, body, body_length, deadline_ms);
-		while (rc == 0 && !waiter.is_done)
-			rc = -pthread_cond_timedwait(&client->answered, &client->lock, &deadline);
-		if (waiter.is_done)
-			rc = waiter.status;
-		forget_waiter(client, &waiter);
+		if (rc == 0)
+			rc = cp_dp_waiters_wait(&client->waiters, &waiter, &client->lock,
+			                        deadline_ms);
+		cp_dp_waiters_del(&client->waiters, &waiter);
 	}
 	pthread_mutex_unlock(&client->lock);
-	if (rc == 0 && reply && waiter.reply_length > reply_size)
-		waiter.reply_length = reply_size;
 	if (reply_length)
 		*reply_length = waiter.reply_length;
 	return rc;
 }
 
-int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t body_length, void *reply, size_t reply_size)
+int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
+               void *reply, size_t reply_size)
 {
 	return cp_dp_exchange(client, type, body, body_length, reply, reply_size, NULL);
-}
-
-/* Hands out the entries of one part of a list, cut or zero filled to our ENTRY_SIZE. */
-static int each_entry(const struct ipc_list *list, size_t length, size_t entry_size, void (*each)(void *, const void *),
-		      void *context)
-{
-	_Alignas(8) uint8_t entry[1024] = {0};
-	const uint8_t *from = (const uint8_t *)(list + 1);
-	size_t copied = list->entry_size < entry_size ? list->entry_size : entry_size;
-
-	if (length < sizeof(*list) || entry_size > sizeof(entry) ||
-	    (list->count > 0 && (length - sizeof(*list)) / list->count < list->entry_size))
-		return -EBADMSG;
-	for (uint32_t i = 0; i < list->count; i++) {
-		memcpy(entry, from + (size_t)i * list->entry_size, copied);
-		each(context, entry);
-	}
-	return 0;
-}
-
-int cp_dp_list(struct cp_dp *client, uint16_t type, size_t entry_size, void (*each)(void *context, const void *entry), void *context)
-{
-	struct ipc_cursor cursor = {0};
-	struct ipc_list *list = malloc(IPC_MSG_MAX);
-	int rc = list ? 0 : -ENOMEM;
-
-	while (rc == 0) {
-		size_t length;
-
-		rc = cp_dp_exchange(client, type, &cursor, sizeof(cursor), list, IPC_MSG_MAX, &length);
-		if (rc == 0)
-			rc = each_entry(list, length, entry_size, each, context);
-		if (rc == 0 && list->next == 0)
-			break;
-		cursor.cursor = list->next;
-	}
-	free(list);
-	return rc;
 }
 
 int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const void *payload)
@@ -519,7 +452,8 @@ int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const
 
 	pthread_mutex_lock(&client->lock);
 	if (client->state.is_connected)
-		rc = ipc_send(client->fd, IPC_PUNT_TX, 0, 0, 0, punt, sizeof(*punt), payload, punt->length);
+		rc = ipc_send(client->fd, IPC_PUNT_TX, 0, 0, 0, punt, sizeof(*punt), payload,
+		              punt->length);
 	pthread_mutex_unlock(&client->lock);
 	return rc;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The connection to the dataplane: keeps it up, brings node and configuration there, carries requests of any thread.
+ * The connection to the dataplane: keeps it up, brings node and configuration there, carries
+ * requests of any thread.
  *
- * One thread of its own connects, says HELLO, sends NODE and the configuration, then reads. Requests
- * are refused with -ENOTCONN until all that is done.
+ * One thread of its own connects, says HELLO, sends NODE and the configuration, then reads.
+ * Requests are refused with -ENOTCONN until all that is done.
  */
 #pragma once
 
@@ -40,7 +41,8 @@ struct cp_dp_state {
 	uint64_t generation; /* committed last by us; 0: none */
 	uint32_t pid;
 	char why[CP_DP_WHY_LEN];     /* while not connected: the reason in words */
-	char warning[CP_DP_WHY_LEN]; /* while connected: what of the configuration is not in force; empty: all is */
+	char warning[CP_DP_WHY_LEN]; /* while connected: what of the configuration is not in force;
+	                                empty: all is */
 };
 
 /* Returns 0 or -ENOMEM. Nothing happens before cp_dp_start(). */
@@ -52,20 +54,24 @@ int cp_dp_start(struct cp_dp *client, const struct cp_dp_callbacks *callbacks);
 void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state);
 
 /*
- * One request and its reply, from any thread. REPLY may be NULL; otherwise up to REPLY_SIZE bytes of its body
- * are copied there, the rest of REPLY is zeroed. Returns the reply's status (0 or -errno of the
- * dataplane), -ENOTCONN (not sent), -ECONNRESET or -ETIMEDOUT (nobody knows whether it was done).
+ * One request and its reply, from any thread. REPLY may be NULL; otherwise up to REPLY_SIZE bytes
+ * of its body are copied there, the rest of REPLY is zeroed. Returns the reply's status (0 or
+ * -errno of the dataplane), -ENOTCONN (not sent), -ECONNRESET or -ETIMEDOUT (nobody knows whether
+ * it was done).
  */
-int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t body_length, void *reply, size_t reply_size);
+int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
+               void *reply, size_t reply_size);
 
-/* As cp_dp_call(), for requests whose reply is longer than a struct: REPLY gets a whole body of at most REPLY_SIZE
- * bytes, *REPLY_LENGTH its length. */
-int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length, void *reply, size_t reply_size,
-		   size_t *reply_length);
+/* As cp_dp_call(), for requests whose reply is longer than a struct: REPLY gets a whole body of at
+ * most REPLY_SIZE bytes, *REPLY_LENGTH its length. */
+int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
+                   void *reply, size_t reply_size, size_t *reply_length);
 
-/* Reads a list that goes by struct ipc_cursor to its end. EACH gets entries of our version's size. Returns 0 or as
- * cp_dp_call(). */
-int cp_dp_list(struct cp_dp *client, uint16_t type, size_t entry_size, void (*each)(void *context, const void *entry), void *context);
+/* Reads a list that goes by struct ipc_cursor to its end. EACH gets entries of our version's size.
+ * Returns 0 or as cp_dp_call(). */
+int cp_dp_list(struct cp_dp *client, uint16_t type, size_t entry_size,
+               void (*each)(void *context, const void *entry), void *context);
 
-/* Sends a datagram to the network. Returns 0, -ENOTCONN, -EAGAIN (queue full: it is lost, as datagrams are). */
+/* Sends a datagram to the network. Returns 0, -ENOTCONN, -EAGAIN (queue full: it is lost, as
+ * datagrams are). */
 int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const void *payload);

@@ -6,8 +6,10 @@
 
 #include <string.h>
 
-_Static_assert(sizeof(((struct ipc_node *)0)->cores) == sizeof(((struct cp_config *)0)->cores), "cores");
-_Static_assert(sizeof(((struct ipc_port *)0)->device) == sizeof(((struct cp_port *)0)->device), "device");
+_Static_assert(sizeof(((struct ipc_node *)0)->cores) == sizeof(((struct cp_config *)0)->cores),
+               "cores");
+_Static_assert(sizeof(((struct ipc_port *)0)->device) == sizeof(((struct cp_port *)0)->device),
+               "device");
 
 /* Copies a name; what follows its end stays zero, as the contract wants it. */
 static void copy_name(char to[IPC_NAME_LEN], const char *from)
@@ -49,7 +51,7 @@ void cp_dp_build_node(const struct cp_config *config, struct ipc_node *node)
 static int emit_servers(const struct cp_environment *environment, cp_dp_emit_fn emit, void *context)
 {
 	for (size_t i = 0; i < environment->server_count; i++) {
-		struct ipc_server server = {.priority = environment->servers[i].priority};
+		struct ipc_server server = { .priority = environment->servers[i].priority };
 		int rc;
 
 		copy_name(server.id.environment, environment->name);
@@ -61,7 +63,8 @@ static int emit_servers(const struct cp_environment *environment, cp_dp_emit_fn 
 	return 0;
 }
 
-static int emit_forwards(const struct cp_environment *environment, cp_dp_emit_fn emit, void *context)
+static int emit_forwards(const struct cp_environment *environment, cp_dp_emit_fn emit,
+                         void *context)
 {
 	struct ipc_forward part[IPC_FORWARDS_MAX];
 	size_t used = 0;
@@ -107,9 +110,10 @@ static int emit_environment(const struct cp_environment *from, cp_dp_emit_fn emi
 	return rc;
 }
 
-int cp_dp_build_generation(const struct cp_config *config, uint64_t generation, cp_dp_emit_fn emit, void *context)
+int cp_dp_build_generation(const struct cp_config *config, uint64_t generation, cp_dp_emit_fn emit,
+                           void *context)
 {
-	const struct ipc_generation mark = {.generation = generation};
+	const struct ipc_generation mark = { .generation = generation };
 	int rc = emit(context, IPC_CONFIG_BEGIN, &mark, sizeof(mark));
 
 	for (size_t i = 0; rc == 0 && i < config->environment_count; i++)

@@ -2,8 +2,9 @@
 /*
  * Where libcharon finds secrets and trust: each tunnel's own, read anew at each authentication.
  *
- * libcharon asks all credential sets with names of identities, which two tunnels may share. So the answer
- * depends on the IKE_SA that the asking thread works on: no tunnel can see another one's password or CA.
+ * libcharon asks all credential sets with names of identities, which two tunnels may share. So the
+ * answer depends on the IKE_SA that the asking thread works on: no tunnel can see another one's
+ * password or CA.
  */
 #include "controlplane/ike_creds.h"
 
@@ -65,7 +66,8 @@ static const struct cp_ike_tunnel *current_tunnel(private_creds_t *this, ike_sa_
 	return *ike_sa ? cp_ike_find(this->ike, (*ike_sa)->get_name(*ike_sa)) : NULL;
 }
 
-static void explain_file(private_creds_t *this, const struct cp_ike_tunnel *tunnel, ike_sa_t *ike_sa, int error)
+static void explain_file(private_creds_t *this, const struct cp_ike_tunnel *tunnel,
+                         ike_sa_t *ike_sa, int error)
 {
 	const char *file = tunnel->server->secret_file;
 	struct passwd entry, *user = NULL;
@@ -76,16 +78,19 @@ static void explain_file(private_creds_t *this, const struct cp_ike_tunnel *tunn
 	getpwuid_r(geteuid(), &entry, buffer, sizeof(buffer), &user);
 	user_name = user ? user->pw_name : "?";
 	if (error == -EACCES)
-		cp_ike_explain(this->ike, tunnel, id, CP_RANK_EXACT,
-			       "the secret in %s cannot be used: user %s must be able to read it and nobody else: make it "
-			       "mode 0400 and owned by %s, or 0440 root:%s", file, user_name, user_name, user_name);
+		cp_ike_explain(
+			this->ike, tunnel, id, CP_RANK_EXACT,
+			"the secret in %s cannot be used: user %s must be able to read it and nobody else: make it "
+			"mode 0400 and owned by %s, or 0440 root:%s",
+			file, user_name, user_name, user_name);
 	else
-		cp_ike_explain(this->ike, tunnel, id, CP_RANK_EXACT, "the secret in %s cannot be read: %s", file,
-			       error == -ENODATA ? "the file is empty" : strerror(-error));
+		cp_ike_explain(this->ike, tunnel, id, CP_RANK_EXACT,
+		               "the secret in %s cannot be read: %s", file,
+		               error == -ENODATA ? "the file is empty" : strerror(-error));
 }
 
-METHOD(credential_set_t, create_shared_enumerator, enumerator_t*, private_creds_t *this, shared_key_type_t type,
-	identification_t *me, identification_t *other)
+METHOD(credential_set_t, create_shared_enumerator, enumerator_t *, private_creds_t *this,
+       shared_key_type_t type, identification_t *me, identification_t *other)
 {
 	secret_enumerator_t *enumerator;
 	const struct cp_ike_tunnel *tunnel;
@@ -124,8 +129,8 @@ static void release_certificate(void *item)
 }
 
 /* The CA that the tunnel's configuration names: the only one that may vouch for its server. */
-METHOD(credential_set_t, create_cert_enumerator, enumerator_t*, private_creds_t *this, certificate_type_t type,
-	key_type_t key, identification_t *id, bool trusted)
+METHOD(credential_set_t, create_cert_enumerator, enumerator_t *, private_creds_t *this,
+       certificate_type_t type, key_type_t key, identification_t *id, bool trusted)
 {
 	certificate_t *ca = NULL;
 	enumerator_t *rounds;
@@ -147,14 +152,14 @@ METHOD(credential_set_t, create_cert_enumerator, enumerator_t*, private_creds_t 
 	return enumerator_create_single(ca->get_ref(ca), release_certificate);
 }
 
-METHOD(credential_set_t, create_private_enumerator, enumerator_t*, private_creds_t *this, key_type_t type,
-	identification_t *id)
+METHOD(credential_set_t, create_private_enumerator, enumerator_t *, private_creds_t *this,
+       key_type_t type, identification_t *id)
 {
 	return enumerator_create_empty();
 }
 
-METHOD(credential_set_t, create_cdp_enumerator, enumerator_t*, private_creds_t *this, certificate_type_t type,
-	identification_t *id)
+METHOD(credential_set_t, create_cdp_enumerator, enumerator_t *, private_creds_t *this,
+       certificate_type_t type, identification_t *id)
 {
 	return enumerator_create_empty();
 }

@@ -6,6 +6,7 @@
 
 #include "controlplane/ike_tunnels.h"
 
-/* Called while libcharon loads its features, and when it unloads them. IKE outlives both. Return 0 or -errno. */
+/* Called while libcharon loads its features, and when it unloads them. IKE outlives both. Return 0
+ * or -errno. */
 int cp_ike_creds_attach(struct cp_ike *ike);
 void cp_ike_creds_detach(void);

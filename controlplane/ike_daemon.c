@@ -51,7 +51,8 @@ static void configure(void)
 		{ "retransmit_base", "1.5" },
 		{ "retransmit_tries", "4" },
 		{ "make_before_break", "yes" }, /* reauthentication */
-		{ "delete_rekeyed_delay", "5" }, /* the old inbound CHILD_SA still takes what is on its way */
+		{ "delete_rekeyed_delay",
+		  "5" }, /* the old inbound CHILD_SA still takes what is on its way */
 		{ "close_ike_on_child_failure", "yes" },
 		{ "reuse_ikesa", "no" }, /* an attempt never rides on an IKE_SA that was given up */
 		{ "follow_redirects", "no" },
@@ -59,7 +60,8 @@ static void configure(void)
 	};
 
 	for (size_t i = 0; i < countof(settings); i++)
-		lib->settings->set_str(lib->settings, "%s.%s", (char*)settings[i].value, NAMESPACE, settings[i].key);
+		lib->settings->set_str(lib->settings, "%s.%s", (char *)settings[i].value, NAMESPACE,
+		                       settings[i].key);
 }
 
 static bool register_kernel(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
@@ -113,14 +115,10 @@ static int check_tunnels(struct cp_ike *ike)
 int cp_ike_start(struct cp_ike *ike)
 {
 	plugin_feature_t features[] = {
-		PLUGIN_CALLBACK(register_kernel, ike),
-			PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
-		PLUGIN_CALLBACK(register_net, ike),
-			PLUGIN_PROVIDE(CUSTOM, "kernel-net"),
-		PLUGIN_CALLBACK(register_socket, ike),
-			PLUGIN_PROVIDE(CUSTOM, "socket"),
-		PLUGIN_CALLBACK(register_rest, ike),
-			PLUGIN_PROVIDE(CUSTOM, NAMESPACE),
+		PLUGIN_CALLBACK(register_kernel, ike), PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
+		PLUGIN_CALLBACK(register_net, ike),    PLUGIN_PROVIDE(CUSTOM, "kernel-net"),
+		PLUGIN_CALLBACK(register_socket, ike), PLUGIN_PROVIDE(CUSTOM, "socket"),
+		PLUGIN_CALLBACK(register_rest, ike),   PLUGIN_PROVIDE(CUSTOM, NAMESPACE),
 	};
 
 	dbg = log_early;
@@ -130,7 +128,8 @@ int cp_ike_start(struct cp_ike *ike)
 	if (!libcharon_init())
 		goto err;
 	cp_ike_log_attach(ike->config->ike_log_level);
-	lib->plugins->add_static_features(lib->plugins, NAMESPACE, features, countof(features), TRUE, NULL, NULL);
+	lib->plugins->add_static_features(lib->plugins, NAMESPACE, features, countof(features),
+	                                  TRUE, NULL, NULL);
 	if (!charon->initialize(charon, PLUGINS))
 		goto err;
 	if (check_tunnels(ike) != 0)
@@ -140,7 +139,8 @@ int cp_ike_start(struct cp_ike *ike)
 	return 0;
 
 err:
-	sp_log(SP_LOG_ERR, "ike: libcharon did not start: are the plugins installed? needed: %s", PLUGINS);
+	sp_log(SP_LOG_ERR, "ike: libcharon did not start: are the plugins installed? needed: %s",
+	       PLUGINS);
 	return -ENOENT;
 }
 
@@ -155,8 +155,9 @@ void cp_ike_terminate(uint32_t ike_id)
 	uint32_t *copy;
 
 	INIT(copy, ike_id);
-	lib->processor->queue_job(lib->processor,
-		(job_t*)callback_job_create((callback_job_cb_t)terminate, copy, free, NULL));
+	lib->processor->queue_job(
+		lib->processor,
+		(job_t *)callback_job_create((callback_job_cb_t)terminate, copy, free, NULL));
 }
 
 void cp_ike_mute(struct cp_ike *ike)

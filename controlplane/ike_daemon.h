@@ -6,12 +6,13 @@
 
 #include "controlplane/ike_tunnels.h"
 
-/* Starts libcharon with our own parts in it. IKE lives until the process ends. Returns 0 or -errno; what is
- * wrong is logged. */
+/* Starts libcharon with our own parts in it. IKE lives until the process ends. Returns 0 or -errno;
+ * what is wrong is logged. */
 int cp_ike_start(struct cp_ike *ike);
 
 /* Ends an IKE_SA at once; the server is told once, its answer is not waited for. Does not block. */
 void cp_ike_terminate(uint32_t ike_id);
 
-/* Nothing is sent to servers, changed in the dataplane or reported from now on. libcharon is not shut down: that would delete SAs. */
+/* Nothing is sent to servers, changed in the dataplane or reported from now on. libcharon is not
+ * shut down: that would delete SAs. */
 void cp_ike_mute(struct cp_ike *ike);

@@ -2,8 +2,8 @@
 /*
  * libcharon's kernel_ipsec_t over the contract: SPI_ALLOC, SA_ADD, SA_DEL, SA_QUERY, SA_UPDATE.
  *
- * Keys pass through here and are kept nowhere. Lifetimes are raised from here, as libcharon expects it from a
- * kernel; the dataplane enforces the hard one too, whatever happens to us.
+ * Keys pass through here and are kept nowhere. Lifetimes are raised from here, as libcharon expects
+ * it from a kernel; the dataplane enforces the hard one too, whatever happens to us.
  */
 #include "controlplane/ike_kernel.h"
 
@@ -12,27 +12,19 @@
 #include <processing/jobs/rekey_child_sa_job.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/secret.h"
+#include "controlplane/ike_sas.h"
 
-typedef struct sa_t sa_t;
 typedef struct private_kernel_t private_kernel_t;
 typedef struct expiry_t expiry_t;
-
-/** An SA that the dataplane acknowledged. */
-struct sa_t {
-	struct ipc_sa_id id;
-	sa_t *next;
-};
 
 struct private_kernel_t {
 	kernel_ipsec_t public;
 	struct cp_ike *ike;
-	pthread_mutex_t lock;
-	sa_t *sas;
+	struct cp_ike_sas sas;
 };
 
 /** A lifetime that ends; owned by its job. */
@@ -58,60 +50,13 @@ static uint32_t address_of(host_t *host)
 
 static host_t *host_of(uint32_t address_be)
 {
-	return host_create_from_chunk(AF_INET, chunk_create((u_char*)&address_be, sizeof(address_be)), 0);
+	return host_create_from_chunk(AF_INET,
+	                              chunk_create((u_char *)&address_be, sizeof(address_be)), 0);
 }
 
 static const char *direction_name(uint8_t direction)
 {
 	return direction == IPC_IN ? "in" : "out";
-}
-
-/* ---- the table of SAs ---- */
-
-static sa_t **find_sa(private_kernel_t *this, uint32_t spi_be, uint32_t destination_be)
-{
-	sa_t **at = &this->sas;
-
-	while (*at && ((*at)->id.spi_be != spi_be || (*at)->id.destination_be != destination_be))
-		at = &(*at)->next;
-	return at;
-}
-
-static bool remember(private_kernel_t *this, const struct ipc_sa_id *id)
-{
-	sa_t *sa = malloc(sizeof(*sa));
-
-	if (!sa)
-		return FALSE;
-	sa->id = *id;
-	pthread_mutex_lock(&this->lock);
-	sa->next = this->sas;
-	this->sas = sa;
-	pthread_mutex_unlock(&this->lock);
-	return TRUE;
-}
-
-static bool is_known(private_kernel_t *this, const struct ipc_sa_id *id)
-{
-	bool known;
-
-	pthread_mutex_lock(&this->lock);
-	known = *find_sa(this, id->spi_be, id->destination_be) != NULL;
-	pthread_mutex_unlock(&this->lock);
-	return known;
-}
-
-static void forget(private_kernel_t *this, const struct ipc_sa_id *id)
-{
-	sa_t **at, *sa;
-
-	pthread_mutex_lock(&this->lock);
-	at = find_sa(this, id->spi_be, id->destination_be);
-	sa = *at;
-	if (sa)
-		*at = sa->next;
-	pthread_mutex_unlock(&this->lock);
-	free(sa);
 }
 
 /* An inbound SA's destination is our own address. */
@@ -132,10 +77,11 @@ static job_requeue_t expire(expiry_t *expiry)
 {
 	host_t *destination;
 
-	if (kernel->ike->is_muted || !is_known(kernel, &expiry->id))
+	if (kernel->ike->is_muted || !cp_ike_sas_has(&kernel->sas, &expiry->id))
 		return JOB_REQUEUE_NONE;
 	destination = host_of(expiry->id.destination_be);
-	charon->kernel->expire(charon->kernel, IPPROTO_ESP, expiry->id.spi_be, destination, expiry->is_hard);
+	charon->kernel->expire(charon->kernel, IPPROTO_ESP, expiry->id.spi_be, destination,
+	                       expiry->is_hard);
 	destination->destroy(destination);
 	if (expiry->is_hard || expiry->seconds_to_hard == 0)
 		return JOB_REQUEUE_NONE;
@@ -150,14 +96,12 @@ static void schedule_expiry(const struct ipc_sa_id *id, const lifetime_cfg_t *li
 
 	if (soft == 0 && hard == 0)
 		return;
-	INIT(expiry,
-		.id = *id,
-		.is_hard = soft == 0 || (hard != 0 && hard <= soft),
-	);
+	INIT(expiry, .id = *id, .is_hard = soft == 0 || (hard != 0 && hard <= soft), );
 	if (!expiry->is_hard && hard)
 		expiry->seconds_to_hard = hard - soft;
-	lib->scheduler->schedule_job(lib->scheduler,
-		(job_t*)callback_job_create((callback_job_cb_t)expire, expiry, free, NULL),
+	lib->scheduler->schedule_job(
+		lib->scheduler,
+		(job_t *)callback_job_create((callback_job_cb_t)expire, expiry, free, NULL),
 		expiry->is_hard ? hard : soft);
 }
 
@@ -165,39 +109,42 @@ static void schedule_expiry(const struct ipc_sa_id *id, const lifetime_cfg_t *li
 
 METHOD(kernel_ipsec_t, get_features, kernel_feature_t, private_kernel_t *this)
 {
-	/* Without KERNEL_POLICY_SPI a rekeyed outbound SA is added when the server is ready for it: the
-	 * dataplane sends on the newest one from then on. */
+	/* Without KERNEL_POLICY_SPI a rekeyed outbound SA is added when the server is ready for it:
+	 * the dataplane sends on the newest one from then on. */
 	return KERNEL_NO_POLICY_UPDATES;
 }
 
-METHOD(kernel_ipsec_t, get_spi, status_t, private_kernel_t *this, host_t *src, host_t *dst, uint8_t protocol,
-	uint32_t *spi)
+METHOD(kernel_ipsec_t, get_spi, status_t, private_kernel_t *this, host_t *src, host_t *dst,
+       uint8_t protocol, uint32_t *spi)
 {
 	/* The IKE_SA this thread works on tells for which tunnel. */
 	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
-	const struct cp_ike_tunnel *tunnel = ike_sa ? cp_ike_find(this->ike, ike_sa->get_name(ike_sa)) : NULL;
+	const struct cp_ike_tunnel *tunnel =
+		ike_sa ? cp_ike_find(this->ike, ike_sa->get_name(ike_sa)) : NULL;
 	struct ipc_spi reply;
 	int rc;
 
 	if (!tunnel || protocol != IPPROTO_ESP || this->ike->is_muted)
 		return FAILED;
-	rc = cp_dp_call(this->ike->dp, IPC_SPI_ALLOC, &tunnel->id, sizeof(tunnel->id), &reply, sizeof(reply));
+	rc = cp_dp_call(this->ike->dp, IPC_SPI_ALLOC, &tunnel->id, sizeof(tunnel->id), &reply,
+	                sizeof(reply));
 	if (rc != 0) {
 		cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
-			       "the dataplane gave no SPI: %s", strerror(-rc));
+		               "the dataplane gave no SPI: %s", strerror(-rc));
 		return FAILED;
 	}
 	*spi = reply.spi_be;
 	return SUCCESS;
 }
 
-METHOD(kernel_ipsec_t, get_cpi, status_t, private_kernel_t *this, host_t *src, host_t *dst, uint16_t *cpi)
+METHOD(kernel_ipsec_t, get_cpi, status_t, private_kernel_t *this, host_t *src, host_t *dst,
+       uint16_t *cpi)
 {
 	return NOT_SUPPORTED;
 }
 
-/* The contract's number for an AES-GCM with a 16 byte ICV, by the key's length with its 4 bytes of salt; 0: not
- * one that the dataplane does. */
+/* The contract's number for an AES-GCM with a 16 byte ICV, by the key's length with its 4 bytes of
+ * salt; 0: not one that the dataplane does. */
 static uint16_t algorithm_of(const kernel_ipsec_add_sa_t *data)
 {
 	if (data->enc_alg != ENCR_AES_GCM_ICV16 || data->int_key.len)
@@ -214,7 +161,8 @@ static uint16_t algorithm_of(const kernel_ipsec_add_sa_t *data)
 	}
 }
 
-static void fill_sa(struct ipc_sa_add *add, kernel_ipsec_sa_id_t *id, const kernel_ipsec_add_sa_t *data)
+static void fill_sa(struct ipc_sa_add *add, kernel_ipsec_sa_id_t *id,
+                    const kernel_ipsec_add_sa_t *data)
 {
 	host_t *local = data->inbound ? id->dst : id->src;
 	host_t *remote = data->inbound ? id->src : id->dst;
@@ -241,19 +189,22 @@ static void burn(private_kernel_t *this, const struct ipc_sa_id *id)
 	int rc = cp_dp_call(this->ike->dp, IPC_SA_DEL, id, sizeof(*id), NULL, 0);
 
 	if (rc != 0 && rc != -ENOENT)
-		sp_log(SP_LOG_DEBUG, "ike: burned an SA spi=%08x error=%s", ntohl(id->spi_be), strerror(-rc));
+		sp_log(SP_LOG_DEBUG, "ike: burned an SA spi=%08x error=%s", ntohl(id->spi_be),
+		       strerror(-rc));
 }
 
 METHOD(kernel_ipsec_t, add_sa, status_t, private_kernel_t *this, kernel_ipsec_sa_id_t *id,
-	kernel_ipsec_add_sa_t *data)
+       kernel_ipsec_add_sa_t *data)
 {
-	struct ipc_sa_add add = {0};
+	struct ipc_sa_add add = { 0 };
 	int rc = 0;
 
 	if (this->ike->is_muted || data->reqid == 0 || data->reqid > this->ike->tunnel_count)
 		return FAILED;
-	if (!algorithm_of(data) || data->mode != MODE_TUNNEL || data->enc_key.len > sizeof(add.key)) {
-		sp_log(SP_LOG_ERR, "ike: the dataplane does not do what was negotiated tunnel=%s algorithm=%u",
+	if (!algorithm_of(data) || data->mode != MODE_TUNNEL ||
+	    data->enc_key.len > sizeof(add.key)) {
+		sp_log(SP_LOG_ERR,
+		       "ike: the dataplane does not do what was negotiated tunnel=%s algorithm=%u",
 		       this->ike->tunnels[data->reqid - 1].name, data->enc_alg);
 		return NOT_SUPPORTED;
 	}
@@ -263,27 +214,29 @@ METHOD(kernel_ipsec_t, add_sa, status_t, private_kernel_t *this, kernel_ipsec_sa
 	fill_sa(&add, id, data);
 	rc = cp_dp_call(this->ike->dp, IPC_SA_ADD, &add, sizeof(add), NULL, 0);
 	sp_wipe(&add.key, sizeof(add.key));
-	if (rc == 0 && !remember(this, &add.id))
-		rc = -ENOMEM;
+	if (rc == 0)
+		rc = cp_ike_sas_add(&this->sas, &add.id);
 	if (rc != 0) {
-		sp_log(SP_LOG_ERR, "ike: the dataplane did not take an SA tunnel=%s spi=%08x direction=%s error=%s",
-		       this->ike->tunnels[data->reqid - 1].name, ntohl(id->spi), direction_name(add.id.direction),
-		       strerror(-rc));
+		sp_log(SP_LOG_ERR,
+		       "ike: the dataplane did not take an SA tunnel=%s spi=%08x direction=%s error=%s",
+		       this->ike->tunnels[data->reqid - 1].name, ntohl(id->spi),
+		       direction_name(add.id.direction), strerror(-rc));
 		burn(this, &add.id);
 		return FAILED;
 	}
 	if (data->inbound)
 		schedule_expiry(&add.id, data->lifetime);
-	sp_log(SP_LOG_DEBUG, "ike: added an SA tunnel=%s spi=%08x direction=%s udp=%d esn=%d life_s=%u",
-	       this->ike->tunnels[data->reqid - 1].name, ntohl(id->spi), direction_name(add.id.direction), data->encap,
-	       data->esn, add.hard_seconds);
+	sp_log(SP_LOG_DEBUG,
+	       "ike: added an SA tunnel=%s spi=%08x direction=%s udp=%d esn=%d life_s=%u",
+	       this->ike->tunnels[data->reqid - 1].name, ntohl(id->spi),
+	       direction_name(add.id.direction), data->encap, data->esn, add.hard_seconds);
 	return SUCCESS;
 }
 
 METHOD(kernel_ipsec_t, update_sa, status_t, private_kernel_t *this, kernel_ipsec_sa_id_t *id,
-	kernel_ipsec_update_sa_t *data)
+       kernel_ipsec_update_sa_t *data)
 {
-	struct ipc_sa_update update = {.id = sa_id(this, id)};
+	struct ipc_sa_update update = { .id = sa_id(this, id) };
 	host_t *local = update.id.direction == IPC_IN ? data->new_dst : data->new_src;
 	host_t *remote = update.id.direction == IPC_IN ? data->new_src : data->new_dst;
 	int rc;
@@ -299,12 +252,13 @@ METHOD(kernel_ipsec_t, update_sa, status_t, private_kernel_t *this, kernel_ipsec
 	}
 	rc = cp_dp_call(this->ike->dp, IPC_SA_UPDATE, &update, sizeof(update), NULL, 0);
 	if (rc != 0)
-		sp_log(SP_LOG_WARN, "ike: the dataplane did not update an SA spi=%08x error=%s", ntohl(id->spi), strerror(-rc));
+		sp_log(SP_LOG_WARN, "ike: the dataplane did not update an SA spi=%08x error=%s",
+		       ntohl(id->spi), strerror(-rc));
 	return rc == 0 ? SUCCESS : FAILED;
 }
 
 METHOD(kernel_ipsec_t, query_sa, status_t, private_kernel_t *this, kernel_ipsec_sa_id_t *id,
-	kernel_ipsec_query_sa_t *data, uint64_t *bytes, uint64_t *packets, time_t *time)
+       kernel_ipsec_query_sa_t *data, uint64_t *bytes, uint64_t *packets, time_t *time)
 {
 	struct ipc_sa_id sa = sa_id(this, id);
 	struct ipc_sa_info info;
@@ -321,18 +275,19 @@ METHOD(kernel_ipsec_t, query_sa, status_t, private_kernel_t *this, kernel_ipsec_
 }
 
 METHOD(kernel_ipsec_t, del_sa, status_t, private_kernel_t *this, kernel_ipsec_sa_id_t *id,
-	kernel_ipsec_del_sa_t *data)
+       kernel_ipsec_del_sa_t *data)
 {
 	struct ipc_sa_id sa = sa_id(this, id);
 	int rc;
 
 	if (this->ike->is_muted)
 		return SUCCESS;
-	forget(this, &sa);
+	cp_ike_sas_del(&this->sas, &sa);
 	/* A dataplane that restarted does not know it: gone is gone. */
 	rc = cp_dp_call(this->ike->dp, IPC_SA_DEL, &sa, sizeof(sa), NULL, 0);
 	if (rc != 0 && rc != -ENOENT)
-		sp_log(SP_LOG_DEBUG, "ike: an SA was not deleted spi=%08x error=%s", ntohl(id->spi), strerror(-rc));
+		sp_log(SP_LOG_DEBUG, "ike: an SA was not deleted spi=%08x error=%s", ntohl(id->spi),
+		       strerror(-rc));
 	return SUCCESS;
 }
 
@@ -343,19 +298,19 @@ METHOD(kernel_ipsec_t, flush_sas, status_t, private_kernel_t *this)
 
 /* The dataplane's policy is its configuration: one tunnel, one inner address. */
 METHOD(kernel_ipsec_t, add_policy, status_t, private_kernel_t *this, kernel_ipsec_policy_id_t *id,
-	kernel_ipsec_manage_policy_t *data)
+       kernel_ipsec_manage_policy_t *data)
 {
 	return SUCCESS;
 }
 
 METHOD(kernel_ipsec_t, query_policy, status_t, private_kernel_t *this, kernel_ipsec_policy_id_t *id,
-	kernel_ipsec_query_policy_t *data, time_t *use_time)
+       kernel_ipsec_query_policy_t *data, time_t *use_time)
 {
 	return NOT_SUPPORTED; /* libcharon asks query_sa() then */
 }
 
 METHOD(kernel_ipsec_t, del_policy, status_t, private_kernel_t *this, kernel_ipsec_policy_id_t *id,
-	kernel_ipsec_manage_policy_t *data)
+       kernel_ipsec_manage_policy_t *data)
 {
 	return SUCCESS;
 }
@@ -370,20 +325,15 @@ METHOD(kernel_ipsec_t, bypass_socket, bool, private_kernel_t *this, int fd, int 
 	return TRUE;
 }
 
-METHOD(kernel_ipsec_t, enable_udp_decap, bool, private_kernel_t *this, int fd, int family, uint16_t port)
+METHOD(kernel_ipsec_t, enable_udp_decap, bool, private_kernel_t *this, int fd, int family,
+       uint16_t port)
 {
 	return TRUE;
 }
 
 METHOD(kernel_ipsec_t, destroy, void, private_kernel_t *this)
 {
-	while (this->sas) {
-		sa_t *sa = this->sas;
-
-		this->sas = sa->next;
-		free(sa);
-	}
-	pthread_mutex_destroy(&this->lock);
+	cp_ike_sas_fini(&this->sas);
 	kernel = NULL;
 	free(this);
 }
@@ -412,7 +362,7 @@ static kernel_ipsec_t *create(void)
 		},
 		.ike = ike_to_attach,
 	);
-	pthread_mutex_init(&this->lock, NULL);
+	cp_ike_sas_init(&this->sas);
 	kernel = this;
 	return &this->public;
 }
@@ -432,7 +382,7 @@ void cp_ike_kernel_rekey(uint32_t spi_be, uint32_t destination_be)
 {
 	host_t *destination = host_of(destination_be);
 
-	lib->processor->queue_job(lib->processor,
-		(job_t*)rekey_child_sa_job_create(PROTO_ESP, spi_be, destination));
+	lib->processor->queue_job(
+		lib->processor, (job_t *)rekey_child_sa_job_create(PROTO_ESP, spi_be, destination));
 	destination->destroy(destination);
 }

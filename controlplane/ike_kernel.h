@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What libcharon takes for the kernel: SAs go to the dataplane, addresses and routes are none of ours.
+ * What libcharon takes for the kernel: SAs go to the dataplane, addresses and routes are none of
+ * ours.
  */
 #pragma once
 
 #include "controlplane/ike_tunnels.h"
 
-/* Called while libcharon loads its features, and when it unloads them. IKE outlives both. Return 0 or -errno. */
+/* Called while libcharon loads its features, and when it unloads them. IKE outlives both. Return 0
+ * or -errno. */
 int cp_ike_kernel_attach(struct cp_ike *ike);
 void cp_ike_kernel_detach(void);
 int cp_ike_net_attach(struct cp_ike *ike);
 void cp_ike_net_detach(void);
 
-/* Has the CHILD_SA that owns this SA rekeyed, as if its lifetime were about to end. Any thread; does not block. */
+/* Has the CHILD_SA that owns this SA rekeyed, as if its lifetime were about to end. Any thread;
+ * does not block. */
 void cp_ike_kernel_rekey(uint32_t spi_be, uint32_t destination_be);

@@ -2,7 +2,8 @@
 /*
  * What libcharon's bus tells, as events of tunnels and reasons in words.
  *
- * All of this runs on libcharon's threads with the bus locked and the IKE_SA checked out: it copies and reports.
+ * All of this runs on libcharon's threads with the bus locked and the IKE_SA checked out: it copies
+ * and reports.
  */
 #include "controlplane/ike_listener.h"
 
@@ -23,7 +24,8 @@ static private_listener_t *listener;
 
 static const struct cp_ike_tunnel *tunnel_of(private_listener_t *this, ike_sa_t *ike_sa)
 {
-	return ike_sa && !this->ike->is_muted ? cp_ike_find(this->ike, ike_sa->get_name(ike_sa)) : NULL;
+	return ike_sa && !this->ike->is_muted ? cp_ike_find(this->ike, ike_sa->get_name(ike_sa))
+	                                      : NULL;
 }
 
 static uint32_t address_of(host_t *host)
@@ -38,10 +40,11 @@ static uint32_t address_of(host_t *host)
 
 /* ---- reasons ---- */
 
-static void explain_peer_auth(private_listener_t *this, const struct cp_ike_tunnel *tunnel, ike_sa_t *ike_sa)
+static void explain_peer_auth(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
+                              ike_sa_t *ike_sa)
 {
 	const struct cp_server *server = tunnel->server;
-	identification_t *expected = identification_create_from_string((char*)server->identity);
+	identification_t *expected = identification_create_from_string((char *)server->identity);
 	identification_t *actual = ike_sa->get_other_id(ike_sa);
 	uint32_t id = ike_sa->get_unique_id(ike_sa);
 	char name[CP_TEXT_LEN];
@@ -49,13 +52,16 @@ static void explain_peer_auth(private_listener_t *this, const struct cp_ike_tunn
 	if (actual && !actual->matches(actual, expected)) {
 		snprintf(name, sizeof(name), "%Y", actual);
 		cp_ike_explain(this->ike, tunnel, id, CP_RANK_EXACT,
-			       "the server calls itself \"%s\", but server_identity is \"%s\"", name, server->identity);
+		               "the server calls itself \"%s\", but server_identity is \"%s\"",
+		               name, server->identity);
 	} else if (server->auth == CP_AUTH_PSK) {
-		cp_ike_explain(this->ike, tunnel, id, CP_RANK_AUTH, "the server does not know our secret");
-	} else {
 		cp_ike_explain(this->ike, tunnel, id, CP_RANK_AUTH,
-			       "the server's certificate is not trusted: %s must have issued it for \"%s\"",
-			       server->ca_file, server->identity);
+		               "the server does not know our secret");
+	} else {
+		cp_ike_explain(
+			this->ike, tunnel, id, CP_RANK_AUTH,
+			"the server's certificate is not trusted: %s must have issued it for \"%s\"",
+			server->ca_file, server->identity);
 	}
 	expected->destroy(expected);
 }
@@ -78,7 +84,8 @@ static const char *certificate_fault(alert_t alert)
 	}
 }
 
-METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, alert_t alert, va_list args)
+METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, alert_t alert,
+       va_list args)
 {
 	const struct cp_ike_tunnel *tunnel = tunnel_of(this, ike_sa);
 	const bool is_new = ike_sa && ike_sa->get_state(ike_sa) == IKE_CONNECTING;
@@ -99,7 +106,8 @@ METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, aler
 		break;
 	case ALERT_LOCAL_AUTH_FAILED:
 		rank = CP_RANK_AUTH;
-		why = is_psk ? "the server refused our account or secret" : "the server refused the account or password";
+		why = is_psk ? "the server refused our account or secret"
+		             : "the server refused the account or password";
 		break;
 	case ALERT_PEER_AUTH_FAILED:
 		explain_peer_auth(this, tunnel, ike_sa);
@@ -139,8 +147,8 @@ static const char *notified_fault(message_t *message, enum cp_rank *rank)
 	*rank = CP_RANK_EXACT;
 	if (message->get_notify(message, NO_PROPOSAL_CHOSEN))
 		return is_exchange_of_child(message)
-			? "no common ESP proposal: the server accepts none of ours"
-			: "no common IKE proposal: the server accepts none of ours, or no client from our address";
+		               ? "no common ESP proposal: the server accepts none of ours"
+		               : "no common IKE proposal: the server accepts none of ours, or no client from our address";
 	if (message->get_notify(message, TS_UNACCEPTABLE))
 		return "the server does not accept our traffic selectors";
 	if (message->get_notify(message, INTERNAL_ADDRESS_FAILURE))
@@ -153,19 +161,20 @@ static const char *notified_fault(message_t *message, enum cp_rank *rank)
 /* Refused in answer to the very first message that names anybody: no password was asked for yet. */
 static bool refuses_names(message_t *message)
 {
-	return message->get_exchange_type(message) == IKE_AUTH && message->get_message_id(message) == 1 &&
+	return message->get_exchange_type(message) == IKE_AUTH &&
+	       message->get_message_id(message) == 1 &&
 	       message->get_notify(message, AUTHENTICATION_FAILED);
 }
 
 static bool deletes_ike(message_t *message)
 {
-	delete_payload_t *payload = (delete_payload_t*)message->get_payload(message, PLV2_DELETE);
+	delete_payload_t *payload = (delete_payload_t *)message->get_payload(message, PLV2_DELETE);
 
 	return payload && payload->get_protocol_id(payload) == PROTO_IKE;
 }
 
-METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_sa, message_t *message, bool incoming,
-	bool plain)
+METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_sa,
+       message_t *message, bool incoming, bool plain)
 {
 	const struct cp_ike_tunnel *tunnel = incoming && plain ? tunnel_of(this, ike_sa) : NULL;
 	enum cp_rank rank;
@@ -181,19 +190,22 @@ METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_s
 	if (why)
 		cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), rank, "%s", why);
 	else if (refuses_names(message))
-		cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
-			       "the server refused %s: the account, or \"%s\" as its own identity, is not configured there",
-			       tunnel->server->auth == CP_AUTH_PSK ? "our account or secret" : "us before it asked for a password",
-			       tunnel->server->identity);
+		cp_ike_explain(
+			this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
+			"the server refused %s: the account, or \"%s\" as its own identity, is not configured there",
+			tunnel->server->auth == CP_AUTH_PSK ? "our account or secret"
+							    : "us before it asked for a password",
+			tunnel->server->identity);
 	return TRUE;
 }
 
 /* ---- SAs ---- */
 
-METHOD(listener_t, ike_state_change, bool, private_listener_t *this, ike_sa_t *ike_sa, ike_sa_state_t state)
+METHOD(listener_t, ike_state_change, bool, private_listener_t *this, ike_sa_t *ike_sa,
+       ike_sa_state_t state)
 {
 	const struct cp_ike_tunnel *tunnel = tunnel_of(this, ike_sa);
-	struct cp_event event = {0};
+	struct cp_event event = { 0 };
 
 	if (!tunnel)
 		return TRUE;
@@ -211,7 +223,7 @@ METHOD(listener_t, ike_state_change, bool, private_listener_t *this, ike_sa_t *i
 METHOD(listener_t, ike_rekey, bool, private_listener_t *this, ike_sa_t *old, ike_sa_t *new)
 {
 	const struct cp_ike_tunnel *tunnel = tunnel_of(this, new);
-	struct cp_event event = {.type = CP_EVENT_IKE_REKEYED};
+	struct cp_event event = { .type = CP_EVENT_IKE_REKEYED };
 
 	if (!tunnel)
 		return TRUE;
@@ -225,7 +237,8 @@ static void describe_suite(child_sa_t *child_sa, char *to, size_t size)
 	proposal_t *proposal = child_sa->get_proposal(child_sa);
 	uint16_t algorithm, key_bits;
 
-	if (proposal && proposal->get_algorithm(proposal, ENCRYPTION_ALGORITHM, &algorithm, &key_bits))
+	if (proposal &&
+	    proposal->get_algorithm(proposal, ENCRYPTION_ALGORITHM, &algorithm, &key_bits))
 		snprintf(to, size, "%N_%u", encryption_algorithm_names, algorithm, key_bits);
 }
 
@@ -249,10 +262,11 @@ static uint32_t virtual_ip_of(ike_sa_t *ike_sa)
 	return address_be;
 }
 
-METHOD(listener_t, child_updown, bool, private_listener_t *this, ike_sa_t *ike_sa, child_sa_t *child_sa, bool up)
+METHOD(listener_t, child_updown, bool, private_listener_t *this, ike_sa_t *ike_sa,
+       child_sa_t *child_sa, bool up)
 {
 	const struct cp_ike_tunnel *tunnel = tunnel_of(this, ike_sa);
-	struct cp_event event = {.type = up ? CP_EVENT_CHILD_UP : CP_EVENT_CHILD_DOWN};
+	struct cp_event event = { .type = up ? CP_EVENT_CHILD_UP : CP_EVENT_CHILD_DOWN };
 
 	if (!tunnel)
 		return TRUE;
@@ -264,10 +278,11 @@ METHOD(listener_t, child_updown, bool, private_listener_t *this, ike_sa_t *ike_s
 	return TRUE;
 }
 
-METHOD(listener_t, child_rekey, bool, private_listener_t *this, ike_sa_t *ike_sa, child_sa_t *old, child_sa_t *new)
+METHOD(listener_t, child_rekey, bool, private_listener_t *this, ike_sa_t *ike_sa, child_sa_t *old,
+       child_sa_t *new)
 {
 	const struct cp_ike_tunnel *tunnel = tunnel_of(this, ike_sa);
-	struct cp_event event = {.type = CP_EVENT_CHILD_REKEYED};
+	struct cp_event event = { .type = CP_EVENT_CHILD_REKEYED };
 
 	if (!tunnel)
 		return TRUE;

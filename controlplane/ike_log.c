@@ -25,7 +25,8 @@ struct private_logger_t {
 	u_int suppressed;
 };
 
-/* Whether there is room for a line in this second; *MISSED: lines that earlier seconds had no room for. */
+/* Whether there is room for a line in this second; *MISSED: lines that earlier seconds had no room
+ * for. */
 static bool take_room(private_logger_t *this, u_int *missed)
 {
 	const time_t now = time_monotonic(NULL);
@@ -48,8 +49,8 @@ static bool take_room(private_logger_t *this, u_int *missed)
 	return has_room;
 }
 
-METHOD(logger_t, log_line, void, private_logger_t *this, debug_t group, level_t level, int thread, ike_sa_t *ike_sa,
-	const char *message)
+METHOD(logger_t, log_line, void, private_logger_t *this, debug_t group, level_t level, int thread,
+       ike_sa_t *ike_sa, const char *message)
 {
 	char prefix[96] = "";
 	u_int missed = 0;
@@ -59,7 +60,8 @@ METHOD(logger_t, log_line, void, private_logger_t *this, debug_t group, level_t 
 	if (missed)
 		sp_log(SP_LOG_WARN, "charon: suppressed lines=%u", missed);
 	if (ike_sa && ike_sa->get_peer_cfg(ike_sa))
-		snprintf(prefix, sizeof(prefix), " %s[%u]", ike_sa->get_name(ike_sa), ike_sa->get_unique_id(ike_sa));
+		snprintf(prefix, sizeof(prefix), " %s[%u]", ike_sa->get_name(ike_sa),
+		         ike_sa->get_unique_id(ike_sa));
 	sp_log(level <= 1 ? SP_LOG_INFO : SP_LOG_DEBUG, "charon:%s %s", prefix, message);
 }
 

@@ -4,5 +4,6 @@
  */
 #pragma once
 
-/* LEVEL: -1 (none) to 3; more would print keys and is taken as 3. After libcharon's initialisation. */
+/* LEVEL: -1 (none) to 3; more would print keys and is taken as 3. After libcharon's initialisation.
+ */
 void cp_ike_log_attach(int level);

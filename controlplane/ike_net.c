@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libcharon's kernel_net_t: one uplink with one address; virtual IPs and routes are the dataplane's matter.
+ * libcharon's kernel_net_t: one uplink with one address; virtual IPs and routes are the dataplane's
+ * matter.
  */
 #include "controlplane/ike_kernel.h"
 
@@ -25,12 +26,13 @@ METHOD(kernel_net_t, get_features, kernel_feature_t, private_net_t *this)
 	return 0;
 }
 
-METHOD(kernel_net_t, get_source_addr, host_t*, private_net_t *this, host_t *dest, host_t *src)
+METHOD(kernel_net_t, get_source_addr, host_t *, private_net_t *this, host_t *dest, host_t *src)
 {
 	return host_create_from_chunk(AF_INET, chunk_from_thing(this->address_be), 0);
 }
 
-METHOD(kernel_net_t, get_nexthop, host_t*, private_net_t *this, host_t *dest, int prefix, host_t *src, char **iface)
+METHOD(kernel_net_t, get_nexthop, host_t *, private_net_t *this, host_t *dest, int prefix,
+       host_t *src, char **iface)
 {
 	if (iface)
 		*iface = strdup(INTERFACE_NAME);
@@ -44,28 +46,31 @@ METHOD(kernel_net_t, get_interface, bool, private_net_t *this, host_t *host, cha
 	return TRUE;
 }
 
-METHOD(kernel_net_t, create_address_enumerator, enumerator_t*, private_net_t *this, kernel_address_type_t which)
+METHOD(kernel_net_t, create_address_enumerator, enumerator_t *, private_net_t *this,
+       kernel_address_type_t which)
 {
 	return enumerator_create_empty();
 }
 
-METHOD(kernel_net_t, create_local_subnet_enumerator, enumerator_t*, private_net_t *this)
+METHOD(kernel_net_t, create_local_subnet_enumerator, enumerator_t *, private_net_t *this)
 {
 	return enumerator_create_empty();
 }
 
-METHOD(kernel_net_t, add_ip, status_t, private_net_t *this, host_t *virtual_ip, int prefix, char *iface)
+METHOD(kernel_net_t, add_ip, status_t, private_net_t *this, host_t *virtual_ip, int prefix,
+       char *iface)
 {
 	return SUCCESS;
 }
 
-METHOD(kernel_net_t, del_ip, status_t, private_net_t *this, host_t *virtual_ip, int prefix, bool wait)
+METHOD(kernel_net_t, del_ip, status_t, private_net_t *this, host_t *virtual_ip, int prefix,
+       bool wait)
 {
 	return SUCCESS;
 }
 
-METHOD(kernel_net_t, change_route, status_t, private_net_t *this, chunk_t dst_net, uint8_t prefixlen, host_t *gateway,
-	host_t *src_ip, char *if_name, bool pass)
+METHOD(kernel_net_t, change_route, status_t, private_net_t *this, chunk_t dst_net,
+       uint8_t prefixlen, host_t *gateway, host_t *src_ip, char *if_name, bool pass)
 {
 	return SUCCESS;
 }

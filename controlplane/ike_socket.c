@@ -2,8 +2,9 @@
 /*
  * libcharon's socket_t over PUNT_TX and PUNT_RX.
  *
- * On port 4500 the payload begins with the non-ESP marker in both directions: libcharon adds and strips it. The
- * thread that receives waits in poll() on a socket pair, where libcharon can cancel it.
+ * On port 4500 the payload begins with the non-ESP marker in both directions: libcharon adds and
+ * strips it. The thread that receives waits in poll() on a socket pair, where libcharon can cancel
+ * it.
  */
 #include "controlplane/ike_socket.h"
 
@@ -34,7 +35,8 @@ struct private_socket_t {
 	int outlet;
 };
 
-/* libcharon's constructor takes no argument, and has one socket a process; it lives until the process ends. */
+/* libcharon's constructor takes no argument, and has one socket a process; it lives until the
+ * process ends. */
 static struct cp_ike *ike_to_attach;
 static private_socket_t *the_socket;
 
@@ -52,11 +54,13 @@ static void put_host(host_t *host, uint32_t *address_be, uint16_t *port_be)
 	*port_be = htons(host->get_port(host));
 }
 
-/* Waits for a datagram: *PUNT and up to SIZE bytes of PAYLOAD. Returns the payload's length or -errno. */
-static ssize_t take_datagram(private_socket_t *this, struct ipc_punt *punt, void *payload, size_t size)
+/* Waits for a datagram: *PUNT and up to SIZE bytes of PAYLOAD. Returns the payload's length or
+ * -errno. */
+static ssize_t take_datagram(private_socket_t *this, struct ipc_punt *punt, void *payload,
+                             size_t size)
 {
-	struct iovec parts[2] = {{punt, sizeof(*punt)}, {payload, size}};
-	struct pollfd input = {.fd = this->outlet, .events = POLLIN};
+	struct iovec parts[2] = { { punt, sizeof(*punt) }, { payload, size } };
+	struct pollfd input = { .fd = this->outlet, .events = POLLIN };
 	ssize_t length;
 	bool old;
 	int rc;
@@ -84,15 +88,15 @@ METHOD(socket_t, receive, status_t, private_socket_t *this, packet_t **packet)
 	if (length < 0)
 		return FAILED;
 	*packet = packet_create_from_data(host_of(punt.source_be, punt.source_port_be),
-		host_of(punt.destination_be, punt.destination_port_be),
-		chunk_clone(chunk_create(payload, length)));
+	                                  host_of(punt.destination_be, punt.destination_port_be),
+	                                  chunk_clone(chunk_create(payload, length)));
 	return SUCCESS;
 }
 
 METHOD(socket_t, send_packet, status_t, private_socket_t *this, packet_t *packet)
 {
 	chunk_t data = packet->get_data(packet);
-	struct ipc_punt punt = {.length = data.len};
+	struct ipc_punt punt = { .length = data.len };
 	int rc;
 
 	if (this->ike->is_muted)
@@ -163,7 +167,8 @@ void cp_ike_socket_detach(void)
 /* Whether somebody asks us for an IKE_SA: we only ask, and stay silent. */
 static bool is_new_request(const struct ipc_punt *punt, const uint8_t *payload)
 {
-	const size_t start = ntohs(punt->destination_port_be) == CP_IKE_NATT_PORT ? NON_ESP_MARKER : 0;
+	const size_t start =
+		ntohs(punt->destination_port_be) == CP_IKE_NATT_PORT ? NON_ESP_MARKER : 0;
 
 	return punt->length > start + IKE_FLAGS && payload[start + IKE_EXCHANGE] == IKE_SA_INIT &&
 	       !(payload[start + IKE_FLAGS] & IKE_FLAG_RESPONSE);
@@ -171,7 +176,8 @@ static bool is_new_request(const struct ipc_punt *punt, const uint8_t *payload)
 
 void cp_ike_socket_receive(const struct ipc_punt *punt, const void *payload)
 {
-	struct iovec parts[2] = {{(void*)punt, sizeof(*punt)}, {(void*)payload, punt->length}};
+	struct iovec parts[2] = { { (void *)punt, sizeof(*punt) },
+		                  { (void *)payload, punt->length } };
 
 	if (!the_socket || the_socket->ike->is_muted || is_new_request(punt, payload))
 		return;

@@ -6,9 +6,11 @@
 
 #include "controlplane/ike_tunnels.h"
 
-/* Called while libcharon loads its features, and when it unloads them. IKE outlives both. Return 0 or -errno. */
+/* Called while libcharon loads its features, and when it unloads them. IKE outlives both. Return 0
+ * or -errno. */
 int cp_ike_socket_attach(struct cp_ike *ike);
 void cp_ike_socket_detach(void);
 
-/* Hands a datagram from the network to libcharon; any thread, never blocks. What it has no room for is lost. */
+/* Hands a datagram from the network to libcharon; any thread, never blocks. What it has no room for
+ * is lost. */
 void cp_ike_socket_receive(const struct ipc_punt *punt, const void *payload);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of the IKE side share: the configured IPsec tunnels, by number and by name, and where events go.
+ * What the parts of the IKE side share: the configured IPsec tunnels, by number and by name, and
+ * where events go.
  */
 #include "controlplane/ike_tunnels.h"
 
@@ -28,7 +29,8 @@ int cp_ike_tunnels_init(struct cp_ike *ike)
 			tunnel->server = &environment->servers[s];
 			snprintf(tunnel->id.environment, IPC_NAME_LEN, "%s", environment->name);
 			snprintf(tunnel->id.server, IPC_NAME_LEN, "%s", tunnel->server->name);
-			snprintf(tunnel->name, sizeof(tunnel->name), "%s/%s", tunnel->id.environment, tunnel->id.server);
+			snprintf(tunnel->name, sizeof(tunnel->name), "%s/%s",
+			         tunnel->id.environment, tunnel->id.server);
 		}
 	}
 	return 0;
@@ -43,15 +45,16 @@ const struct cp_ike_tunnel *cp_ike_find(const struct cp_ike *ike, const char *na
 	return NULL;
 }
 
-void cp_ike_report(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel, const struct cp_event *event)
+void cp_ike_report(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel,
+                   const struct cp_event *event)
 {
 	ike->report(ike->context, (size_t)(tunnel - ike->tunnels), event);
 }
 
-void cp_ike_explain(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel, uint32_t ike_id, enum cp_rank rank,
-		    const char *format, ...)
+void cp_ike_explain(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel, uint32_t ike_id,
+                    enum cp_rank rank, const char *format, ...)
 {
-	struct cp_event event = {.type = CP_EVENT_REASON, .ike_id = ike_id, .rank = rank};
+	struct cp_event event = { .type = CP_EVENT_REASON, .ike_id = ike_id, .rank = rank };
 	va_list arguments;
 
 	va_start(arguments, format);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of the IKE side share: the configured IPsec tunnels, by number and by name, and where events go.
+ * What the parts of the IKE side share: the configured IPsec tunnels, by number and by name, and
+ * where events go.
  *
- * A tunnel's number is its place in the configuration, counted over all environments. It is known to libcharon by
- * "ENVIRONMENT/SERVER" as the name of its configuration and by number + 1 as the reqid of its SAs.
+ * A tunnel's number is its place in the configuration, counted over all environments. It is known
+ * to libcharon by "ENVIRONMENT/SERVER" as the name of its configuration and by number + 1 as the
+ * reqid of its SAs.
  */
 #pragma once
 
@@ -33,7 +35,8 @@ struct cp_ike {
 	void *context;
 	struct cp_ike_tunnel *tunnels;
 	size_t tunnel_count;
-	atomic_bool is_muted; /* the process ends: nothing may reach servers or dataplane any more */
+	atomic_bool
+		is_muted; /* the process ends: nothing may reach servers or dataplane any more */
 };
 
 /* Fills tunnels[] from the configuration. Returns 0 or -ENOMEM. */
@@ -42,8 +45,10 @@ int cp_ike_tunnels_init(struct cp_ike *ike);
 /* The tunnel with that name; NULL: none. */
 const struct cp_ike_tunnel *cp_ike_find(const struct cp_ike *ike, const char *name);
 
-void cp_ike_report(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel, const struct cp_event *event);
+void cp_ike_report(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel,
+                   const struct cp_event *event);
 
 /* Reports CP_EVENT_REASON. */
-void cp_ike_explain(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel, uint32_t ike_id, enum cp_rank rank,
-		    const char *format, ...) __attribute__((format(printf, 5, 6)));
+void cp_ike_explain(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel, uint32_t ike_id,
+                    enum cp_rank rank, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));

@@ -48,12 +48,15 @@ static void print_usage(FILE *to)
 	fputs("usage: sallyport-controlplane --instance NAME [--config-dir DIR] [--run-dir DIR] [--log-level 0..3]\n"
 	      "  --config-dir DIR  default /etc/sallyport/NAME\n"
 	      "  --run-dir DIR     default /run/sallyport/NAME\n"
-	      "  --log-level N     0 errors, 1 warnings, 2 state changes (default), 3 debug\n", to);
+	      "  --log-level N     0 errors, 1 warnings, 2 state changes (default), 3 debug\n",
+	      to);
 }
 
-static int set_path(char *to, size_t size, const char *option, const char *instance, const char *base)
+static int set_path(char *to, size_t size, const char *option, const char *instance,
+                    const char *base)
 {
-	int length = option ? snprintf(to, size, "%s", option) : snprintf(to, size, "%s/%s", base, instance);
+	int length = option ? snprintf(to, size, "%s", option)
+	                    : snprintf(to, size, "%s/%s", base, instance);
 
 	return length > 0 && (size_t)length < size ? 0 : -ENAMETOOLONG;
 }
@@ -61,9 +64,12 @@ static int set_path(char *to, size_t size, const char *option, const char *insta
 static int parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option known[] = {
-		{"instance", required_argument, NULL, 'i'}, {"config-dir", required_argument, NULL, 'c'},
-		{"run-dir", required_argument, NULL, 'r'},  {"log-level", required_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+		{ "instance", required_argument, NULL, 'i' },
+		{ "config-dir", required_argument, NULL, 'c' },
+		{ "run-dir", required_argument, NULL, 'r' },
+		{ "log-level", required_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	const char *config_dir = NULL, *run_dir = NULL;
 	int option;
@@ -94,8 +100,10 @@ static int parse_options(int argc, char **argv, struct options *options)
 	}
 	if (optind != argc || !options->instance || ipc_name_check(options->instance) != 0)
 		return -EINVAL;
-	if (set_path(options->config_dir, sizeof(options->config_dir), config_dir, options->instance, "/etc/sallyport") != 0 ||
-	    set_path(options->run_dir, sizeof(options->run_dir), run_dir, options->instance, "/run/sallyport") != 0) {
+	if (set_path(options->config_dir, sizeof(options->config_dir), config_dir,
+	             options->instance, "/etc/sallyport") != 0 ||
+	    set_path(options->run_dir, sizeof(options->run_dir), run_dir, options->instance,
+	             "/run/sallyport") != 0) {
 		fputs("sallyport-controlplane: a directory's path is too long\n", stderr);
 		return -ENAMETOOLONG;
 	}
@@ -104,12 +112,13 @@ static int parse_options(int argc, char **argv, struct options *options)
 
 static int load_config(struct program *program)
 {
-	struct cp_mistakes mistakes = {0};
+	struct cp_mistakes mistakes = { 0 };
 	int rc = cp_config_load(program->options.config_dir, &program->config, &mistakes);
 
 	cp_mistakes_print(&mistakes, stderr);
 	if (rc != 0)
-		sp_log(SP_LOG_ERR, "main: the configuration in %s cannot be used mistakes=%zu error=%s",
+		sp_log(SP_LOG_ERR,
+		       "main: the configuration in %s cannot be used mistakes=%zu error=%s",
 		       program->options.config_dir, mistakes.count, strerror(-rc));
 	cp_mistakes_fini(&mistakes);
 	return rc;
@@ -145,17 +154,22 @@ static int find_user(const struct cp_config *config, struct passwd **user, bool 
 	*user = getpwnam(config->user);
 	if (*user)
 		return 0;
-	sp_log(SP_LOG_ERR, "main: the user \"%s\" to run as does not exist: make it (useradd --system %s) or name another one "
-			   "in controlplane.user", config->user, config->user);
+	sp_log(SP_LOG_ERR,
+	       "main: the user \"%s\" to run as does not exist: make it (useradd --system %s) or name another one "
+	       "in controlplane.user",
+	       config->user, config->user);
 	return -ENOENT;
 }
 
 /* Becomes USER for good: no capability is kept and none can be had again. */
 static int become(const struct passwd *user)
 {
-	if (initgroups(user->pw_name, user->pw_gid) != 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
-	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-		sp_log(SP_LOG_ERR, "main: cannot become user %s error=%s", user->pw_name, strerror(errno));
+	if (initgroups(user->pw_name, user->pw_gid) != 0 ||
+	    setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
+	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+		sp_log(SP_LOG_ERR, "main: cannot become user %s error=%s", user->pw_name,
+		       strerror(errno));
 		return -errno;
 	}
 	sp_log(SP_LOG_INFO, "main: running as user=%s", user->pw_name);
@@ -173,9 +187,11 @@ static void warn_of_secrets(const struct cp_config *config, const char *user)
 			int rc = sp_secret_check_file(server->secret_file);
 
 			if (rc != 0)
-				sp_log(SP_LOG_ERR, "main: user %s cannot use the secret in %s: make it mode 0440 root:%s or 0400 %s "
-						   "environment=%s server=%s error=%s",
-				       user, server->secret_file, user, user, environment->name, server->name, strerror(-rc));
+				sp_log(SP_LOG_ERR,
+				       "main: user %s cannot use the secret in %s: make it mode 0440 root:%s or 0400 %s "
+				       "environment=%s server=%s error=%s",
+				       user, server->secret_file, user, user, environment->name,
+				       server->name, strerror(-rc));
 		}
 	}
 }
@@ -206,15 +222,18 @@ static int start(struct program *program)
 	snprintf(socket_path, sizeof(socket_path), "%s/dataplane.sock", program->options.run_dir);
 	rc = cp_dp_create(&dp, &program->dp);
 	if (rc == 0)
-		rc = cp_supervisor_create(program->config, program->dp, program->epoch, &program->supervisor);
+		rc = cp_supervisor_create(program->config, program->dp, program->epoch,
+		                          &program->supervisor);
 	if (rc != 0)
 		return rc;
 	api.dp = program->dp;
 	api.supervisor = program->supervisor;
 	/* its socket is made while we may still give it to a group */
-	rc = cp_api_start(&api, program->options.run_dir, is_change ? user->pw_gid : (gid_t)-1, &program->api);
+	rc = cp_api_start(&api, program->options.run_dir, is_change ? user->pw_gid : (gid_t)-1,
+	                  &program->api);
 	if (rc != 0) {
-		sp_log(SP_LOG_ERR, "main: the API's socket in %s cannot be made error=%s", program->options.run_dir, strerror(-rc));
+		sp_log(SP_LOG_ERR, "main: the API's socket in %s cannot be made error=%s",
+		       program->options.run_dir, strerror(-rc));
 		return rc;
 	}
 	if (is_change) {
@@ -234,12 +253,13 @@ static void wait_for_signals(const sigset_t *signals)
 	int signal_number;
 
 	while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP)
-		sp_log(SP_LOG_WARN, "main: SIGHUP is ignored: restart the control plane to apply a new configuration");
+		sp_log(SP_LOG_WARN,
+		       "main: SIGHUP is ignored: restart the control plane to apply a new configuration");
 }
 
 int main(int argc, char **argv)
 {
-	struct program program = {0};
+	struct program program = { 0 };
 	sigset_t signals;
 
 	if (parse_options(argc, argv, &program.options) != 0) {
@@ -266,8 +286,9 @@ int main(int argc, char **argv)
 	sp_log(SP_LOG_INFO, "main: started instance=%s epoch=%016llx", program.options.instance,
 	       (unsigned long long)program.epoch);
 	wait_for_signals(&signals);
-	/* Tunnels stay up in the dataplane: nothing is said to servers, nothing is taken from the dataplane. An orderly
-	 * end of libcharon would do both, so there is none: the kernel takes the memory back. */
+	/* Tunnels stay up in the dataplane: nothing is said to servers, nothing is taken from the
+	 * dataplane. An orderly end of libcharon would do both, so there is none: the kernel takes
+	 * the memory back. */
 	cp_supervisor_mute(program.supervisor);
 	cp_api_stop(program.api);
 	sp_log(SP_LOG_INFO, "main: ended");

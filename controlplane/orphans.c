@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SAs in the dataplane that an earlier control plane added: they carry the traffic until our own do, then go.
+ * SAs in the dataplane that an earlier control plane added: they carry the traffic until our own
+ * do, then go.
  */
 #include "controlplane/orphans.h"
 
@@ -34,7 +35,7 @@ static void take_entry(void *context, const void *entry)
 	orphan = malloc(sizeof(*orphan));
 	if (!orphan) /* it goes when its lifetime ends */
 		return;
-	*orphan = (struct cp_orphan){info->tunnel, info->id, orphans->list};
+	*orphan = (struct cp_orphan){ info->tunnel, info->id, orphans->list };
 	orphans->list = orphan;
 }
 
@@ -50,13 +51,14 @@ static void forget_all(struct cp_orphans *orphans)
 
 void cp_orphans_init(struct cp_orphans *orphans, struct cp_dp *dp, uint64_t epoch)
 {
-	*orphans = (struct cp_orphans){.dp = dp, .epoch = epoch};
+	*orphans = (struct cp_orphans){ .dp = dp, .epoch = epoch };
 }
 
 int cp_orphans_read(struct cp_orphans *orphans)
 {
 	forget_all(orphans);
-	return cp_dp_list(orphans->dp, IPC_SA_LIST, sizeof(struct ipc_sa_info), take_entry, orphans);
+	return cp_dp_list(orphans->dp, IPC_SA_LIST, sizeof(struct ipc_sa_info), take_entry,
+	                  orphans);
 }
 
 size_t cp_orphans_count(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel)
@@ -70,10 +72,13 @@ size_t cp_orphans_count(const struct cp_orphans *orphans, const struct ipc_tunne
 
 static bool carries_traffic(struct cp_orphans *orphans, uint32_t spi_be, uint32_t local_be)
 {
-	const struct ipc_sa_id id = {.spi_be = spi_be, .destination_be = local_be, .direction = IPC_IN};
+	const struct ipc_sa_id id = { .spi_be = spi_be,
+		                      .destination_be = local_be,
+		                      .direction = IPC_IN };
 	struct ipc_sa_info info;
 
-	return cp_dp_call(orphans->dp, IPC_SA_QUERY, &id, sizeof(id), &info, sizeof(info)) == 0 && info.packets > 0;
+	return cp_dp_call(orphans->dp, IPC_SA_QUERY, &id, sizeof(id), &info, sizeof(info)) == 0 &&
+	       info.packets > 0;
 }
 
 /* Takes *AT out of the list and its SA out of the dataplane. */
@@ -83,14 +88,15 @@ static void remove_one(struct cp_orphans *orphans, struct cp_orphan **at)
 	int rc = cp_dp_call(orphans->dp, IPC_SA_DEL, &orphan->id, sizeof(orphan->id), NULL, 0);
 
 	sp_log(rc == 0 || rc == -ENOENT ? SP_LOG_INFO : SP_LOG_WARN,
-	       "supervisor: retired an orphan environment=%s server=%s spi=%08x%s%s", orphan->tunnel.environment,
-	       orphan->tunnel.server, ntohl(orphan->id.spi_be), rc ? " error=" : "", rc ? strerror(-rc) : "");
+	       "supervisor: retired an orphan environment=%s server=%s spi=%08x%s%s",
+	       orphan->tunnel.environment, orphan->tunnel.server, ntohl(orphan->id.spi_be),
+	       rc ? " error=" : "", rc ? strerror(-rc) : "");
 	*at = orphan->next;
 	free(orphan);
 }
 
-size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tunnel, uint32_t spi_be, uint32_t local_be,
-			 uint64_t added_ms, uint64_t now_ms)
+size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tunnel,
+                         uint32_t spi_be, uint32_t local_be, uint64_t added_ms, uint64_t now_ms)
 {
 	struct cp_orphan **at = &orphans->list;
 
@@ -105,8 +111,9 @@ size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tu
 	return 0;
 }
 
-void cp_orphans_drop_strangers(struct cp_orphans *orphans, bool (*is_known)(void *context, const struct ipc_tunnel *tunnel),
-			       void *context)
+void cp_orphans_drop_strangers(struct cp_orphans *orphans,
+                               bool (*is_known)(void *context, const struct ipc_tunnel *tunnel),
+                               void *context)
 {
 	struct cp_orphan **at = &orphans->list;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SAs in the dataplane that an earlier control plane added: they carry the traffic until our own do, then go.
+ * SAs in the dataplane that an earlier control plane added: they carry the traffic until our own
+ * do, then go.
  *
  * Used by the supervisor's thread only.
  */
@@ -30,11 +31,12 @@ int cp_orphans_read(struct cp_orphans *orphans);
 
 size_t cp_orphans_count(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel);
 
-/* The orphans of TUNNEL, which has an inbound SA SPI_BE of ours at LOCAL_BE since ADDED_MS: removed if that one carries traffic
- * or CP_ORPHANS_KEEP_MS have passed. Returns how many are left. */
-size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tunnel, uint32_t spi_be, uint32_t local_be,
-			 uint64_t added_ms, uint64_t now_ms);
+/* The orphans of TUNNEL, which has an inbound SA SPI_BE of ours at LOCAL_BE since ADDED_MS: removed
+ * if that one carries traffic or CP_ORPHANS_KEEP_MS have passed. Returns how many are left. */
+size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tunnel,
+                         uint32_t spi_be, uint32_t local_be, uint64_t added_ms, uint64_t now_ms);
 
 /* Removes the orphans of tunnels that IS_KNOWN does not know: nobody will take over from them. */
-void cp_orphans_drop_strangers(struct cp_orphans *orphans, bool (*is_known)(void *context, const struct ipc_tunnel *tunnel),
-			       void *context);
+void cp_orphans_drop_strangers(struct cp_orphans *orphans,
+                               bool (*is_known)(void *context, const struct ipc_tunnel *tunnel),
+                               void *context);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * IPv4 addresses of DNS names, looked up on a thread of its own: getaddrinfo() may take half a minute.
+ * IPv4 addresses of DNS names, looked up on a thread of its own: getaddrinfo() may take half a
+ * minute.
  */
 #include "controlplane/resolver.h"
 
@@ -38,7 +39,7 @@ static uint32_t select_address(const struct addrinfo *list, uint32_t attempt)
 
 static void *look_up(void *argument)
 {
-	const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};
+	const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM };
 	struct job *job = argument;
 	struct addrinfo *list = NULL;
 	int rc = getaddrinfo(job->name, NULL, &hints, &list);
@@ -68,7 +69,7 @@ void cp_resolve(const char *name, uint32_t attempt, size_t tag, cp_resolved_fn d
 	}
 	job = calloc(1, sizeof(*job));
 	if (job) {
-		*job = (struct job){strdup(name), attempt, tag, done, context};
+		*job = (struct job){ strdup(name), attempt, tag, done, context };
 		pthread_attr_init(&attributes);
 		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 		rc = job->name ? -pthread_create(&thread, &attributes, look_up, job) : -ENOMEM;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Keeps every configured tunnel up: connects, explains failures, retries, survives the restart of either process.
+ * Keeps every configured tunnel up: connects, explains failures, retries, survives the restart of
+ * either process.
  */
 #include "controlplane/supervisor.h"
 
@@ -14,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/netaddr.h"
+#include "controlplane/event_queue.h"
 #include "controlplane/ike_config.h"
 #include "controlplane/ike_daemon.h"
 #include "controlplane/ike_kernel.h"
@@ -21,14 +23,6 @@
 #include "controlplane/orphans.h"
 #include "controlplane/resolver.h"
 #include "controlplane/tunnel_state.h"
-
-#define ALL_TUNNELS SIZE_MAX
-
-struct item {
-	size_t tunnel; /* or ALL_TUNNELS */
-	struct cp_event event;
-	struct item *next;
-};
 
 struct tunnel {
 	struct cp_tunnel_state state; /* stepped with the lock held */
@@ -45,11 +39,8 @@ struct cp_supervisor {
 	struct tunnel *tunnels;
 	pthread_t thread;
 
-	pthread_mutex_t lock; /* tunnels[].state and what follows */
-	pthread_cond_t arrived;
-	struct item *first;
-	struct item **last;
-	bool have_sas_changed;
+	struct cp_event_queue queue;
+	pthread_mutex_t lock; /* tunnels[].state */
 };
 
 static uint64_t now_ms(void)
@@ -62,51 +53,32 @@ static uint64_t now_ms(void)
 
 /* ---- from other threads ---- */
 
-static void enqueue(struct cp_supervisor *supervisor, size_t tunnel, const struct cp_event *event)
-{
-	struct item *item = malloc(sizeof(*item));
-
-	if (!item) {
-		sp_log(SP_LOG_ERR, "supervisor: no memory, lost an event type=%d", (int)event->type);
-		return;
-	}
-	*item = (struct item){.tunnel = tunnel, .event = *event};
-	pthread_mutex_lock(&supervisor->lock);
-	*supervisor->last = item;
-	supervisor->last = &item->next;
-	pthread_cond_signal(&supervisor->arrived);
-	pthread_mutex_unlock(&supervisor->lock);
-}
-
 static void on_ike_event(void *context, size_t tunnel, const struct cp_event *event)
 {
-	enqueue(context, tunnel, event);
+	cp_event_queue_put(&((struct cp_supervisor *)context)->queue, tunnel, event);
 }
 
 static void on_dp_ready(void *context, bool is_new_epoch)
 {
-	const struct cp_event event = {.type = is_new_epoch ? CP_EVENT_READY_NEW : CP_EVENT_READY};
+	const struct cp_event event = { .type = is_new_epoch ? CP_EVENT_READY_NEW
+		                                             : CP_EVENT_READY };
 
-	enqueue(context, ALL_TUNNELS, &event);
+	cp_event_queue_put(&((struct cp_supervisor *)context)->queue, CP_ALL_TUNNELS, &event);
 }
 
 static void on_dp_lost(void *context)
 {
-	const struct cp_event event = {.type = CP_EVENT_LOST};
+	const struct cp_event event = { .type = CP_EVENT_LOST };
 
-	enqueue(context, ALL_TUNNELS, &event);
+	cp_event_queue_put(&((struct cp_supervisor *)context)->queue, CP_ALL_TUNNELS, &event);
 }
 
 static void on_dp_changed(void *context, uint64_t changed)
 {
 	struct cp_supervisor *supervisor = context;
 
-	if (!(changed & IPC_CHANGED_SAS))
-		return;
-	pthread_mutex_lock(&supervisor->lock);
-	supervisor->have_sas_changed = true;
-	pthread_cond_signal(&supervisor->arrived);
-	pthread_mutex_unlock(&supervisor->lock);
+	if (changed & IPC_CHANGED_SAS)
+		cp_event_queue_ring(&supervisor->queue);
 }
 
 static void on_dp_datagram(void *context, const struct ipc_punt *punt, const void *payload)
@@ -118,14 +90,15 @@ static void on_dp_datagram(void *context, const struct ipc_punt *punt, const voi
 static void on_resolved(void *context, size_t tunnel, uint32_t address_be, const char *error)
 {
 	struct cp_supervisor *supervisor = context;
-	struct cp_event event = {.type = CP_EVENT_RESOLVED, .remote_be = address_be};
+	struct cp_event event = { .type = CP_EVENT_RESOLVED, .remote_be = address_be };
 
 	if (error) {
 		event.type = CP_EVENT_NOT_BEGUN;
-		snprintf(event.why, sizeof(event.why), "the server's address \"%s\" cannot be resolved: %s",
-			 supervisor->tunnels[tunnel].ike->server->address, error);
+		snprintf(event.why, sizeof(event.why),
+		         "the server's address \"%s\" cannot be resolved: %s",
+		         supervisor->tunnels[tunnel].ike->server->address, error);
 	}
-	enqueue(supervisor, tunnel, &event);
+	cp_event_queue_put(&supervisor->queue, tunnel, &event);
 }
 
 /* ---- what is to be done ---- */
@@ -137,21 +110,27 @@ static void say(const struct tunnel *tunnel, unsigned todo, const struct cp_tunn
 	const uint64_t now = now_ms();
 
 	if (todo & CP_SAY_LOST)
-		sp_log(SP_LOG_WARN, "supervisor: lost environment=%s server=%s why=\"%s\"", id->environment, id->server, state->why);
+		sp_log(SP_LOG_WARN, "supervisor: lost environment=%s server=%s why=\"%s\"",
+		       id->environment, id->server, state->why);
 	if (todo & CP_SAY_FAILED)
-		sp_log(SP_LOG_WARN, "supervisor: not connected environment=%s server=%s attempt=%u retry_in_s=%.1f why=\"%s\"",
+		sp_log(SP_LOG_WARN,
+		       "supervisor: not connected environment=%s server=%s attempt=%u retry_in_s=%.1f why=\"%s\"",
 		       id->environment, id->server, state->attempts,
-		       state->deadline_ms > now ? (double)(state->deadline_ms - now) / 1000 : 0.0, state->why);
-	if (todo & CP_SAY_RENEGOTIATE)
-		sp_log(SP_LOG_INFO, "supervisor: renegotiating environment=%s server=%s why=\"%s\"", id->environment, id->server,
+		       state->deadline_ms > now ? (double)(state->deadline_ms - now) / 1000 : 0.0,
 		       state->why);
+	if (todo & CP_SAY_RENEGOTIATE)
+		sp_log(SP_LOG_INFO, "supervisor: renegotiating environment=%s server=%s why=\"%s\"",
+		       id->environment, id->server, state->why);
 	if (todo & CP_SAY_UP)
-		sp_log(SP_LOG_INFO, "supervisor: up environment=%s server=%s remote=%s inner=%s suite=%s udp=%s", id->environment,
-		       id->server, sp_address_format(remote, state->remote_be), sp_address_format(inner, state->inner_be),
-		       state->suite, state->is_udp ? "yes" : "no");
+		sp_log(SP_LOG_INFO,
+		       "supervisor: up environment=%s server=%s remote=%s inner=%s suite=%s udp=%s",
+		       id->environment, id->server, sp_address_format(remote, state->remote_be),
+		       sp_address_format(inner, state->inner_be), state->suite,
+		       state->is_udp ? "yes" : "no");
 }
 
-static int set_peer(struct cp_supervisor *supervisor, const struct tunnel *tunnel, uint32_t remote_be)
+static int set_peer(struct cp_supervisor *supervisor, const struct tunnel *tunnel,
+                    uint32_t remote_be)
 {
 	const struct ipc_peer peer = {
 		.id = tunnel->ike->id,
@@ -163,7 +142,8 @@ static int set_peer(struct cp_supervisor *supervisor, const struct tunnel *tunne
 	return cp_dp_call(supervisor->dp, IPC_PEER_SET, &peer, sizeof(peer), NULL, 0);
 }
 
-static void set_tunnel(struct cp_supervisor *supervisor, const struct tunnel *tunnel, uint32_t inner_be)
+static void set_tunnel(struct cp_supervisor *supervisor, const struct tunnel *tunnel,
+                       uint32_t inner_be)
 {
 	const struct ipc_tunnel_state message = {
 		.id = tunnel->ike->id,
@@ -179,18 +159,20 @@ static void set_tunnel(struct cp_supervisor *supervisor, const struct tunnel *tu
 }
 
 /* Brings the server's address to the dataplane and, with CP_DO_CONNECT, knocks there. */
-static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigned todo, uint32_t remote_be)
+static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigned todo,
+                         uint32_t remote_be)
 {
 	const struct tunnel *tunnel = &supervisor->tunnels[index];
-	struct cp_event failed = {.type = CP_EVENT_NOT_BEGUN};
+	struct cp_event failed = { .type = CP_EVENT_NOT_BEGUN };
 	int rc = set_peer(supervisor, tunnel, remote_be);
 
 	if (rc != 0)
-		snprintf(failed.why, sizeof(failed.why), "the dataplane did not take the server's address: %s", strerror(-rc));
+		snprintf(failed.why, sizeof(failed.why),
+		         "the dataplane did not take the server's address: %s", strerror(-rc));
 	else if (todo & CP_DO_CONNECT)
 		rc = cp_ike_config_initiate(&supervisor->ike, tunnel->ike, remote_be, failed.why);
 	if (rc != 0)
-		enqueue(supervisor, index, &failed);
+		cp_event_queue_put(&supervisor->queue, index, &failed);
 }
 
 static void come_up(struct cp_supervisor *supervisor, struct tunnel *tunnel, uint32_t inner_be)
@@ -201,7 +183,8 @@ static void come_up(struct cp_supervisor *supervisor, struct tunnel *tunnel, uin
 	tunnel->orphan_count = cp_orphans_count(&supervisor->orphans, &tunnel->ike->id);
 }
 
-static void perform(struct cp_supervisor *supervisor, size_t index, unsigned todo, const struct cp_tunnel_state *state)
+static void perform(struct cp_supervisor *supervisor, size_t index, unsigned todo,
+                    const struct cp_tunnel_state *state)
 {
 	struct tunnel *tunnel = &supervisor->tunnels[index];
 
@@ -217,12 +200,14 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 		tunnel->up_ms = 0;
 	}
 	if (todo & CP_DO_RESOLVE)
-		cp_resolve(tunnel->ike->server->address, state->attempts - 1, index, on_resolved, supervisor);
+		cp_resolve(tunnel->ike->server->address, state->attempts - 1, index, on_resolved,
+		           supervisor);
 	if (todo & (CP_DO_PEER | CP_DO_CONNECT))
 		connect_peer(supervisor, index, todo, state->remote_be);
 	if (todo & CP_DO_REKEY) {
 		for (size_t i = 0; i < state->child_count; i++)
-			cp_ike_kernel_rekey(state->children[i].spi_be, supervisor->config->uplink.address_be);
+			cp_ike_kernel_rekey(state->children[i].spi_be,
+			                    supervisor->config->uplink.address_be);
 	}
 	if (todo & CP_DO_UP)
 		come_up(supervisor, tunnel, state->inner_be);
@@ -259,7 +244,8 @@ static void read_orphans(struct cp_supervisor *supervisor)
 	int rc = cp_orphans_read(&supervisor->orphans);
 
 	if (rc != 0)
-		sp_log(SP_LOG_WARN, "supervisor: the dataplane's SAs could not be read error=%s", strerror(-rc));
+		sp_log(SP_LOG_WARN, "supervisor: the dataplane's SAs could not be read error=%s",
+		       strerror(-rc));
 	cp_orphans_drop_strangers(&supervisor->orphans, is_configured, supervisor);
 }
 
@@ -270,7 +256,8 @@ static void rekey_if_expiring(void *context, const void *entry)
 
 	if (info->control_epoch != supervisor->orphans.epoch || !(info->flags & IPC_SA_EXPIRING))
 		return;
-	sp_log(SP_LOG_INFO, "supervisor: sequence numbers run out, rekeying environment=%s server=%s spi=%08x",
+	sp_log(SP_LOG_INFO,
+	       "supervisor: sequence numbers run out, rekeying environment=%s server=%s spi=%08x",
 	       info->tunnel.environment, info->tunnel.server, ntohl(info->id.spi_be));
 	cp_ike_kernel_rekey(info->id.spi_be, info->id.destination_be);
 }
@@ -281,10 +268,10 @@ static void retire_orphans(struct cp_supervisor *supervisor)
 		struct tunnel *tunnel = &supervisor->tunnels[i];
 
 		if (tunnel->orphan_count && tunnel->up_ms && tunnel->state.child_count)
-			tunnel->orphan_count = cp_orphans_retire(&supervisor->orphans, &tunnel->ike->id,
-								 tunnel->state.children[0].spi_be,
-								 supervisor->config->uplink.address_be, tunnel->up_ms,
-								 now_ms());
+			tunnel->orphan_count = cp_orphans_retire(
+				&supervisor->orphans, &tunnel->ike->id,
+				tunnel->state.children[0].spi_be,
+				supervisor->config->uplink.address_be, tunnel->up_ms, now_ms());
 	}
 }
 
@@ -306,32 +293,9 @@ static uint64_t next_deadline_ms(const struct cp_supervisor *supervisor, uint64_
 	return deadline;
 }
 
-/* Waits for the next event or deadline. NULL: a deadline, or SAs have changed. */
-static struct item *take_item(struct cp_supervisor *supervisor, bool *have_sas_changed)
+static void handle(struct cp_supervisor *supervisor, const struct cp_queued *item)
 {
-	const uint64_t deadline_ms = next_deadline_ms(supervisor, now_ms());
-	const struct timespec deadline = {(time_t)(deadline_ms / 1000), (long)(deadline_ms % 1000) * 1000000};
-	struct item *item;
-	int rc = 0;
-
-	pthread_mutex_lock(&supervisor->lock);
-	while (!supervisor->first && !supervisor->have_sas_changed && rc != ETIMEDOUT)
-		rc = pthread_cond_timedwait(&supervisor->arrived, &supervisor->lock, &deadline);
-	item = supervisor->first;
-	if (item) {
-		supervisor->first = item->next;
-		if (!supervisor->first)
-			supervisor->last = &supervisor->first;
-	}
-	*have_sas_changed = supervisor->have_sas_changed;
-	supervisor->have_sas_changed = false;
-	pthread_mutex_unlock(&supervisor->lock);
-	return item;
-}
-
-static void handle(struct cp_supervisor *supervisor, const struct item *item)
-{
-	if (item->tunnel != ALL_TUNNELS) {
+	if (item->tunnel != CP_ALL_TUNNELS) {
 		step(supervisor, item->tunnel, &item->event);
 		return;
 	}
@@ -343,12 +307,14 @@ static void handle(struct cp_supervisor *supervisor, const struct item *item)
 
 static void *run(void *argument)
 {
-	static const struct cp_event time_passed = {.type = CP_EVENT_TIME};
+	static const struct cp_event time_passed = { .type = CP_EVENT_TIME };
 	struct cp_supervisor *supervisor = argument;
 
 	for (;;) {
 		bool have_sas_changed;
-		struct item *item = take_item(supervisor, &have_sas_changed);
+		struct cp_queued *item = cp_event_queue_take(&supervisor->queue,
+		                                             next_deadline_ms(supervisor, now_ms()),
+		                                             &have_sas_changed);
 
 		if (item)
 			handle(supervisor, item);
@@ -356,7 +322,8 @@ static void *run(void *argument)
 		if (supervisor->ike.is_muted)
 			continue;
 		if (have_sas_changed)
-			cp_dp_list(supervisor->dp, IPC_SA_LIST, sizeof(struct ipc_sa_info), rekey_if_expiring, supervisor);
+			cp_dp_list(supervisor->dp, IPC_SA_LIST, sizeof(struct ipc_sa_info),
+			           rekey_if_expiring, supervisor);
 		for (size_t i = 0; i < supervisor->ike.tunnel_count; i++)
 			step(supervisor, i, &time_passed);
 		retire_orphans(supervisor);
@@ -366,33 +333,32 @@ static void *run(void *argument)
 
 /* ---- public ---- */
 
-int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint64_t epoch, struct cp_supervisor **supervisor)
+int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint64_t epoch,
+                         struct cp_supervisor **supervisor)
 {
 	struct cp_supervisor *new = calloc(1, sizeof(*new));
-	pthread_condattr_t attributes;
 
 	if (!new)
 		return -ENOMEM;
 	new->config = config;
 	new->dp = dp;
-	new->last = &new->first;
-	new->ike = (struct cp_ike){.config = config, .dp = dp, .report = on_ike_event, .context = new};
+	cp_event_queue_init(&new->queue);
+	new->ike = (struct cp_ike){
+		.config = config, .dp = dp, .report = on_ike_event, .context = new
+	};
 	cp_orphans_init(&new->orphans, dp, epoch);
 	if (cp_ike_tunnels_init(&new->ike) != 0)
 		goto err;
-	new->tunnels = calloc(new->ike.tunnel_count ? new->ike.tunnel_count : 1, sizeof(*new->tunnels));
+	new->tunnels =
+		calloc(new->ike.tunnel_count ? new->ike.tunnel_count : 1, sizeof(*new->tunnels));
 	if (!new->tunnels)
 		goto err;
 	for (size_t i = 0; i < new->ike.tunnel_count; i++) {
 		new->tunnels[i].ike = &new->ike.tunnels[i];
-		cp_tunnel_state_init(&new->tunnels[i].state, new->ike.tunnels[i].server, (uint32_t)(epoch >> 32) + (uint32_t)i,
-				     now_ms());
+		cp_tunnel_state_init(&new->tunnels[i].state, new->ike.tunnels[i].server,
+		                     (uint32_t)(epoch >> 32) + (uint32_t)i, now_ms());
 	}
 	pthread_mutex_init(&new->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&new->arrived, &attributes);
-	pthread_condattr_destroy(&attributes);
 	*supervisor = new;
 	return 0;
 
@@ -441,19 +407,22 @@ static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
 		.attempts = state->attempts,
 		.since_s = now_s - (now - state->since_ms) / 1000,
 		.retry_at_s = state->phase == CP_TUNNEL_WAITING && state->deadline_ms > now
-			? now_s + (state->deadline_ms - now + 999) / 1000 : 0,
+		                      ? now_s + (state->deadline_ms - now + 999) / 1000
+		                      : 0,
 		.ike_rekeys = state->ike_rekeys,
 		.child_rekeys = state->child_rekeys,
 		.connects = state->connects,
 	};
 	memcpy(view->zone, tunnel->ike->server->zone, sizeof(view->zone));
-	snprintf(view->server_address, sizeof(view->server_address), "%s", tunnel->ike->server->address);
+	snprintf(view->server_address, sizeof(view->server_address), "%s",
+	         tunnel->ike->server->address);
 	snprintf(view->why, sizeof(view->why), "%s", state->why);
 	if (state->phase == CP_TUNNEL_UP)
 		snprintf(view->suite, sizeof(view->suite), "%s", state->suite);
 }
 
-size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_view *views, size_t max)
+size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_view *views,
+                             size_t max)
 {
 	const size_t count = supervisor->ike.tunnel_count;
 

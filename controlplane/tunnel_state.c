@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One tunnel's state machine: what happened goes in, what is to be done comes out. Pure, with the caller's clock.
+ * One tunnel's state machine: what happened goes in, what is to be done comes out. Pure, with the
+ * caller's clock.
  */
 #include "controlplane/tunnel_state.h"
 
@@ -150,7 +151,8 @@ static unsigned come_up(struct cp_tunnel_state *state, uint64_t now_ms)
 
 /* ---- events ---- */
 
-/* An SA's key is never given to a second dataplane: new keys for all, over the IKE_SA that lives. */
+/* An SA's key is never given to a second dataplane: new keys for all, over the IKE_SA that lives.
+ */
 static unsigned on_ready_new(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	state->is_ready = true;
@@ -162,7 +164,8 @@ static unsigned on_ready_new(struct cp_tunnel_state *state, uint64_t now_ms)
 	enter(state, CP_TUNNEL_CONNECTING, now_ms);
 	state->is_renegotiating = true;
 	state->deadline_ms = now_ms + CP_RENEGOTIATE_MS;
-	snprintf(state->why, sizeof(state->why), "the dataplane was restarted: new keys are being negotiated");
+	snprintf(state->why, sizeof(state->why),
+	         "the dataplane was restarted: new keys are being negotiated");
 	return CP_DO_PEER | CP_DO_REKEY | CP_SAY_RENEGOTIATE;
 }
 
@@ -192,7 +195,8 @@ static unsigned on_lost(struct cp_tunnel_state *state, uint64_t now_ms)
 	return 0;
 }
 
-static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event *event,
+                            uint64_t now_ms)
 {
 	if (!has_ike(state, event->ike_id) || state->child_count == CP_TUNNEL_SAS_MAX) {
 		/* of an attempt that was given up meanwhile */
@@ -205,7 +209,8 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 		return state->phase == CP_TUNNEL_CONNECTING ? fail(state, now_ms) : 0;
 	}
 	if (!find_child(state, event->child_id))
-		state->children[state->child_count++] = (struct cp_child){event->child_id, event->spi_be, false};
+		state->children[state->child_count++] =
+			(struct cp_child){ event->child_id, event->spi_be, false };
 	state->inner_be = event->inner_be;
 	state->remote_be = event->remote_be;
 	state->is_udp = event->is_udp;
@@ -217,13 +222,14 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 	return come_up(state, now_ms);
 }
 
-static unsigned on_child_rekeyed(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+static unsigned on_child_rekeyed(struct cp_tunnel_state *state, const struct cp_event *event,
+                                 uint64_t now_ms)
 {
 	struct cp_child *child = find_child(state, event->old_child_id);
 
 	if (!child)
 		return 0;
-	*child = (struct cp_child){event->child_id, event->spi_be, false};
+	*child = (struct cp_child){ event->child_id, event->spi_be, false };
 	state->child_rekeys++;
 	memcpy(state->suite, event->suite, sizeof(state->suite));
 	forget_reason(state);
@@ -232,7 +238,8 @@ static unsigned on_child_rekeyed(struct cp_tunnel_state *state, const struct cp_
 	return come_up(state, now_ms);
 }
 
-static unsigned on_child_down(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+static unsigned on_child_down(struct cp_tunnel_state *state, const struct cp_event *event,
+                              uint64_t now_ms)
 {
 	struct cp_child *child = find_child(state, event->child_id);
 
@@ -246,7 +253,8 @@ static unsigned on_child_down(struct cp_tunnel_state *state, const struct cp_eve
 	return state->is_renegotiating ? begin(state, now_ms) : 0;
 }
 
-static unsigned on_ike_gone(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+static unsigned on_ike_gone(struct cp_tunnel_state *state, const struct cp_event *event,
+                            uint64_t now_ms)
 {
 	if (!has_ike(state, event->ike_id))
 		return 0;
@@ -265,7 +273,8 @@ static unsigned on_resolved(struct cp_tunnel_state *state, const struct cp_event
 	return CP_DO_PEER | CP_DO_CONNECT;
 }
 
-static unsigned on_not_begun(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+static unsigned on_not_begun(struct cp_tunnel_state *state, const struct cp_event *event,
+                             uint64_t now_ms)
 {
 	if (state->phase != CP_TUNNEL_CONNECTING || state->ike_count)
 		return 0;
@@ -285,15 +294,18 @@ static unsigned on_time(struct cp_tunnel_state *state, uint64_t now_ms)
 
 /* ---- public ---- */
 
-void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server, uint32_t seed, uint64_t now_ms)
+void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server,
+                          uint32_t seed, uint64_t now_ms)
 {
 	memset(state, 0, sizeof(*state));
-	cp_backoff_init(&state->backoff, server->retry_min_s * 1000, server->retry_max_s * 1000, seed);
+	cp_backoff_init(&state->backoff, server->retry_min_s * 1000, server->retry_max_s * 1000,
+	                seed);
 	state->since_ms = now_ms;
 	snprintf(state->why, sizeof(state->why), WHY_NO_DATAPLANE);
 }
 
-unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms)
+unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_event *event,
+                              uint64_t now_ms)
 {
 	state->doomed_count = 0;
 	switch (event->type) {

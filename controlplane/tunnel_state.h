@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One tunnel's state machine: what happened goes in, what is to be done comes out. Pure, with the caller's clock.
+ * One tunnel's state machine: what happened goes in, what is to be done comes out. Pure, with the
+ * caller's clock.
  *
- * libcharon knows IKE_SAs and CHILD_SAs by number; a tunnel has one of each, but for the moments of a
- * rekeying or reauthentication, when it has two. It is up while it has a CHILD_SA.
+ * libcharon knows IKE_SAs and CHILD_SAs by number; a tunnel has one of each, but for the moments of
+ * a rekeying or reauthentication, when it has two. It is up while it has a CHILD_SA.
  */
 #pragma once
 
@@ -16,9 +17,9 @@
 #include "controlplane/tunnel.h"
 
 #define CP_TUNNEL_SAS_MAX 8u
-#define CP_GUARD_MS 60000u           /* an attempt takes at most this */
-#define CP_RENEGOTIATE_MS 2000u      /* after a restart of the dataplane: to rekey all CHILD_SAs */
-#define CP_STABLE_MS 10000u          /* up for this long: the first attempt after a loss is made at once */
+#define CP_GUARD_MS 60000u      /* an attempt takes at most this */
+#define CP_RENEGOTIATE_MS 2000u /* after a restart of the dataplane: to rekey all CHILD_SAs */
+#define CP_STABLE_MS 10000u /* up for this long: the first attempt after a loss is made at once */
 
 enum cp_event_type {
 	CP_EVENT_READY = 1,     /* the dataplane serves requests and is the one that we know */
@@ -108,7 +109,9 @@ struct cp_tunnel_state {
 	enum cp_rank rank;
 };
 
-void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server, uint32_t seed, uint64_t now_ms);
+void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server,
+                          uint32_t seed, uint64_t now_ms);
 
 /* Takes EVENT; returns CP_DO_* and CP_SAY_* bits. */
-unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_event *event, uint64_t now_ms);
+unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_event *event,
+                              uint64_t now_ms);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The connection to the dataplane, over its real socket; the test plays the dataplane, one message at a time.
+ * The connection to the dataplane, over its real socket; the test plays the dataplane, one message
+ * at a time.
  */
 #include "tests/unit/common/unit.h"
 
@@ -27,7 +28,7 @@ static struct {
 	uint64_t events;
 	size_t datagrams;
 	char datagram[64];
-} seen = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} seen = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 static struct cp_config config;
 static struct cp_dp *client;
@@ -75,24 +76,24 @@ static void on_datagram(void *context, const struct ipc_punt *punt, const void *
 }
 
 /* Waits until CONDITION, which the callbacks make true. */
-#define WAIT_SEEN(condition)                                                                                 \
-	do {                                                                                                 \
-		struct timespec limit;                                                                       \
-		int rc_ = 0;                                                                                 \
-		clock_gettime(CLOCK_REALTIME, &limit);                                                       \
-		limit.tv_sec += PATIENCE_MS / 1000;                                                          \
-		pthread_mutex_lock(&seen.lock);                                                              \
-		while (!(condition) && rc_ == 0)                                                             \
-			rc_ = pthread_cond_timedwait(&seen.changed, &seen.lock, &limit);                     \
-		pthread_mutex_unlock(&seen.lock);                                                            \
-		assert_int_equal(rc_, 0);                                                                    \
+#define WAIT_SEEN(condition)                                                             \
+	do {                                                                             \
+		struct timespec limit;                                                   \
+		int rc_ = 0;                                                             \
+		clock_gettime(CLOCK_REALTIME, &limit);                                   \
+		limit.tv_sec += PATIENCE_MS / 1000;                                      \
+		pthread_mutex_lock(&seen.lock);                                          \
+		while (!(condition) && rc_ == 0)                                         \
+			rc_ = pthread_cond_timedwait(&seen.changed, &seen.lock, &limit); \
+		pthread_mutex_unlock(&seen.lock);                                        \
+		assert_int_equal(rc_, 0);                                                \
 	} while (0)
 
 /* ---- the dataplane ---- */
 
 static void await(int fd)
 {
-	struct pollfd input = {.fd = fd, .events = POLLIN};
+	struct pollfd input = { .fd = fd, .events = POLLIN };
 
 	assert_int_equal(poll(&input, 1, PATIENCE_MS), 1);
 }
@@ -114,7 +115,9 @@ static const struct ipc_header *expect(uint16_t type, const void **body)
 
 static void answer(const struct ipc_header *request, int status, const void *body, size_t length)
 {
-	assert_int_equal(ipc_send(connection, request->type, IPC_REPLY, request->seq, status, body, length, NULL, 0), 0);
+	assert_int_equal(ipc_send(connection, request->type, IPC_REPLY, request->seq, status, body,
+	                          length, NULL, 0),
+	                 0);
 }
 
 static void expect_and_accept(uint16_t type)
@@ -124,8 +127,13 @@ static void expect_and_accept(uint16_t type)
 
 static void greet(uint64_t epoch, const char *instance, uint32_t flags, uint64_t generation)
 {
-	struct ipc_hello hello = {.magic = IPC_MAGIC, .major = IPC_VERSION_MAJOR, .minor = IPC_VERSION_MINOR, .epoch = epoch,
-				  .pid = 77, .flags = flags, .generation = generation};
+	struct ipc_hello hello = { .magic = IPC_MAGIC,
+		                   .major = IPC_VERSION_MAJOR,
+		                   .minor = IPC_VERSION_MINOR,
+		                   .epoch = epoch,
+		                   .pid = 77,
+		                   .flags = flags,
+		                   .generation = generation };
 	const void *body;
 
 	snprintf(hello.instance, sizeof(hello.instance), "%s", instance);
@@ -134,7 +142,8 @@ static void greet(uint64_t epoch, const char *instance, uint32_t flags, uint64_t
 	assert_true(connection >= 0);
 	expect(IPC_HELLO, &body);
 	assert_true(((const struct ipc_hello *)body)->epoch == OUR_EPOCH);
-	assert_int_equal(ipc_send(connection, IPC_HELLO, 0, 0, 0, &hello, sizeof(hello), NULL, 0), 0);
+	assert_int_equal(ipc_send(connection, IPC_HELLO, 0, 0, 0, &hello, sizeof(hello), NULL, 0),
+	                 0);
 }
 
 /* The whole way to a connection that serves requests. */
@@ -170,13 +179,14 @@ static void *run_call(void *argument)
 {
 	struct call *call = argument;
 
-	call->status = cp_dp_call(client, call->type, &call->body, sizeof(call->body), &call->reply, sizeof(call->reply));
+	call->status = cp_dp_call(client, call->type, &call->body, sizeof(call->body), &call->reply,
+	                          sizeof(call->reply));
 	return NULL;
 }
 
 static void begin_call(struct call *call, const char *server)
 {
-	*call = (struct call){.type = IPC_SPI_ALLOC};
+	*call = (struct call){ .type = IPC_SPI_ALLOC };
 	strcpy(call->body.environment, "production");
 	strcpy(call->body.server, server);
 	assert_int_equal(pthread_create(&call->thread, NULL, run_call, call), 0);
@@ -192,7 +202,7 @@ static int end_call(struct call *call)
 
 static void test_nothing_is_served_before_ready(void **state)
 {
-	struct ipc_tunnel id = {.environment = "production", .server = "a"};
+	struct ipc_tunnel id = { .environment = "production", .server = "a" };
 	struct cp_dp_state dp;
 
 	(void)state;
@@ -218,7 +228,7 @@ static void test_other_instance_is_left_alone(void **state)
 
 static void test_refused_node_is_told_in_its_words(void **state)
 {
-	struct ipc_refusal refusal = {.reason = "there is no port uplink"};
+	struct ipc_refusal refusal = { .reason = "there is no port uplink" };
 	struct cp_dp_state dp;
 
 	(void)state;
@@ -247,8 +257,8 @@ static void test_serves_after_the_commit(void **state)
 
 static void test_replies_find_their_requests(void **state)
 {
-	const struct ipc_spi first = {.spi_be = 0x11111111}, second = {.spi_be = 0x22222222};
-	const struct ipc_event event = {.changed = IPC_CHANGED_SAS};
+	const struct ipc_spi first = { .spi_be = 0x11111111 }, second = { .spi_be = 0x22222222 };
+	const struct ipc_event event = { .changed = IPC_CHANGED_SAS };
 	struct ipc_header request_a;
 	struct call a, b;
 
@@ -257,7 +267,8 @@ static void test_replies_find_their_requests(void **state)
 	request_a = *expect(IPC_SPI_ALLOC, NULL);
 	begin_call(&b, "b");
 	answer(expect(IPC_SPI_ALLOC, NULL), 0, &second, sizeof(second));
-	assert_int_equal(ipc_send(connection, IPC_EVENT, 0, 0, 0, &event, sizeof(event), NULL, 0), 0);
+	assert_int_equal(ipc_send(connection, IPC_EVENT, 0, 0, 0, &event, sizeof(event), NULL, 0),
+	                 0);
 	answer(&request_a, 0, &first, sizeof(first));
 	assert_int_equal(end_call(&a), 0);
 	assert_int_equal(end_call(&b), 0);
@@ -278,12 +289,16 @@ static void test_refusal_is_the_callers(void **state)
 
 static void test_datagrams_pass_both_ways(void **state)
 {
-	const struct ipc_punt punt = {.source_be = 0x0100000a, .destination_be = 0x0200000a, .source_port_be = 500,
-				      .destination_port_be = 500, .length = 6};
+	const struct ipc_punt punt = { .source_be = 0x0100000a,
+		                       .destination_be = 0x0200000a,
+		                       .source_port_be = 500,
+		                       .destination_port_be = 500,
+		                       .length = 6 };
 	const void *body;
 
 	(void)state;
-	assert_int_equal(ipc_send(connection, IPC_PUNT_RX, 0, 0, 0, &punt, sizeof(punt), "hello", 6), 0);
+	assert_int_equal(
+		ipc_send(connection, IPC_PUNT_RX, 0, 0, 0, &punt, sizeof(punt), "hello", 6), 0);
 	WAIT_SEEN(seen.datagrams == 1);
 	assert_string_equal(seen.datagram, "hello");
 	assert_int_equal(cp_dp_send_datagram(client, &punt, "world"), 0);
@@ -311,7 +326,8 @@ static void *run_listing(void *argument)
 {
 	struct listing *listing = argument;
 
-	listing->status = cp_dp_list(client, IPC_STATE, sizeof(struct ipc_environment_state), count_entry, &listing->count);
+	listing->status = cp_dp_list(client, IPC_STATE, sizeof(struct ipc_environment_state),
+	                             count_entry, &listing->count);
 	return NULL;
 }
 
@@ -320,7 +336,7 @@ static void answer_part(const char *name, uint64_t expected_cursor, uint64_t nex
 	struct {
 		struct ipc_list list;
 		struct ipc_environment_state entry;
-	} part = {.list = {.next = next, .count = 1, .entry_size = sizeof(part.entry)}};
+	} part = { .list = { .next = next, .count = 1, .entry_size = sizeof(part.entry) } };
 	const void *body;
 
 	strcpy(part.entry.name, name);
@@ -331,7 +347,7 @@ static void answer_part(const char *name, uint64_t expected_cursor, uint64_t nex
 
 static void test_lists_are_read_to_their_end(void **state)
 {
-	struct listing listing = {0};
+	struct listing listing = { 0 };
 
 	(void)state;
 	assert_int_equal(pthread_create(&listing.thread, NULL, run_listing, &listing), 0);
@@ -374,7 +390,7 @@ static void test_other_epoch_is_new(void **state)
 
 static void test_running_dataplane_with_another_node_is_used(void **state)
 {
-	struct ipc_refusal refusal = {.reason = "another node"};
+	struct ipc_refusal refusal = { .reason = "another node" };
 	const unsigned before = seen.ready;
 	struct cp_dp_state dp;
 
@@ -392,7 +408,7 @@ static void test_running_dataplane_with_another_node_is_used(void **state)
 
 static void test_refused_generation_leaves_the_old_one(void **state)
 {
-	struct ipc_refusal refusal = {.reason = "no room"};
+	struct ipc_refusal refusal = { .reason = "no room" };
 	const unsigned before = seen.ready;
 	struct cp_dp_state dp;
 
@@ -422,8 +438,11 @@ static void test_bytes_that_are_no_message_end_the_connection(void **state)
 
 static int set_up(void **state)
 {
-	const struct cp_dp_options options = {.socket_path = SOCKET, .instance = "lab", .epoch = OUR_EPOCH, .config = &config};
-	const struct cp_dp_callbacks callbacks = {on_ready, on_lost, on_changed, on_datagram, NULL};
+	const struct cp_dp_options options = {
+		.socket_path = SOCKET, .instance = "lab", .epoch = OUR_EPOCH, .config = &config
+	};
+	const struct cp_dp_callbacks callbacks = { on_ready, on_lost, on_changed, on_datagram,
+		                                   NULL };
 
 	if (unit_enter_directory(state) != 0)
 		return -1;
@@ -438,7 +457,10 @@ static int set_up(void **state)
 	config.sessions = 65536;
 	strcpy(config.cores, "auto");
 	listener = ipc_listen(SOCKET, (gid_t)-1);
-	return listener >= 0 && cp_dp_create(&options, &client) == 0 && cp_dp_start(client, &callbacks) == 0 ? 0 : -1;
+	return listener >= 0 && cp_dp_create(&options, &client) == 0 &&
+	                       cp_dp_start(client, &callbacks) == 0
+	               ? 0
+	               : -1;
 }
 
 static int tear_down(void **state)

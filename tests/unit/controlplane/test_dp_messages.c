@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Configuration messages: what is sent is what the contract's own decoder accepts, in the contract's order.
+ * Configuration messages: what is sent is what the contract's own decoder accepts, in the
+ * contract's order.
  */
 #include "tests/unit/common/unit.h"
 
@@ -34,7 +35,7 @@ static struct cp_config *make_config(void)
 	strcpy(config->cluster.device, "af_packet:cluster");
 	config->cluster.address_be = htonl(0x0a000002);
 	config->cluster.router_be = 0;
-	config->routes[0] = (struct ipc_prefix){.address_be = htonl(0x0a000000), .length = 16};
+	config->routes[0] = (struct ipc_prefix){ .address_be = htonl(0x0a000000), .length = 16 };
 	config->route_count = 1;
 	strcpy(config->cores, "auto");
 	config->sessions = 65536;
@@ -44,7 +45,8 @@ static struct cp_config *make_config(void)
 	config->environment_count = 1;
 	strcpy(environment->name, "production");
 	environment->pod_address_be = htonl(0x0a000021);
-	environment->sources[0] = (struct ipc_prefix){.address_be = htonl(0x0a000100), .length = 24};
+	environment->sources[0] =
+		(struct ipc_prefix){ .address_be = htonl(0x0a000100), .length = 24 };
 	environment->source_count = 1;
 	environment->session_quota = 1000;
 	strcpy(environment->servers[0].name, "a");
@@ -76,7 +78,9 @@ static void free_config(struct cp_config *config)
 static void assert_decodes(uint16_t type, const void *body, size_t length)
 {
 	_Alignas(8) uint8_t message[IPC_MSG_MAX];
-	struct ipc_header header = {.type = type, .seq = 1, .length = (uint32_t)(sizeof(header) + length)};
+	struct ipc_header header = { .type = type,
+		                     .seq = 1,
+		                     .length = (uint32_t)(sizeof(header) + length) };
 	const struct ipc_header *decoded;
 	const void *decoded_body;
 
@@ -121,11 +125,11 @@ static void test_node_is_valid(void **state)
 static void test_generation_comes_in_order(void **state)
 {
 	static const uint16_t expected[] = {
-		IPC_CONFIG_BEGIN, IPC_CONFIG_ENVIRONMENT, IPC_CONFIG_SERVER, IPC_CONFIG_SERVER, IPC_CONFIG_FORWARDS,
-		IPC_CONFIG_FORWARDS, IPC_CONFIG_FORWARDS, IPC_CONFIG_COMMIT,
+		IPC_CONFIG_BEGIN,    IPC_CONFIG_ENVIRONMENT, IPC_CONFIG_SERVER,   IPC_CONFIG_SERVER,
+		IPC_CONFIG_FORWARDS, IPC_CONFIG_FORWARDS,    IPC_CONFIG_FORWARDS, IPC_CONFIG_COMMIT,
 	};
 	struct cp_config *config = make_config();
-	struct sent sent = {0};
+	struct sent sent = { 0 };
 
 	(void)state;
 	assert_int_equal(cp_dp_build_generation(config, 7, take, &sent), 0);
@@ -138,14 +142,14 @@ static void test_generation_comes_in_order(void **state)
 static void test_full_part_is_not_followed_by_an_empty_one(void **state)
 {
 	struct cp_config *config = make_config();
-	struct sent sent = {0};
+	struct sent sent = { 0 };
 
 	(void)state;
 	config->environments[0].forward_count = IPC_FORWARDS_MAX;
 	assert_int_equal(cp_dp_build_generation(config, 7, take, &sent), 0);
 	assert_int_equal(sent.count, 6);
 	config->environments[0].forward_count = 0;
-	sent = (struct sent){0};
+	sent = (struct sent){ 0 };
 	assert_int_equal(cp_dp_build_generation(config, 7, take, &sent), 0);
 	assert_int_equal(sent.count, 5);
 	free_config(config);
@@ -154,7 +158,7 @@ static void test_full_part_is_not_followed_by_an_empty_one(void **state)
 static void test_refusal_ends_the_walk(void **state)
 {
 	struct cp_config *config = make_config();
-	struct sent sent = {.refuse_type = IPC_CONFIG_SERVER};
+	struct sent sent = { .refuse_type = IPC_CONFIG_SERVER };
 
 	(void)state;
 	assert_int_equal(cp_dp_build_generation(config, 7, take, &sent), -EINVAL);

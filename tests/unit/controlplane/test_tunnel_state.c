@@ -23,14 +23,14 @@ static unsigned pass_to_deadline(struct world *world)
 {
 	assert_true(world->tunnel.deadline_ms > world->now_ms);
 	world->now_ms = world->tunnel.deadline_ms - 1;
-	assert_int_equal(step(world, (struct cp_event){.type = CP_EVENT_TIME}), 0);
+	assert_int_equal(step(world, (struct cp_event){ .type = CP_EVENT_TIME }), 0);
 	world->now_ms++;
-	return step(world, (struct cp_event){.type = CP_EVENT_TIME});
+	return step(world, (struct cp_event){ .type = CP_EVENT_TIME });
 }
 
 static struct cp_event reason(uint32_t ike_id, enum cp_rank rank, const char *why)
 {
-	struct cp_event event = {.type = CP_EVENT_REASON, .ike_id = ike_id, .rank = rank};
+	struct cp_event event = { .type = CP_EVENT_REASON, .ike_id = ike_id, .rank = rank };
 
 	snprintf(event.why, sizeof(event.why), "%s", why);
 	return event;
@@ -38,14 +38,20 @@ static struct cp_event reason(uint32_t ike_id, enum cp_rank rank, const char *wh
 
 static struct cp_event child_up(uint32_t ike_id, uint32_t child_id)
 {
-	return (struct cp_event){.type = CP_EVENT_CHILD_UP, .ike_id = ike_id, .child_id = child_id, .spi_be = child_id * 100,
-				 .inner_be = INNER, .remote_be = REMOTE, .is_udp = true, .suite = "AES_GCM_16_256"};
+	return (struct cp_event){ .type = CP_EVENT_CHILD_UP,
+		                  .ike_id = ike_id,
+		                  .child_id = child_id,
+		                  .spi_be = child_id * 100,
+		                  .inner_be = INNER,
+		                  .remote_be = REMOTE,
+		                  .is_udp = true,
+		                  .suite = "AES_GCM_16_256" };
 }
 
 static struct world begin_world(void)
 {
-	static const struct cp_server server = {.retry_min_s = 1, .retry_max_s = 60};
-	struct world world = {.now_ms = 1000000};
+	static const struct cp_server server = { .retry_min_s = 1, .retry_max_s = 60 };
+	struct world world = { .now_ms = 1000000 };
 
 	cp_tunnel_state_init(&world.tunnel, &server, 42, world.now_ms);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_IDLE);
@@ -56,8 +62,11 @@ static struct world begin_world(void)
 static void knock(struct world *world, uint32_t id)
 {
 	assert_int_equal(world->tunnel.phase, CP_TUNNEL_CONNECTING);
-	assert_int_equal(step(world, (struct cp_event){.type = CP_EVENT_RESOLVED, .remote_be = REMOTE}), CP_DO_PEER | CP_DO_CONNECT);
-	assert_int_equal(step(world, (struct cp_event){.type = CP_EVENT_IKE_BEGUN, .ike_id = id}), 0);
+	assert_int_equal(
+		step(world, (struct cp_event){ .type = CP_EVENT_RESOLVED, .remote_be = REMOTE }),
+		CP_DO_PEER | CP_DO_CONNECT);
+	assert_int_equal(step(world, (struct cp_event){ .type = CP_EVENT_IKE_BEGUN, .ike_id = id }),
+	                 0);
 }
 
 /* A tunnel that is up with IKE_SA 1 and CHILD_SA 1. */
@@ -65,7 +74,8 @@ static struct world up_world(void)
 {
 	struct world world = begin_world();
 
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_READY_NEW}), CP_DO_RESOLVE);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_READY_NEW }),
+	                 CP_DO_RESOLVE);
 	knock(&world, 1);
 	assert_int_equal(step(&world, child_up(1, 1)), CP_DO_UP | CP_SAY_UP);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
@@ -91,20 +101,21 @@ static void test_says_the_reason_that_explains_most(void **state)
 	struct world world = begin_world();
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_READY});
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
 	knock(&world, 1);
 	step(&world, reason(1, CP_RANK_AUTH, "who"));
 	step(&world, reason(1, CP_RANK_EXACT, "what"));
 	step(&world, reason(1, CP_RANK_EXACT, "what else"));
 	step(&world, reason(1, CP_RANK_VAGUE, "nothing"));
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = 1}), CP_SAY_FAILED);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 1 }),
+	                 CP_SAY_FAILED);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_WAITING);
 	assert_string_equal(world.tunnel.why, "what");
 	/* the next attempt does not inherit it, but the operator still reads it meanwhile */
 	assert_int_equal(pass_to_deadline(&world), CP_DO_RESOLVE);
 	assert_string_equal(world.tunnel.why, "what");
 	knock(&world, 2);
-	step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = 2});
+	step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 });
 	assert_string_equal(world.tunnel.why, "the negotiation ended without a reason given");
 	assert_int_equal(world.tunnel.attempts, 2);
 }
@@ -115,31 +126,35 @@ static void test_waits_longer_each_time_and_starts_over_after_success(void **sta
 	uint64_t last_ms = 0;
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_READY});
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
 	for (uint32_t id = 1; id < 6; id++) {
 		knock(&world, id);
-		assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = id}), CP_SAY_FAILED);
+		assert_int_equal(
+			step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = id }),
+			CP_SAY_FAILED);
 		assert_true(world.tunnel.deadline_ms - world.now_ms > last_ms);
 		last_ms = world.tunnel.deadline_ms - world.now_ms;
 		pass_to_deadline(&world);
 	}
 	knock(&world, 6);
 	step(&world, child_up(6, 1));
-	step(&world, (struct cp_event){.type = CP_EVENT_CHILD_DOWN, .child_id = 1});
+	step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 });
 	assert_in_range(world.tunnel.deadline_ms - world.now_ms, 750, 1250);
 }
 
 static void test_unresolved_name_fails_the_attempt(void **state)
 {
 	struct world world = begin_world();
-	struct cp_event event = {.type = CP_EVENT_NOT_BEGUN, .why = "no such host"};
+	struct cp_event event = { .type = CP_EVENT_NOT_BEGUN, .why = "no such host" };
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_READY});
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
 	assert_int_equal(step(&world, event), CP_SAY_FAILED);
 	assert_string_equal(world.tunnel.why, "no such host");
 	/* an answer that comes late begins nothing */
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_RESOLVED, .remote_be = REMOTE}), 0);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_RESOLVED, .remote_be = REMOTE }),
+		0);
 }
 
 static void test_no_virtual_ip_is_a_failure(void **state)
@@ -149,7 +164,7 @@ static void test_no_virtual_ip_is_a_failure(void **state)
 
 	(void)state;
 	event.inner_be = 0;
-	step(&world, (struct cp_event){.type = CP_EVENT_READY});
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
 	knock(&world, 1);
 	assert_int_equal(step(&world, event), CP_DO_TERMINATE | CP_SAY_FAILED);
 	assert_int_equal(world.tunnel.doomed_count, 1);
@@ -162,7 +177,7 @@ static void test_attempt_without_end_is_ended(void **state)
 	struct world world = begin_world();
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_READY});
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
 	knock(&world, 1);
 	assert_int_equal(world.tunnel.deadline_ms - world.now_ms, CP_GUARD_MS);
 	assert_int_equal(pass_to_deadline(&world), CP_DO_TERMINATE | CP_SAY_FAILED);
@@ -171,11 +186,12 @@ static void test_attempt_without_end_is_ended(void **state)
 	pass_to_deadline(&world);
 	knock(&world, 2);
 	assert_int_equal(step(&world, reason(1, CP_RANK_EXACT, "old")), 0);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = 1}), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 1 }),
+	                 0);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_CONNECTING);
 	assert_int_equal(step(&world, child_up(1, 9)), CP_DO_TERMINATE);
 	assert_int_equal(world.tunnel.doomed[0], 1);
-	step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = 2});
+	step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 });
 	assert_string_not_equal(world.tunnel.why, "old");
 }
 
@@ -184,11 +200,18 @@ static void test_rekeying_is_not_noticed(void **state)
 	struct world world = up_world();
 
 	(void)state;
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_CHILD_REKEYED, .old_child_id = 1, .child_id = 2, .spi_be = 7}), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_REKEYED,
+	                                                 .old_child_id = 1,
+	                                                 .child_id = 2,
+	                                                 .spi_be = 7 }),
+	                 0);
 	assert_int_equal(world.tunnel.children[0].spi_be, 7);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_CHILD_DOWN, .child_id = 1}), 0);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_REKEYED, .ike_id = 2}), 0);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = 1}), 0);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 }), 0);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_IKE_REKEYED, .ike_id = 2 }), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 1 }),
+	                 0);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
 	assert_int_equal(world.tunnel.child_rekeys, 1);
 	assert_int_equal(world.tunnel.ike_rekeys, 1);
@@ -201,11 +224,14 @@ static void test_reauthentication_makes_before_it_breaks(void **state)
 
 	(void)state;
 	second.inner_be = INNER + 1;
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_BEGUN, .ike_id = 2}), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_BEGUN, .ike_id = 2 }),
+	                 0);
 	assert_int_equal(step(&world, second), CP_DO_UP);
 	assert_int_equal(world.tunnel.inner_be, INNER + 1);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_CHILD_DOWN, .child_id = 1}), 0);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = 1}), 0);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 }), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 1 }),
+	                 0);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
 }
 
@@ -214,8 +240,9 @@ static void test_failed_reauthentication_leaves_it_up(void **state)
 	struct world world = up_world();
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_IKE_BEGUN, .ike_id = 2});
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = 2}), 0);
+	step(&world, (struct cp_event){ .type = CP_EVENT_IKE_BEGUN, .ike_id = 2 });
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 }),
+	                 0);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
 }
 
@@ -226,8 +253,9 @@ static void test_loss_of_a_stable_tunnel_reconnects_at_once(void **state)
 	(void)state;
 	world.now_ms += CP_STABLE_MS;
 	step(&world, reason(1, CP_RANK_NOTIFY, "the server closed the connection"));
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_CHILD_DOWN, .child_id = 1}),
-			 CP_DO_TERMINATE | CP_DO_DOWN | CP_SAY_LOST | CP_DO_RESOLVE);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 }),
+		CP_DO_TERMINATE | CP_DO_DOWN | CP_SAY_LOST | CP_DO_RESOLVE);
 	assert_string_equal(world.tunnel.why, "the server closed the connection");
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_CONNECTING);
 	assert_int_equal(world.tunnel.attempts, 1);
@@ -239,8 +267,9 @@ static void test_loss_of_a_fresh_tunnel_waits(void **state)
 
 	(void)state;
 	world.now_ms += CP_STABLE_MS - 1;
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_CHILD_DOWN, .child_id = 1}),
-			 CP_DO_TERMINATE | CP_DO_DOWN | CP_SAY_LOST);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 }),
+		CP_DO_TERMINATE | CP_DO_DOWN | CP_SAY_LOST);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_WAITING);
 }
 
@@ -249,13 +278,15 @@ static void test_dataplane_of_another_epoch_gets_new_keys(void **state)
 	struct world world = up_world();
 
 	(void)state;
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_LOST}), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_LOST }), 0);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_IDLE);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_READY_NEW}),
-			 CP_DO_PEER | CP_DO_REKEY | CP_SAY_RENEGOTIATE);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_READY_NEW }),
+	                 CP_DO_PEER | CP_DO_REKEY | CP_SAY_RENEGOTIATE);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_CONNECTING);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_CHILD_REKEYED, .old_child_id = 1, .child_id = 2}),
-			 CP_DO_UP | CP_SAY_UP);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_REKEYED,
+	                                                 .old_child_id = 1,
+	                                                 .child_id = 2 }),
+	                 CP_DO_UP | CP_SAY_UP);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
 	assert_int_equal(world.tunnel.deadline_ms, 0);
 }
@@ -265,8 +296,8 @@ static void test_renegotiation_that_hangs_is_given_up(void **state)
 	struct world world = up_world();
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_LOST});
-	step(&world, (struct cp_event){.type = CP_EVENT_READY_NEW});
+	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY_NEW });
 	assert_int_equal(world.tunnel.deadline_ms - world.now_ms, CP_RENEGOTIATE_MS);
 	assert_int_equal(pass_to_deadline(&world), CP_DO_TERMINATE | CP_DO_RESOLVE);
 	assert_int_equal(world.tunnel.doomed[0], 1);
@@ -279,10 +310,11 @@ static void test_stale_keys_stay_stale_over_a_broken_connection(void **state)
 	struct world world = up_world();
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_LOST});
-	step(&world, (struct cp_event){.type = CP_EVENT_READY_NEW});
-	step(&world, (struct cp_event){.type = CP_EVENT_LOST});
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_READY}), CP_DO_PEER | CP_DO_REKEY | CP_SAY_RENEGOTIATE);
+	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY_NEW });
+	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_READY }),
+	                 CP_DO_PEER | CP_DO_REKEY | CP_SAY_RENEGOTIATE);
 }
 
 static void test_same_dataplane_again_is_told_again(void **state)
@@ -290,9 +322,10 @@ static void test_same_dataplane_again_is_told_again(void **state)
 	struct world world = up_world();
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_LOST});
+	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
 	assert_string_equal(world.tunnel.why, "the dataplane is not there");
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_READY}), CP_DO_PEER | CP_DO_UP | CP_SAY_UP);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_READY }),
+	                 CP_DO_PEER | CP_DO_UP | CP_SAY_UP);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
 }
 
@@ -301,11 +334,14 @@ static void test_loss_while_the_dataplane_is_away_is_told_later(void **state)
 	struct world world = up_world();
 
 	(void)state;
-	step(&world, (struct cp_event){.type = CP_EVENT_LOST});
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_CHILD_DOWN, .child_id = 1}), 0);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_IKE_GONE, .ike_id = 1}), 0);
+	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 }), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 1 }),
+	                 0);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_IDLE);
-	assert_int_equal(step(&world, (struct cp_event){.type = CP_EVENT_READY}), CP_DO_DOWN | CP_DO_RESOLVE);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_READY }),
+	                 CP_DO_DOWN | CP_DO_RESOLVE);
 }
 
 int main(void)
