@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 
+#include <rte_ether.h>
 #include <rte_icmp.h>
 #include <rte_tcp.h>
 
@@ -90,7 +91,7 @@ static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uin
 	if (p->protocol == IPPROTO_ICMP && quoted[p->l3_header] != ICMP_ECHO)
 		return false;
 	l3 = quoted - 28;
-	if (l3 < (uint8_t *)p->m->buf_addr)
+	if (l3 < (uint8_t *)p->m->buf_addr + sizeof(struct rte_ether_hdr)) /* dp_nexthop() puts it in front */
 		return false;
 	icmp = l3 + 20;
 	icmp[0] = type;
@@ -137,24 +138,24 @@ bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 	return false;
 }
 
-bool dp_answer_echo(struct dp_worker *w, struct dp_pkt *p)
+enum dp_verdict dp_answer_echo(struct dp_worker *w, struct dp_pkt *p)
 {
 	uint8_t *l3 = p->l3, *icmp = l3 + p->l3_header;
 	uint16_t length = p->l3_length - p->l3_header;
 	uint32_t source = dp_load32(l3 + 12), destination = dp_load32(l3 + 16);
 
 	if (icmp[0] != ICMP_ECHO || icmp[1] != 0 || dp_checksum_fold(dp_checksum_add(icmp, length, 0)) != 0xffff)
-		return false;
+		return DP_NOT_FOR_US;
 	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
 		w->count->answers_limited++;
-		return false;
+		return DP_RATE_LIMITED;
 	}
 	icmp[0] = ICMP_ECHO_REPLY;
 	dp_store16(icmp + 2, 0);
 	dp_store16(icmp + 2, dp_l4_checksum(NULL, icmp, length, 0));
 	dp_ipv4_write(l3, p->l3_length, ANSWER_TTL, IPPROTO_ICMP, destination, source);
 	if (!emit(w, p, l3, p->l3_length))
-		return false;
+		return DP_RATE_LIMITED;
 	w->count->echo_replies++;
-	return true;
+	return DP_TAKEN;
 }

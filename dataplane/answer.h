@@ -16,8 +16,9 @@
  */
 bool dp_answer(struct dp_worker *w, struct dp_pkt *p);
 
-/* Answers an ICMP echo request in place; the same return values. RFC 1812 section 4.3.3.6. */
-bool dp_answer_echo(struct dp_worker *w, struct dp_pkt *p);
+/* Answers an ICMP echo request in place: DP_TAKEN, DP_RATE_LIMITED, or DP_NOT_FOR_US for every other
+ * ICMP. RFC 1812 section 4.3.3.6. */
+enum dp_verdict dp_answer_echo(struct dp_worker *w, struct dp_pkt *p);
 
 /* Queues a finished IPv4 packet (data starts at its header) to its destination through PORT, at the end of the burst. There must be
  * room: w->answers->n < DP_BURST. Worker only. */

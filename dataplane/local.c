@@ -83,8 +83,8 @@ static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
 		return local_arp(w, p);
 	if (p->protocol == IPPROTO_UDP)
 		return dp_punt_ike(w, p);
-	if (p->protocol == IPPROTO_ICMP && dp_answer_echo(w, p))
-		return DP_TAKEN;
+	if (p->protocol == IPPROTO_ICMP)
+		return dp_answer_echo(w, p);
 	return DP_NOT_FOR_US;
 }
 

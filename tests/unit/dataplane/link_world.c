@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,6 +129,15 @@ static void set_generation(struct link_world *x)
 	x->addresses[rte_hash_crc_4byte(htonl(LINK_POD), 0) & x->generation.address_mask] = &x->environment;
 }
 
+static struct rte_ring *make_ring(const char *what)
+{
+	static unsigned number; /* a failed test leaves its rings behind */
+	char name[RTE_RING_NAMESIZE];
+
+	snprintf(name, sizeof(name), "%s-%u", what, number++);
+	return rte_ring_create(name, 64, SOCKET_ID_ANY, RING_F_SC_DEQ);
+}
+
 struct link_world *link_create(void)
 {
 	const struct ipc_peer peer = { .remote_be = htonl(LINK_SERVER), .ike_port_be = htons(LINK_IKE_PORT),
@@ -150,8 +160,8 @@ struct link_world *link_create(void)
 	x->w.mbufs = pool;
 	x->w.answer_limit.per_second = x->w.punt_limit.per_second = 1000000;
 	x->w.peers = dp_peers_build(&peer, 1);
-	x->w.punt = rte_ring_create("punt", 64, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	x->w.send = rte_ring_create("send", 64, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	x->w.punt = make_ring("punt");
+	x->w.send = make_ring("send");
 	x->w.hold = dp_hold_create();
 	if (!x->w.peers || !x->w.punt || !x->w.send || !x->w.hold || dp_nexthops_create(&x->w.nexthops) != 0) {
 		link_destroy(x);
