@@ -97,7 +97,7 @@ int dp_staging_forwards(struct dp_staging *s, const struct ipc_forward *forwards
 
 /* ---- building a generation ---- */
 
-static void destroy_generation(struct dp_generation *g)
+void dp_generation_destroy(struct dp_generation *g)
 {
 	if (!g)
 		return;
@@ -132,7 +132,7 @@ static struct dp_generation *allocate(const struct dp_staging *s)
 	g->addresses = calloc(addresses, sizeof(*g->addresses));
 	g->environments = calloc(s->environment_count + 1, sizeof(*g->environments));
 	if (!g->forwards || !g->addresses || !g->environments) {
-		destroy_generation(g);
+		dp_generation_destroy(g);
 		return NULL;
 	}
 	memset(g->forwards, 0, forwards * sizeof(*g->forwards));
@@ -265,7 +265,7 @@ static int build(struct dp_staging *s, struct dp_core *core, struct dp_generatio
 	for (uint32_t i = 0; rc == 0 && i < s->forward_count; i++)
 		rc = add_forward(g, core, &s->forwards[i], why);
 	if (rc) {
-		destroy_generation(g);
+		dp_generation_destroy(g);
 		return rc;
 	}
 	*generation = g;
@@ -423,6 +423,6 @@ int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t gener
 	retire_missing(core, fresh);
 	dp_core_call_all(core, purge_forwards, NULL);
 	sweep_slots(core, fresh);
-	destroy_generation(old);
+	dp_generation_destroy(old);
 	return 0;
 }

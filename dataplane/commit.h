@@ -25,3 +25,6 @@ int dp_staging_forwards(struct dp_staging *s, const struct ipc_forward *forwards
 /* Validates what is staged and makes it the generation of all workers. 0, or -errno with WHY in words and nothing changed. What went
  * away takes its SAs and sessions along; what stays is not touched. The staging is empty afterwards. */
 int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t generation, char why[256]);
+
+/* Frees a generation that no worker has any more; NULL is allowed. */
+void dp_generation_destroy(struct dp_generation *g);

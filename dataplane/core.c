@@ -15,6 +15,7 @@
 #include <rte_malloc.h>
 
 #include "common/log.h"
+#include "dataplane/commit.h"
 #include "dataplane/crypto_mb.h"
 #include "dataplane/device.h"
 #include "dataplane/nat_flow.h"
@@ -266,6 +267,8 @@ void dp_core_stop(struct dp_core *core)
 		destroy_worker(core->workers[i]);
 		core->workers[i] = NULL;
 	}
+	dp_generation_destroy(core->generation);
+	core->generation = NULL;
 	dp_stats_destroy(core->stats);
 	core->stats = NULL;
 	if (core->worker_count)
