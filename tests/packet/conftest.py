@@ -45,7 +45,8 @@ def shared(request):
         yield dataplane
     finally:
         status = dataplane.end()
-    assert status == 0, "SIGTERM ends the dataplane with status 0"
+    assert status == 0, f"SIGTERM ends the dataplane with status 0, not {status}:\n{dataplane.last_log[-4000:]}"
+    assert "runtime error:" not in dataplane.last_log, dataplane.last_log  # of UndefinedBehaviorSanitizer
 
 
 def warm_up(dataplane):

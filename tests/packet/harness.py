@@ -392,6 +392,7 @@ class Dataplane:
                 wire.close()
         if self.stats:
             self.stats.close()
+        self.last_log = self.log() if self.process else ""
         self.namespace.delete()
         shutil.rmtree(self.directory)
         return status
