@@ -20,7 +20,10 @@
 /* Between soft and hard lifetime of a CHILD_SA, at least: a rekeying that needs retransmits fits
  * in. */
 #define CHILD_MARGIN_S 60u
-#define IKE_MARGIN_S 120u
+/* The same of an IKE_SA, and how long before the end of an authentication's lifetime that the
+ * server sets (RFC 4478) we authenticate anew. A lifetime shorter than this would have us do it all
+ * the time. */
+#define IKE_MARGIN_S 60u
 
 typedef void (*add_proposal_fn)(void *to, proposal_t *proposal);
 
@@ -95,7 +98,7 @@ static peer_cfg_t *build_peer(const struct cp_ike_tunnel *tunnel, ike_cfg_t *ike
 		.keyingtries = 1,     /* the supervisor retries */
 		.rekey_time = server->ike_rekey_s,
 		.jitter_time = server->ike_rekey_s / 20,
-		.over_time = server->ike_rekey_s ? IKE_MARGIN_S + server->ike_rekey_s / 10 : 0,
+		.over_time = IKE_MARGIN_S,
 		.no_mobike = TRUE, /* one address of ours, one of the server */
 		.dpd = server->dpd_s,
 	};
