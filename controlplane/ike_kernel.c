@@ -18,6 +18,9 @@
 #include "common/secret.h"
 #include "controlplane/ike_sas.h"
 
+/* How long an inbound SA stays after its successor was added, as with delete_rekeyed_delay. */
+#define INBOUND_GRACE_S 5
+
 typedef struct private_kernel_t private_kernel_t;
 typedef struct expiry_t expiry_t;
 
@@ -215,7 +218,7 @@ METHOD(kernel_ipsec_t, add_sa, status_t, private_kernel_t *this, kernel_ipsec_sa
 	rc = cp_dp_call(this->ike->dp, IPC_SA_ADD, &add, sizeof(add), NULL, 0);
 	sp_wipe(&add.key, sizeof(add.key));
 	if (rc == 0)
-		rc = cp_ike_sas_add(&this->sas, &add.id);
+		rc = cp_ike_sas_add(&this->sas, &add.id, data->reqid - 1, time_monotonic(NULL));
 	if (rc != 0) {
 		sp_log(SP_LOG_ERR,
 		       "ike: the dataplane did not take an SA tunnel=%s spi=%08x direction=%s error=%s",
@@ -274,20 +277,45 @@ METHOD(kernel_ipsec_t, query_sa, status_t, private_kernel_t *this, kernel_ipsec_
 	return SUCCESS;
 }
 
+/* A dataplane that restarted does not know the SA: gone is gone. */
+static void delete_sa(struct cp_ike *ike, const struct ipc_sa_id *id)
+{
+	int rc = cp_dp_call(ike->dp, IPC_SA_DEL, id, sizeof(*id), NULL, 0);
+
+	if (rc != 0 && rc != -ENOENT)
+		sp_log(SP_LOG_DEBUG, "ike: an SA was not deleted spi=%08x error=%s",
+		       ntohl(id->spi_be), strerror(-rc));
+}
+
+static job_requeue_t delete_late(struct ipc_sa_id *id)
+{
+	if (!kernel->ike->is_muted)
+		delete_sa(kernel->ike, id);
+	return JOB_REQUEUE_NONE;
+}
+
 METHOD(kernel_ipsec_t, del_sa, status_t, private_kernel_t *this, kernel_ipsec_sa_id_t *id,
        kernel_ipsec_del_sa_t *data)
 {
-	struct ipc_sa_id sa = sa_id(this, id);
-	int rc;
+	struct ipc_sa_id sa = sa_id(this, id), *copy;
+	bool is_late;
 
 	if (this->ike->is_muted)
 		return SUCCESS;
+	is_late = cp_ike_sas_is_just_succeeded(&this->sas, &sa, time_monotonic(NULL),
+	                                       INBOUND_GRACE_S);
 	cp_ike_sas_del(&this->sas, &sa);
-	/* A dataplane that restarted does not know it: gone is gone. */
-	rc = cp_dp_call(this->ike->dp, IPC_SA_DEL, &sa, sizeof(sa), NULL, 0);
-	if (rc != 0 && rc != -ENOENT)
-		sp_log(SP_LOG_DEBUG, "ike: an SA was not deleted spi=%08x error=%s", ntohl(id->spi),
-		       strerror(-rc));
+	if (!is_late) {
+		delete_sa(this->ike, &sa);
+		return SUCCESS;
+	}
+	/* a reauthentication: what the server has sent on the old SA is still on its way */
+	copy = malloc_thing(struct ipc_sa_id);
+	*copy = sa;
+	lib->scheduler->schedule_job(
+		lib->scheduler,
+		(job_t *)callback_job_create((callback_job_cb_t)delete_late, copy, free, NULL),
+		INBOUND_GRACE_S);
 	return SUCCESS;
 }
 

@@ -9,6 +9,8 @@
 
 struct cp_ike_sa {
 	struct ipc_sa_id id;
+	size_t tunnel;
+	uint64_t added_s;
 	struct cp_ike_sa *next;
 };
 
@@ -40,13 +42,14 @@ void cp_ike_sas_fini(struct cp_ike_sas *sas)
 	pthread_mutex_destroy(&sas->lock);
 }
 
-int cp_ike_sas_add(struct cp_ike_sas *sas, const struct ipc_sa_id *id)
+int cp_ike_sas_add(struct cp_ike_sas *sas, const struct ipc_sa_id *id, size_t tunnel,
+                   uint64_t now_s)
 {
 	struct cp_ike_sa *sa = malloc(sizeof(*sa));
 
 	if (!sa)
 		return -ENOMEM;
-	sa->id = *id;
+	*sa = (struct cp_ike_sa){ .id = *id, .tunnel = tunnel, .added_s = now_s };
 	pthread_mutex_lock(&sas->lock);
 	sa->next = sas->list;
 	sas->list = sa;
@@ -75,4 +78,23 @@ void cp_ike_sas_del(struct cp_ike_sas *sas, const struct ipc_sa_id *id)
 		*at = sa->next;
 	pthread_mutex_unlock(&sas->lock);
 	free(sa);
+}
+
+bool cp_ike_sas_is_just_succeeded(struct cp_ike_sas *sas, const struct ipc_sa_id *id,
+                                  uint64_t now_s, uint64_t grace_s)
+{
+	const struct cp_ike_sa *sa, *other;
+	bool is_just_succeeded;
+
+	pthread_mutex_lock(&sas->lock);
+	sa = *find(sas, id);
+	/* the newest ones come first */
+	for (other = sa ? sas->list : NULL; other && other != sa; other = other->next) {
+		if (other->tunnel == sa->tunnel && other->id.direction == IPC_IN)
+			break;
+	}
+	is_just_succeeded =
+		sa && id->direction == IPC_IN && other != sa && now_s - other->added_s < grace_s;
+	pthread_mutex_unlock(&sas->lock);
+	return is_just_succeeded;
 }
