@@ -24,6 +24,7 @@
 #define VERIFY_NS 30000000000ull  /* a resolved entry is asked again after it */
 #define VERIFY_RETRY_NS 1000000000ull
 #define VERIFY_TRIES 5u           /* then the MAC is forgotten */
+#define UNICAST_TRIES 2u          /* the first ones of them ask whom we know */
 #define FORGET_NS 60000000000ull  /* an entry that never answered is removed */
 
 #define RESOLVED (1ull << 48)
@@ -203,6 +204,16 @@ void dp_nexthop_want(struct dp_nexthops *n, enum dp_port_id port, uint32_t addre
 		find_or_add(n, make_key(port, address_be));
 }
 
+/* A request or an unsolicited reply claims the address: believe nothing, but ask everybody whether it is
+ * true; at most once a second, so that a flood of claims neither floods the link nor uses up the tries. */
+static void doubt(struct entry_state *state, uint64_t now_ns)
+{
+	uint64_t soonest_ns = RTE_MAX(now_ns, state->asked_ns + VERIFY_RETRY_NS);
+
+	state->tries = UNICAST_TRIES;
+	state->due_ns = RTE_MIN(state->due_ns, soonest_ns);
+}
+
 void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const uint8_t *arp, uint64_t now_ns)
 {
 	uint32_t sender_be = dp_load32(arp + 14);
@@ -215,9 +226,8 @@ void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const uint8_t
 	state = &n->states[at];
 	memcpy(&mac, arp + 8, 6);
 	if (dp_load16(arp + 6) != rte_cpu_to_be_16(2) || !state->is_waiting) {
-		/* a request or an unsolicited reply: believe nothing, but ask whether it is true */
-		if (state->since_ns && (read_mac(n, at) & (RESOLVED - 1)) != mac)
-			state->due_ns = now_ns;
+		if (state->since_ns && !state->is_waiting && (read_mac(n, at) & (RESOLVED - 1)) != mac)
+			doubt(state, now_ns);
 		return;
 	}
 	if ((mac & 1) || mac == 0) /* group bit: no host's address */
@@ -253,7 +263,7 @@ static void step(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64_t now_
 		s->since_ns = now_ns;
 	}
 	memcpy(to, &mac, sizeof(to));
-	request(context, (enum dp_port_id)(key >> 32 & 0xff), (uint32_t)key, mac && s->tries < 2 ? to : NULL);
+	request(context, (enum dp_port_id)(key >> 32 & 0xff), (uint32_t)key, mac && s->tries < UNICAST_TRIES ? to : NULL);
 	s->is_waiting = true;
 	s->asked_ns = now_ns;
 	s->tries++;

@@ -57,7 +57,7 @@ static inline uint32_t dp_port_route(const struct dp_port *port, uint32_t addres
 {
 	if (((address_be ^ port->address_be) & port->mask_be) == 0 && port->mask_be != UINT32_MAX)
 		return address_be;
-	if (port->route_count == 0)
+	if (port->route_count == 0 || address_be == port->router_be)
 		return port->router_be;
 	for (uint32_t i = 0; i < port->route_count; i++) {
 		uint8_t length = port->routes[i].length;
