@@ -32,8 +32,7 @@ def pytest_runtest_makereport(item, call):
 def shared(request):
     """One dataplane for many tests: started, configured, its tunnels up."""
     workers, queues = SHAPES[request.param]
-    dataplane = harness.Dataplane(workers=workers, queues=queues)
-    try:
+    with harness.Dataplane(workers=workers, queues=queues) as dataplane:
         dataplane.cluster.add_neighbour(peers.NEIGHBOUR)
         dataplane.generation = 1
         dataplane.control.commit(1, *peers.configuration())
@@ -43,8 +42,7 @@ def shared(request):
                 tunnel.up()
         warm_up(dataplane)
         yield dataplane
-    finally:
-        status = dataplane.end()
+    status = dataplane.status
     assert status == 0, f"SIGTERM ends the dataplane with status 0, not {status}:\n{dataplane.last_log[-4000:]}"
     assert "runtime error:" not in dataplane.last_log, dataplane.last_log  # of UndefinedBehaviorSanitizer
 

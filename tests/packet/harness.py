@@ -299,7 +299,9 @@ class Dataplane:
         self.process = self.control = self.stats = self.uplink = self.cluster = None
         self.generation = 0
         self.mbufs = 8192
-        self.kept = []
+        self.is_over = False
+        self.status = None
+        self.last_log = ""
         self.namespace = Namespace()
         self.instance = self.namespace.name[3:]  # DPDK's files are shared by instance: each has its own
         try:
@@ -311,15 +313,30 @@ class Dataplane:
                 self.control.node(self.node())
                 self.open_stats()
         except BaseException:
-            self.end()
+            self._end_badly("start")
             raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.end()
+        else:
+            self._end_badly("own")
+
+    def _end_badly(self, name):
+        if self.uplink and self.cluster and self.process:
+            print(f"captures, counters and log of the dataplane: {self.keep(name)}")
+        self.end()
 
     def _launch(self):
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 ["nsenter", f"--net={self.namespace.path}", self.program, "--instance", self.instance, "--run-dir", self.run_dir,
                  *os.environ.get("SALLYPORT_DATAPLANE_ARGUMENTS", "").split()],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                env={**os.environ, "RUNTIME_DIRECTORY": self.directory})  # DPDK's own files go there, and with it
         wait_for(lambda: self._listens() or self.process.poll() is not None, "the socket", 30)
         self.check_alive()
 
@@ -379,14 +396,16 @@ class Dataplane:
         if self.stats:
             with open(os.path.join(target, "counters"), "w", encoding="utf-8") as file:
                 file.writelines(f"{name} {value}\n" for name, value in self.stats.all().items() if value)
-        self.kept.append(target)
         return target
 
     def end(self):
         """Stops the process and removes everything; returns its exit status, None if it had to be killed."""
+        if self.is_over:
+            return self.status
+        self.is_over = True
         if self.control:
             self.control.close()
-        status = self.stop(signal.SIGTERM) if self.process else None
+        self.status = self.stop(signal.SIGTERM) if self.process else None
         for wire in (self.uplink, self.cluster):
             if wire:
                 wire.close()
@@ -395,7 +414,7 @@ class Dataplane:
         self.last_log = self.log() if self.process else ""
         self.namespace.delete()
         shutil.rmtree(self.directory)
-        return status
+        return self.status
 
     def stop(self, number):
         if self.process.poll() is None:

@@ -104,7 +104,7 @@ def refuse(dp, flow, sequence, high=0, reason="esp-replay"):
 
 
 @pytest.mark.parametrize("esn", SEQUENCES.values(), ids=SEQUENCES)
-@pytest.mark.parametrize("asked, window", [(32, 64), (64, 64), (100, 128), (1024, 1024)])
+@pytest.mark.parametrize("asked, window", [(32, 64), (64, 64), (100, 128), (150, 192), (1024, 1024)])
 def test_window(dp, tunnel, esn, asked, window):
     """As wide as asked for, rounded up to a multiple of 64, and not one packet wider."""
     tunnel.up(esn=esn, window=asked)
