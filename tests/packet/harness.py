@@ -389,7 +389,7 @@ class Dataplane:
 
     def keep(self, name):
         """Copies captures, counters and log to a directory that stays; returns its path."""
-        target = tempfile.mkdtemp(prefix=f"sallyport-packet-failed-{name}-")
+        target = tempfile.mkdtemp(prefix=f"sallyport-packet-failed-{name}-", dir=os.environ.get("SALLYPORT_ARTIFACTS"))
         for wire in (self.uplink, self.cluster):
             wire.capture.save(os.path.join(target, f"{wire.side}.pcap"))
         shutil.copy(self.log_path, target)
