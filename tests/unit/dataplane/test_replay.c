@@ -12,7 +12,7 @@
 #include "dataplane/replay.h"
 #include "tests/unit/dataplane/esp_peer.h"
 
-#define SPAN 60000u
+#define SPAN 300000u
 
 /* The rule in RFC 4303's words: not seen before, and not left of the window. */
 struct model {
@@ -57,16 +57,18 @@ static void walk(uint32_t window, uint64_t base, uint64_t seed, int is_esn)
 		unsigned back = (unsigned)(dice >> 8) % (2 * window + 2);
 		int expected, checked;
 
+		/* 3 of 8 look back, half of these around the window's edge; 1 of 64 jumps ahead */
+		if (dice % 16 < 3)
+			back = window - 2 + (unsigned)(dice >> 8) % 6;
 		if (dice % 8 < 3)
 			sequence = next > base + back + 1 ? next - back : base + 1;
-		else if (dice % 64 == 10)
+		else if (dice % 64 == 63)
 			sequence = next + (dice >> 40) % (2 * window + 100);
 		if (sequence >= next)
 			next = sequence + 1;
 		wire = is_esn ? dp_replay_infer(&r, (uint32_t)sequence) : sequence;
-		if (m->top <
-		    sequence +
-		            window) /* what the sender meant can be told only within the window */
+		/* what the sender meant can be told only within the window */
+		if (m->top < sequence + window)
 			assert_true(wire == sequence);
 		else if (wire != sequence)
 			continue;
@@ -78,7 +80,7 @@ static void walk(uint32_t window, uint64_t base, uint64_t seed, int is_esn)
 		accepted += (unsigned)expected;
 		refused += !expected;
 	}
-	assert_true(accepted > 100 && refused > 100);
+	assert_true(accepted > 100 && refused > 20);
 	free(m);
 }
 
