@@ -33,13 +33,14 @@ static void read_forward_to(struct cp_reader *reader, const struct cp_node *node
 
 static void read_transport(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	(void)target;
+	struct cp_forward *forward = target;
+
 	if (!cp_node_is(reader, node, CP_NODE_TEXT))
 		return;
 	if (strcmp(node->text, "udp") == 0)
-		cp_mistake(reader, node, NULL, "\"udp\" " LATER ": must be \"tcp\"");
+		forward->protocol = IPPROTO_UDP;
 	else if (strcmp(node->text, "tcp") != 0)
-		cp_mistake(reader, node, NULL, "must be \"tcp\"");
+		cp_mistake(reader, node, NULL, "must be \"tcp\" or \"udp\"");
 }
 
 static const struct cp_key forward_keys[] = {
@@ -61,7 +62,7 @@ static void read_forwards(struct cp_reader *reader, const struct cp_node *node, 
 		return;
 	}
 	environment->forwards = calloc(node->count, sizeof(*environment->forwards));
-	holders = calloc(65536, sizeof(*holders)); /* of each TCP port */
+	holders = calloc(2 * 65536, sizeof(*holders)); /* of each TCP port, then of each UDP port */
 	if (!environment->forwards || !holders) {
 		reader->is_out_of_memory = true;
 		free(holders);
@@ -74,7 +75,7 @@ static void read_forwards(struct cp_reader *reader, const struct cp_node *node, 
 
 		forward->protocol = IPPROTO_TCP;
 		cp_keys_read(reader, entry, sections, 1);
-		holder = &holders[ntohs(forward->port_be)];
+		holder = &holders[(forward->protocol == IPPROTO_UDP ? 65536 : 0) + ntohs(forward->port_be)];
 		if (forward->port_be && *holder)
 			cp_mistake(reader, cp_node_child(entry, "port"), NULL, "%u is already forwarded at line %u",
 				   ntohs(forward->port_be), (*holder)->line);

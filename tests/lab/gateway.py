@@ -43,7 +43,7 @@ class Environment:
     pod_address: str
     sources: list
     servers: list
-    forwards: dict
+    forwards: dict  # by port: the target, or all settings but the port
     options: dict = dataclasses.field(default_factory=dict)
 
 
@@ -111,7 +111,8 @@ dataplane: {_group(self._dataplane_settings)};
 
     def _environment(self, environment):
         servers = ",\n    ".join(self._server(environment, s) for s in environment.servers)
-        forwards = ",\n    ".join(_group({"port": port, "to": to})
+        forwards = ",\n    ".join(_group({"port": port, "to": to} if isinstance(to, str) else
+                                         {"port": port, **to})
                                   for port, to in environment.forwards.items())
         options = "".join(f"  {key} = {_value(value)};\n"
                           for key, value in environment.options.items())

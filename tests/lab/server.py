@@ -201,6 +201,16 @@ class Server(socketserver.ThreadingTCPServer):
 Server((sys.argv[1], int(sys.argv[2])), Ticker).serve_forever()
 """
 
+# Answers each datagram with its source as the server saw it, a blank, and the datagram's bytes backwards.
+_ECHO = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.bind((sys.argv[1], int(sys.argv[2])))
+    while True:
+        data, source = s.recvfrom(65535)
+        s.sendto(b"%s " % source[0].encode() + data[::-1], source)
+"""
+
 
 class WebServer:
     """nginx on a machine of the customer's LAN; and on request other services."""
@@ -250,9 +260,9 @@ http {{
                                        f"{self._directory}/error.log", name=self.host.name)
         self.wait_listening(self.process, self.port)
 
-    def wait_listening(self, process, port):
+    def wait_listening(self, process, port, sockets="-Hltn"):
         wait_until(lambda: process.require_running() or
-                   self.host.run("ss", "-Hltn", f"sport = :{port}").stdout, 10,
+                   self.host.run("ss", sockets, f"sport = :{port}").stdout, 10,
                    f"something listens on port {port} of {self.host.name}")
 
     def add_document(self, name, megabytes):
@@ -271,6 +281,12 @@ http {{
         process = self.host.start(sys.executable, "-c", _TICKER, self.address, str(port),
                                   name=f"{self.host.name}-ticker")
         self.wait_listening(process, port)
+
+    def start_udp_echo(self, port):
+        process = self.host.start(sys.executable, "-c", _ECHO, self.address, str(port),
+                                  name=f"{self.host.name}-echo")
+        self.wait_listening(process, port, "-Hlun")
+        return process
 
     def start_iperf3(self, port):
         process = self.host.start("iperf3", "--server", "--bind", self.address, "--port", str(port),

@@ -125,7 +125,8 @@ static void test_every_key(void **state)
 		"                child_rekey = 900; retry: { max = 30; }; },\n"
 		"              { name = \"first\"; address = \"198.51.100.103\"; priority = 1; auth = \"psk\"; secret_file = \"/s/psk\"; } );\n"
 		"  forwards = ( { port = 33000; to = \"192.168.100.30:8080\"; transport = \"tcp\"; server = \"second\"; },\n"
-		"               { port = 65535; to = \"192.168.100.31:1\"; } ); };\n";
+		"               { port = 65535; to = \"192.168.100.31:1\"; },\n"
+		"               { port = 33000; to = \"192.168.100.53:53\"; transport = \"udp\"; } ); };\n";
 	struct cp_config *config = parse(gateway, &environment, 1);
 	const struct cp_environment *production = cp_config_environment(config, "production");
 	const struct cp_server *server;
@@ -199,13 +200,16 @@ static void test_every_key(void **state)
 	assert_string_equal(server->secret_file, "/s/psk");
 	assert_string_equal(server->ca_file, "");
 
-	assert_int_equal(production->forward_count, 2);
+	assert_int_equal(production->forward_count, 3);
 	assert_int_equal(production->forwards[0].protocol, IPPROTO_TCP);
 	assert_int_equal(production->forwards[0].port_be, htons(33000));
 	assert_int_equal(production->forwards[0].to_address_be, ADDRESS(192, 168, 100, 30));
 	assert_int_equal(production->forwards[0].to_port_be, htons(8080));
 	assert_string_equal(production->forwards[0].server, "second");
 	assert_string_equal(production->forwards[1].server, "");
+	assert_int_equal(production->forwards[1].protocol, IPPROTO_TCP);
+	assert_int_equal(production->forwards[2].protocol, IPPROTO_UDP); /* beside the TCP forward of the same port */
+	assert_int_equal(production->forwards[2].port_be, htons(33000));
 	assert_null(cp_config_environment(config, "staging"));
 	assert_null(cp_config_server(production, "c"));
 	cp_config_destroy(config);
@@ -392,8 +396,8 @@ static const struct bad bad[] = {
 	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30\"; }"), 6, "environment.forwards.[0].to", "address and a port"},
 	{NULL, BAD_FORWARDS("{ port = 80; to = \"intranet:80\"; }"), 6, "environment.forwards.[0].to", "address and a port"},
 	{NULL, BAD_FORWARDS("{ port = 80; to = \"127.0.0.1:80\"; }"), 6, "environment.forwards.[0].to", "unicast"},
-	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; transport = \"udp\"; }"), 6, "environment.forwards.[0].transport", "\"udp\" is not done by this version"},
-	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; transport = \"sctp\"; }"), 6, "environment.forwards.[0].transport", "must be \"tcp\""},
+	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; transport = \"sctp\"; }"), 6, "environment.forwards.[0].transport", "must be \"tcp\" or \"udp\""},
+	{NULL, BAD_FORWARDS("{ port = 53; to = \"192.168.100.53:53\"; transport = \"udp\"; },\n{ port = 53; to = \"192.168.100.54:53\"; transport = \"udp\"; }"), 7, "environment.forwards.[1].port", "53 is already forwarded at line 6"},
 	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; server = \"b\"; }"), 6, "environment.forwards.[0].server", "\"b\" is not a server of this environment"},
 	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; },\n{ port = 80; to = \"192.168.100.31:80\"; }"), 7, "environment.forwards.[1].port", "80 is already forwarded at line 6"},
 	{NULL, BAD_FORWARDS("80"), 6, "environment.forwards.[0]", "must be a group"},

@@ -80,7 +80,7 @@ static void decides_on_arp(void **state)
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
 		const uint8_t *own = x->ports[table[i].port].mac.addr_bytes, *out;
 		enum dp_verdict verdict;
-		void *punted;
+		void *punted = NULL;
 
 		build_arp(x, table[i].port, table[i].operation, table[i].sender, table[i].target);
 		if (table[i].at)

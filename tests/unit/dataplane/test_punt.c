@@ -61,7 +61,7 @@ static void takes_ike_of_configured_servers(void **state)
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
 		unsigned length = build(x, table[i].source, table[i].to_port, table[i].payload);
 		enum dp_verdict verdict;
-		void *m;
+		void *m = NULL;
 
 		memset(ip + 28, 0, RTE_MIN(4u, (unsigned)table[i].payload)); /* the non-ESP marker, RFC 3948 section 2.2 */
 		nat_fill_checksums(ip, length - LINK_ETHER);
