@@ -105,8 +105,10 @@ int dp_stats_create(struct dp_stats **stats, const char *run_dir, uint64_t epoch
 	snprintf(fresh, sizeof(fresh), "%s.new", path);
 	unlink(fresh);
 	rc = map_file(fresh, size, &memory);
-	if (rc)
+	if (rc) {
+		unlink(fresh);
 		return rc;
+	}
 	h = memory;
 	h->version = SP_STATS_VERSION;
 	h->counters = counters;
@@ -120,6 +122,7 @@ int dp_stats_create(struct dp_stats **stats, const char *run_dir, uint64_t epoch
 	*stats = calloc(1, sizeof(**stats));
 	if (!*stats || rename(fresh, path) < 0) {
 		rc = *stats ? -errno : -ENOMEM;
+		unlink(fresh);
 		munmap(memory, size);
 		free(*stats);
 		*stats = NULL;
