@@ -19,7 +19,6 @@
 #include "dataplane/batch.h"
 #include "dataplane/worker.h"
 
-#define CPUS_MAX 1024
 #define SESSION_BYTES 192u /* flows, lookup table, cold part, ports: an upper bound */
 
 static const char *const port_names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
@@ -64,10 +63,15 @@ static bool is_plain(const char *text)
 
 static bool is_pci(const char *text)
 {
-	unsigned domain, bus, slot, function;
-	int end = 0;
+	static const char form[] = "xxxx:xx:xx.7";
 
-	return sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) == 4 && text[end] == 0;
+	for (const char *f = form; *f; f++, text++) {
+		bool fits = *f == 'x' ? isxdigit((unsigned char)*text) : *f == '7' ? *text >= '0' && *text <= '7' : *text == *f;
+
+		if (!fits)
+			return false;
+	}
+	return *text == 0;
 }
 
 /* The PCI address of the network interface with this MAC address, if the kernel has one. */
@@ -114,13 +118,15 @@ static int add_mac(struct dp_eal *eal, enum dp_port_id id, const char *mac, char
 
 static int add_af_packet(struct dp_eal *eal, enum dp_port_id id, const char *interface, const struct ipc_port *port, uint16_t queues)
 {
-	/* a frame is a slot of the ring shared with the kernel: room for its header and the whole frame */
-	unsigned frame = rte_align32pow2(port->mtu + 256u);
-	unsigned block = RTE_MAX(frame, 65536u);
+	/* A frame is a slot of the ring shared with the kernel: its header, Ethernet with a VLAN tag, the packet. A block is a whole number
+	 * of pages with a whole number of frames; the driver insists that a frame fits an mbuf (dp_eal_mbuf_room). */
+	unsigned frame = RTE_ALIGN_CEIL(port->mtu + 18u + 96u, 64u);
+	unsigned block = 65536u, per_block = block / frame;
+	unsigned frames = RTE_ALIGN_MUL_CEIL(2048u, per_block);
 
 	snprintf(eal->names[id], sizeof(eal->names[id]), "net_af_packet_%s", port_names[id]);
 	argument(eal, "--vdev=%s,iface=%s,qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u", eal->names[id], interface, queues, block,
-		 frame, 2048u);
+		 frame, frames);
 	return 0;
 }
 
@@ -201,66 +207,110 @@ static int add_device(struct dp_eal *eal, enum dp_port_id id, const struct ipc_p
 
 /* ---- cores ---- */
 
-/* The CPUs of "auto" (those we may run on) or of a list as "2-5,8"; returns how many. */
-static int list_cpus(const char *cores, int *cpus, char *why)
+/* A CPU's number at *TEXT, which moves behind it; -1: there is none. */
+static int take_cpu(const char **text)
 {
-	cpu_set_t allowed;
-	int n = 0;
+	int cpu = 0;
 
-	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
-		return refuse(why, "cannot read the CPU affinity: %s", strerror(errno));
-	if (strcmp(cores, "auto") == 0) {
-		for (int c = 0; c < CPU_SETSIZE && n < CPUS_MAX; c++)
-			if (CPU_ISSET(c, &allowed))
-				cpus[n++] = c;
-		return n;
-	}
-	while (*cores) {
-		char *end;
-		long from = strtol(cores, &end, 10), to = from;
-
-		if (*end == '-')
-			to = strtol(end + 1, &end, 10);
-		if (end == cores || from < 0 || to < from || to >= CPU_SETSIZE || (*end && *end != ','))
-			return refuse(why, "cores: \"%s\" is no list of CPUs", cores);
-		for (long c = from; c <= to && n < CPUS_MAX; c++) {
-			if (!CPU_ISSET(c, &allowed))
-				return refuse(why, "cores: CPU %ld is not there or not allowed", c);
-			cpus[n++] = (int)c;
-		}
-		cores = *end ? end + 1 : end;
-	}
-	return n ? n : refuse(why, "cores: the list is empty");
+	if (!isdigit((unsigned char)**text))
+		return -1;
+	for (; isdigit((unsigned char)**text); ++*text)
+		if (cpu < CPU_SETSIZE)
+			cpu = cpu * 10 + (**text - '0');
+	return cpu < CPU_SETSIZE ? cpu : -1;
 }
 
-/* lcore 0 is the control thread, 1 to N are the workers. Workers that poll get a CPU each; adaptive ones may share them all. */
+/* The CPUs of a list as "2-5,8" in its order; takes them out of REST. Returns how many. */
+static int list_cpus(const char *cores, cpu_set_t *rest, int cpus[CPU_SETSIZE], char *why)
+{
+	const char *at = cores;
+	cpu_set_t taken;
+	int n = 0;
+
+	CPU_ZERO(&taken);
+	if (!*at)
+		return refuse(why, "cores: the list is empty");
+	do {
+		int from = take_cpu(&at), to = from;
+
+		if (from >= 0 && *at == '-') {
+			at++;
+			to = take_cpu(&at);
+		}
+		if (from < 0 || to < from || (*at && *at != ','))
+			return refuse(why, "cores: \"%s\" is no list of CPUs", cores);
+		for (int c = from; c <= to; c++) {
+			if (CPU_ISSET(c, &taken))
+				return refuse(why, "cores: CPU %d is there twice", c);
+			if (!CPU_ISSET(c, rest))
+				return refuse(why, "cores: CPU %d is not there or not allowed", c);
+			CPU_CLR(c, rest);
+			CPU_SET(c, &taken);
+			cpus[n++] = c;
+		}
+	} while (*at++);
+	return n;
+}
+
+/* All CPUs that we may run on. */
+static int list_all(const cpu_set_t *allowed, int cpus[CPU_SETSIZE])
+{
+	int n = 0;
+
+	for (int c = 0; c < CPU_SETSIZE; c++)
+		if (CPU_ISSET(c, allowed))
+			cpus[n++] = c;
+	return n;
+}
+
+/* "(0-3,6)"; false: it does not fit. */
+static bool write_cpus(char *text, size_t size, const int *cpus, int n)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < n && at < size; i++) {
+		int from = i;
+
+		while (i + 1 < n && cpus[i + 1] == cpus[i] + 1)
+			i++;
+		at += (size_t)snprintf(text + at, size - at, i > from ? "%c%d-%d" : "%c%d", from ? ',' : '(', cpus[from], cpus[i]);
+	}
+	if (at < size)
+		at += (size_t)snprintf(text + at, size - at, ")");
+	return at < size;
+}
+
+/* lcore 0 is the control thread, 1 to N are the workers. Workers that poll get a CPU each; adaptive ones may share theirs. The control
+ * thread gets the first CPU of all, or where the workers have a list, what is not on it. */
 static int add_cores(struct dp_eal *eal, const struct ipc_node *node, char *why)
 {
 	bool is_auto = strcmp(node->cores, "auto") == 0;
-	int cpus[CPUS_MAX], n = list_cpus(node->cores, cpus, why);
-	int first = is_auto && n > 1; /* automatic: the first CPU stays for everybody else */
-	char map[2048], shared[512];
-	size_t at = 0;
+	int cpus[CPU_SETSIZE], others[CPU_SETSIZE], n, first, other_count;
+	char map[8192], shared[4096], control[4096]; /* room for every CPU */
+	cpu_set_t rest;
+	size_t at;
 
+	if (sched_getaffinity(0, sizeof(rest), &rest) < 0)
+		return refuse(why, "cannot read the CPU affinity: %s", strerror(errno));
+	n = is_auto ? list_all(&rest, cpus) : list_cpus(node->cores, &rest, cpus, why);
 	if (n < 0)
 		return n;
-	for (int i = 0; i < n && at < sizeof(shared); i++)
-		at += (size_t)snprintf(shared + at, sizeof(shared) - at, "%s%d", i ? "," : "", cpus[i]);
-	if (at >= sizeof(shared))
+	first = is_auto && n > 1; /* automatic: the first CPU stays for everybody else */
+	other_count = is_auto ? 0 : list_all(&rest, others);
+	if (!write_cpus(shared, sizeof(shared), cpus, n) ||
+	    !write_cpus(control, sizeof(control), other_count ? others : cpus, other_count ? other_count : 1))
 		return refuse(why, "cores: the list is too long");
-	eal->workers = (uint16_t)(node->workers ? node->workers : (uint32_t)RTE_MIN(n - first, (int)DP_WORKERS_MAX));
-	if (eal->workers > DP_WORKERS_MAX)
+	if (node->workers > DP_WORKERS_MAX)
 		return refuse(why, "workers: at most %u", DP_WORKERS_MAX);
+	eal->workers = (uint16_t)(node->workers ? node->workers : (uint32_t)RTE_MIN(n - first, (int)DP_WORKERS_MAX));
 	if (node->idle == IPC_IDLE_POLL && eal->workers > n - first)
 		return refuse(why, "%u polling workers want a CPU each, there are %d: use idle = \"adaptive\", or fewer workers",
 			      eal->workers, n - first);
-	at = (size_t)snprintf(map, sizeof(map), "--lcores=0@%d", cpus[0]);
-	for (unsigned w = 0; w < eal->workers && at < sizeof(map); w++) {
-		if (node->idle == IPC_IDLE_POLL)
-			at += (size_t)snprintf(map + at, sizeof(map) - at, ",%u@%d", w + 1, cpus[first + (int)w]);
-		else
-			at += (size_t)snprintf(map + at, sizeof(map) - at, ",%u@(%s)", w + 1, shared);
-	}
+	at = (size_t)snprintf(map, sizeof(map), "--lcores=0@%s", control);
+	if (node->idle == IPC_IDLE_ADAPTIVE)
+		at += (size_t)snprintf(map + at, sizeof(map) - at, ",(1-%u)@%s", eal->workers, shared);
+	for (unsigned w = 0; node->idle == IPC_IDLE_POLL && w < eal->workers && at < sizeof(map); w++)
+		at += (size_t)snprintf(map + at, sizeof(map) - at, ",%u@%d", w + 1, cpus[first + (int)w]);
 	if (at >= sizeof(map))
 		return refuse(why, "cores: the list is too long");
 	argument(eal, "%s", map);

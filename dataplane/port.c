@@ -3,7 +3,11 @@
 #include "dataplane/port.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <rte_ethdev.h>
 
@@ -42,11 +46,37 @@ static int start_queues(const struct dp_port *port, struct rte_mempool *mbufs, c
 	return rc ? fail(why, size, "cannot start the device", rc) : 0;
 }
 
+/* net_af_packet refuses more than 1500, although its rings take it (device.c): the kernel is asked directly. */
+static int set_kernel_mtu(const char *interface, uint16_t mtu)
+{
+	struct ifreq request = { .ifr_mtu = mtu };
+	int fd, rc;
+
+	if (snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface) >= (int)sizeof(request.ifr_name))
+		return -ENAMETOOLONG;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	rc = ioctl(fd, SIOCSIFMTU, &request) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
+static int set_mtu(uint16_t ethdev, const struct ipc_port *configuration, bool is_af_packet)
+{
+	int rc = rte_eth_dev_set_mtu(ethdev, configuration->mtu);
+
+	if (rc == -EINVAL && is_af_packet)
+		rc = set_kernel_mtu(strchr(configuration->device, ':') + 1, configuration->mtu);
+	return rc == -ENOTSUP ? 0 : rc;
+}
+
 int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, uint16_t ethdev, uint16_t queues,
 		  uint16_t workers, struct rte_mempool *mbufs, char *why, size_t why_size)
 {
 	struct rte_eth_conf conf = { .rxmode = { .mq_mode = RTE_ETH_MQ_RX_NONE } };
 	struct rte_eth_dev_info info;
+	bool is_af_packet;
 	int rc = rte_eth_dev_info_get(ethdev, &info);
 
 	if (rc)
@@ -63,7 +93,8 @@ int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, ui
 	if (port->rx_queues == 0 || port->tx_queues == 0)
 		return fail(why, why_size, "the device has no queues", -ENODEV);
 	/* the socket of net_af_packet carries both directions: a transmit queue needs its receive queue */
-	if (info.driver_name && strcmp(info.driver_name, "net_af_packet") == 0)
+	is_af_packet = info.driver_name && strcmp(info.driver_name, "net_af_packet") == 0;
+	if (is_af_packet)
 		port->tx_queues = RTE_MIN(port->tx_queues, port->rx_queues);
 	if (port->rx_queues > 1) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -72,12 +103,14 @@ int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, ui
 		if (!conf.rx_adv_conf.rss_conf.rss_hf)
 			conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
 	}
+	if (!is_af_packet)
+		conf.rxmode.mtu = RTE_MIN(configuration->mtu, info.max_mtu);
 	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	rc = rte_eth_dev_configure(ethdev, port->rx_queues, port->tx_queues, &conf);
 	if (rc)
 		return fail(why, why_size, "cannot configure the device", rc);
-	rc = rte_eth_dev_set_mtu(ethdev, configuration->mtu);
-	if (rc && rc != -ENOTSUP)
+	rc = set_mtu(ethdev, configuration, is_af_packet);
+	if (rc)
 		return fail(why, why_size, "cannot set the MTU", rc);
 	rc = rte_eth_macaddr_get(ethdev, &port->mac);
 	if (rc)
