@@ -120,7 +120,7 @@ static int add_af_packet(struct dp_eal *eal, enum dp_port_id id, const char *int
 {
 	/* A frame is a slot of the ring shared with the kernel: its header, Ethernet with a VLAN tag, the packet. A block is a whole number
 	 * of pages with a whole number of frames; the driver insists that a frame fits an mbuf (dp_eal_mbuf_room). */
-	unsigned frame = RTE_ALIGN_CEIL(port->mtu + 18u + 96u, 64u);
+	unsigned frame = RTE_ALIGN_CEIL(port->mtu + 18u + 66u, 16u);
 	unsigned block = 65536u, per_block = block / frame;
 	unsigned frames = RTE_ALIGN_MUL_CEIL(2048u, per_block);
 
