@@ -7,75 +7,41 @@
 #include <rte_ether.h>
 #include <rte_prefetch.h>
 
+#include "dataplane/ipv4.h"
 #include "dataplane/port.h"
 #include "dataplane/punt.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
 #define ETHER_LENGTH 14
-#define IPV4_LENGTH 20
-#define TCP_LENGTH 20
 #define UDP_LENGTH 8
-#define ICMP_LENGTH 8
 #define NATT_KEEPALIVE 0xff
-
-/* Addresses that no packet on the wire comes from or is sent to in unicast: RFC 1812 sections 5.3.7, 4.2.2.11; RFC 1122 section 3.2.1.3. */
-static bool is_martian(uint32_t address_be)
-{
-	uint32_t top = rte_be_to_cpu_32(address_be) >> 24;
-
-	return top == 0 || top == 127 || top >= 224;
-}
-
-/* The transport header is there and its own length agrees: what later stages read without asking again. */
-static enum dp_verdict check_transport(const struct dp_pkt *p)
-{
-	const uint8_t *l4 = p->l3 + IPV4_LENGTH;
-	unsigned length = p->l3_length - IPV4_LENGTH, header;
-
-	switch (p->protocol) {
-	case IPPROTO_TCP:
-		if (length < TCP_LENGTH)
-			return DP_L4_HEADER;
-		header = (l4[12] >> 4) * 4u;
-		return header < TCP_LENGTH || header > length ? DP_L4_HEADER : DP_OK;
-	case IPPROTO_UDP:
-		if (length < UDP_LENGTH)
-			return DP_L4_HEADER;
-		header = rte_be_to_cpu_16(dp_load16(l4 + 4));
-		return header < UDP_LENGTH || header > length ? DP_L4_HEADER : DP_OK;
-	case IPPROTO_ICMP:
-		return length < ICMP_LENGTH ? DP_L4_HEADER : DP_OK;
-	default:
-		return DP_OK;
-	}
-}
 
 static enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
 {
 	const uint8_t *l3 = p->l3;
 	unsigned total, header;
 
-	if (unlikely(room < IPV4_LENGTH))
+	if (unlikely(room < DP_IPV4_HEADER))
 		return DP_TRUNCATED;
 	header = (l3[0] & 0xf) * 4u;
-	if (unlikely(l3[0] >> 4 != 4 || header < IPV4_LENGTH))
+	if (unlikely(l3[0] >> 4 != 4 || header < DP_IPV4_HEADER))
 		return DP_IP_VERSION;
 	total = rte_be_to_cpu_16(dp_load16(l3 + 2));
 	if (unlikely(total < header || total > room))
 		return DP_TRUNCATED;
-	if (unlikely(header != IPV4_LENGTH))
+	if (unlikely(header != DP_IPV4_HEADER))
 		return DP_IP_OPTIONS;
 	if (unlikely(dp_ipv4_sum(l3) != 0xffff))
 		return DP_IP_CHECKSUM;
-	if (unlikely(is_martian(dp_load32(l3 + 12)) || is_martian(dp_load32(l3 + 16))))
+	if (unlikely(dp_ipv4_is_martian(dp_load32(l3 + 12)) || dp_ipv4_is_martian(dp_load32(l3 + 16))))
 		return DP_IP_ADDRESS;
 	if (unlikely(dp_load16(l3 + 6) & rte_cpu_to_be_16(0x3fff)))
 		return DP_FRAGMENT;
 	p->l3_length = (uint16_t)total;
-	p->l3_header = IPV4_LENGTH;
+	p->l3_header = DP_IPV4_HEADER;
 	p->protocol = l3[9];
-	return check_transport(p);
+	return dp_ipv4_is_transport_whole(p->protocol, l3 + DP_IPV4_HEADER, total - DP_IPV4_HEADER) ? DP_OK : DP_L4_HEADER;
 }
 
 /* Ethernet, then IPv4; ARP is DP_OK with packet_type RTE_PTYPE_L2_ETHER_ARP. */
@@ -178,7 +144,7 @@ void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n, stru
 /* What is in a UDP datagram to our address: ESP (RFC 3948 section 2.1), IKE, a keepalive, or nothing of ours. */
 static bool is_udp_esp(struct dp_worker *w, struct dp_pkt *p)
 {
-	uint8_t *udp = p->l3 + IPV4_LENGTH;
+	uint8_t *udp = p->l3 + DP_IPV4_HEADER;
 	unsigned length = rte_be_to_cpu_16(dp_load16(udp + 4)) - UDP_LENGTH;
 
 	switch (dp_punt_port(w->peers, dp_load16(udp + 2))) {
@@ -209,7 +175,7 @@ static bool is_esp(struct dp_worker *w, struct dp_pkt *p)
 	}
 	switch (p->protocol) {
 	case IPPROTO_ESP:
-		p->esp = p->l3 + IPV4_LENGTH;
+		p->esp = p->l3 + DP_IPV4_HEADER;
 		return true;
 	case IPPROTO_UDP:
 		return is_udp_esp(w, p);
