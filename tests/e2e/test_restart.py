@@ -24,6 +24,7 @@ def test_controlplane_killed(up):
     assert up.curl().stdout == PAGE
     assert stream.is_complete()
     assert stream.longest_gap() < 1.0
+    assert up.gateway.drops() == {}
 
 
 def test_controlplane_stopped_in_order(up):

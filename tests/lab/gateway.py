@@ -241,3 +241,7 @@ environment: {{
         """The dataplane's counters by name, summed over workers."""
         _, reply = self.query("counters")
         return reply["counters"] if reply else {}
+
+    def drops(self):
+        """The packets that the dataplane dropped, by reason; without those at zero."""
+        return {name: count for name, count in self.counters().items() if name.startswith("drop/")}

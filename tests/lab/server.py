@@ -184,9 +184,10 @@ class VpnServer:
 
 # Accepts connections and writes a numbered line every 10 ms on each, until the peer goes away.
 _TICKER = """
-import socketserver, sys, time
+import socket, socketserver, sys, time
 class Ticker(socketserver.BaseRequestHandler):
     def handle(self):
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = 0
         try:
             while True:
