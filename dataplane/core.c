@@ -27,6 +27,7 @@
 #define RING_SIZE 2048u
 #define SAS_PER_WORKER 32768u
 #define ANSWERS_PER_SECOND 20000u
+#define ARP_PER_SECOND 1000u
 #define PUNTS_PER_SECOND 5000u
 
 static const char *const port_names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
@@ -110,6 +111,7 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	w->mbufs = core->mbufs;
 	w->count = dp_stats_cells(core->stats, index);
 	w->answer_limit.per_second = ANSWERS_PER_SECOND;
+	w->arp_limit.per_second = ARP_PER_SECOND;
 	w->punt_limit.per_second = PUNTS_PER_SECOND;
 	dp_worker_clock_init(w);
 	return make_tables(core, w, socket, why);

@@ -69,7 +69,7 @@ static enum dp_verdict local_arp(struct dp_worker *w, struct dp_pkt *p)
 		return DP_ARP_INVALID;
 	}
 	/* what neighbours say of themselves: the control thread decides whether to ask them */
-	if (!dp_bucket_take(&w->punt_limit, w->now_ns))
+	if (!dp_bucket_take(&w->arp_limit, w->now_ns))
 		return DP_RATE_LIMITED;
 	rte_pktmbuf_adj(p->m, sizeof(*eth));
 	verdict = dp_punt(w, p->m);

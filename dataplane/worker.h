@@ -98,7 +98,8 @@ struct dp_worker {
 	struct rte_ring *punt;       /* to the control thread (shared) */
 	struct rte_mempool *mbufs;
 	struct dp_bucket answer_limit;
-	struct dp_bucket punt_limit;
+	struct dp_bucket arp_limit;  /* ARP to the control thread; its flood must not stop IKE */
+	struct dp_bucket punt_limit; /* IKE */
 	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
 	struct dp_hold *hold;     /* packets that wait for ARP */
 	unsigned lcore;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One frame from either port through the first stages: parse, hand-off, local, and the answers to the
- * cluster. The frame ends where its memory ends.
+ * One frame from either port through the first stages: parse, hand-off, local, and the answers to
+ * the cluster. The frame ends where its memory ends.
  *
- * Input: one byte (bit 0: 1 is the cluster; bits 1 to 6: the verdict that a later stage refuses with
- * what would go on; bit 7: little headroom), then the frame. Its destination MAC address is made the
- * port's, unless it is a group's, and a wrong IPv4 checksum is made right if the identification
- * says so: both would keep nearly every input out.
+ * Input: one byte (bit 0: 1 is the cluster; bits 1 to 6: the verdict that a later stage refuses
+ * with what would go on; bit 7: little headroom), then the frame. Its destination MAC address is
+ * made the port's, unless it is a group's, and a wrong IPv4 checksum is made right if the
+ * identification says so: both would keep nearly every input out.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,11 +41,13 @@ static void check_promises(const struct dp_pkt *p)
 	require(!p->esp || (p->esp >= p->l3 + IP_MIN && p->esp <= p->l3 + p->l3_length));
 }
 
-static void make_plausible(const struct link_world *x, enum dp_port_id port, uint8_t *frame, size_t size)
+static void make_plausible(const struct link_world *x, enum dp_port_id port, uint8_t *frame,
+                           size_t size)
 {
 	if (size >= LINK_ETHER && !(frame[0] & 1))
 		memcpy(frame, &x->ports[port].mac, 6);
-	if (size >= LINK_ETHER + IP_MIN && frame[12] == 8 && frame[13] == 0 && frame[LINK_ETHER + 4] == FIX_CHECKSUM)
+	if (size >= LINK_ETHER + IP_MIN && frame[12] == 8 && frame[13] == 0 &&
+	    frame[LINK_ETHER + 4] == FIX_CHECKSUM)
 		link_fix_checksum(frame + LINK_ETHER);
 }
 
@@ -72,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(frame, data + 1, size - 1);
 	make_plausible(x, port, frame, size - 1);
 	x->w.now_ns += 1000000;
-	p = link_parse(x, port, link_buffer(frame, (unsigned)size - 1, data[0] & 0x80 ? 16 : LINK_HEADROOM));
+	p = link_parse(x, port,
+	               link_buffer(frame, (unsigned)size - 1, data[0] & 0x80 ? 16 : LINK_HEADROOM));
 	check_promises(p);
 	if (x->path.n) {
 		require(p->verdict == DP_OK);

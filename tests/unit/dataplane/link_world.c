@@ -18,15 +18,18 @@ static struct rte_mempool *pool;
 
 int link_eal(void **state)
 {
-	static char *arguments[] = { "test", "--no-huge", "--no-pci", "-m", "64", "--no-shconf",
-				     "--no-telemetry", "--log-level=error", "--lcores=0", NULL };
+	static char *arguments[] = {
+		"test",        "--no-huge",      "--no-pci",          "-m",         "64",
+		"--no-shconf", "--no-telemetry", "--log-level=error", "--lcores=0", NULL
+	};
 
 	(void)state;
 	if (pool)
 		return 0;
 	if (rte_eal_init((int)RTE_DIM(arguments) - 1, arguments) < 0)
 		return -1;
-	pool = rte_pktmbuf_pool_create("test", BUFFERS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("test", BUFFERS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+	                               SOCKET_ID_ANY);
 	return pool ? 0 : -1;
 }
 
@@ -91,7 +94,8 @@ void link_fix_checksum(uint8_t *ip)
 	ip[11] = (uint8_t)checksum;
 }
 
-unsigned link_ipv4(uint8_t *ip, uint8_t protocol, uint32_t source, uint32_t destination, unsigned length)
+unsigned link_ipv4(uint8_t *ip, uint8_t protocol, uint32_t source, uint32_t destination,
+                   unsigned length)
 {
 	source = htonl(source);
 	destination = htonl(destination);
@@ -109,24 +113,34 @@ unsigned link_ipv4(uint8_t *ip, uint8_t protocol, uint32_t source, uint32_t dest
 
 static void set_ports(struct link_world *x)
 {
-	x->ports[DP_PORT_UPLINK] = (struct dp_port){
-		.mtu = 1500, .address_be = htonl(LINK_UPLINK), .mask_be = htonl(0xffffff00),
-		.router_be = htonl(0xcb007101), .mac.addr_bytes = { 0x02, 0, 0, 0, 0, 1 }, .tx_queues = 1 };
-	x->ports[DP_PORT_CLUSTER] = (struct dp_port){
-		.mtu = 1500, .address_be = htonl(LINK_CLUSTER), .mask_be = UINT32_MAX,
-		.router_be = htonl(0x0a000001), .mac.addr_bytes = { 0x02, 0, 0, 0, 0, 2 }, .tx_queues = 1,
-		.route_count = 1, .routes = { { .address_be = htonl(0x0a000000), .length = 16 } } };
+	x->ports[DP_PORT_UPLINK] = (struct dp_port){ .mtu = 1500,
+		                                     .address_be = htonl(LINK_UPLINK),
+		                                     .mask_be = htonl(0xffffff00),
+		                                     .router_be = htonl(0xcb007101),
+		                                     .mac.addr_bytes = { 0x02, 0, 0, 0, 0, 1 },
+		                                     .tx_queues = 1 };
+	x->ports[DP_PORT_CLUSTER] =
+		(struct dp_port){ .mtu = 1500,
+		                  .address_be = htonl(LINK_CLUSTER),
+		                  .mask_be = UINT32_MAX,
+		                  .router_be = htonl(0x0a000001),
+		                  .mac.addr_bytes = { 0x02, 0, 0, 0, 0, 2 },
+		                  .tx_queues = 1,
+		                  .route_count = 1,
+		                  .routes = { { .address_be = htonl(0x0a000000), .length = 16 } } };
 }
 
 static void set_generation(struct link_world *x)
 {
-	x->environment = (struct dp_environment){ .name = "production", .pod_address_be = htonl(LINK_POD) };
+	x->environment =
+		(struct dp_environment){ .name = "production", .pod_address_be = htonl(LINK_POD) };
 	x->generation.address_mask = RTE_DIM(x->addresses) - 1;
 	x->generation.addresses = x->addresses;
 	x->generation.environments = &x->environment;
 	x->generation.environment_count = 1;
 	x->generation.by_slot[0] = &x->environment;
-	x->addresses[rte_hash_crc_4byte(htonl(LINK_POD), 0) & x->generation.address_mask] = &x->environment;
+	x->addresses[rte_hash_crc_4byte(htonl(LINK_POD), 0) & x->generation.address_mask] =
+		&x->environment;
 }
 
 static struct rte_ring *make_ring(const char *what)
@@ -140,8 +154,9 @@ static struct rte_ring *make_ring(const char *what)
 
 struct link_world *link_create(void)
 {
-	const struct ipc_peer peer = { .remote_be = htonl(LINK_SERVER), .ike_port_be = htons(LINK_IKE_PORT),
-				       .natt_port_be = htons(LINK_NATT_PORT) };
+	const struct ipc_peer peer = { .remote_be = htonl(LINK_SERVER),
+		                       .ike_port_be = htons(LINK_IKE_PORT),
+		                       .natt_port_be = htons(LINK_NATT_PORT) };
 	struct link_world *x = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*x));
 
 	if (!x)
@@ -149,6 +164,7 @@ struct link_world *link_create(void)
 	memset(x, 0, sizeof(*x));
 	set_ports(x);
 	set_generation(x);
+	x->in_use = link_in_use();
 	x->w.worker_count = 1;
 	x->w.now_ns = 1000 * 1000000000ull;
 	x->w.now_s = 1000;
@@ -158,27 +174,18 @@ struct link_world *link_create(void)
 	x->w.answers = &x->answers;
 	x->w.generation = &x->generation;
 	x->w.mbufs = pool;
-	x->w.answer_limit.per_second = x->w.punt_limit.per_second = 1000000;
+	x->w.answer_limit.per_second = x->w.arp_limit.per_second = x->w.punt_limit.per_second =
+		1000000;
 	x->w.peers = dp_peers_build(&peer, 1);
 	x->w.punt = make_ring("punt");
 	x->w.send = make_ring("send");
 	x->w.hold = dp_hold_create();
-	if (!x->w.peers || !x->w.punt || !x->w.send || !x->w.hold || dp_nexthops_create(&x->w.nexthops) != 0) {
+	if (!x->w.peers || !x->w.punt || !x->w.send || !x->w.hold ||
+	    dp_nexthops_create(&x->w.nexthops) != 0) {
 		link_destroy(x);
 		return NULL;
 	}
 	return x;
-}
-
-struct dp_pkt *link_parse(struct link_world *x, enum dp_port_id port, struct rte_mbuf *m)
-{
-	x->path.n = x->local.n = 0;
-	if (port == DP_PORT_UPLINK)
-		dp_parse_uplink(&x->w, &m, 1, &x->path, &x->local);
-	else
-		dp_parse_cluster(&x->w, &m, 1, &x->path, &x->local);
-	assert(x->path.n + x->local.n == 1);
-	return x->path.n ? &x->path.p[0] : &x->local.p[0];
 }
 
 static void clear_batch(struct dp_batch *b)
@@ -187,6 +194,18 @@ static void clear_batch(struct dp_batch *b)
 		if (b->p[i].verdict != DP_TAKEN)
 			rte_pktmbuf_free(b->p[i].m);
 	b->n = 0;
+}
+
+struct dp_pkt *link_parse(struct link_world *x, enum dp_port_id port, struct rte_mbuf *m)
+{
+	clear_batch(&x->path);
+	clear_batch(&x->local);
+	if (port == DP_PORT_UPLINK)
+		dp_parse_uplink(&x->w, &m, 1, &x->path, &x->local);
+	else
+		dp_parse_cluster(&x->w, &m, 1, &x->path, &x->local);
+	assert(x->path.n + x->local.n == 1);
+	return x->path.n ? &x->path.p[0] : &x->local.p[0];
 }
 
 static void clear_ring(struct rte_ring *ring)
@@ -212,12 +231,15 @@ void link_clear(struct link_world *x)
 
 unsigned link_destroy(struct link_world *x)
 {
+	unsigned in_use;
+
 	link_clear(x);
 	dp_hold_destroy(x->w.hold);
 	dp_nexthops_destroy(x->w.nexthops);
 	rte_ring_free(x->w.punt);
 	rte_ring_free(x->w.send);
 	rte_free((void *)(uintptr_t)x->w.peers);
+	in_use = x->in_use;
 	free(x);
-	return link_in_use();
+	return link_in_use() - in_use;
 }

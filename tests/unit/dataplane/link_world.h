@@ -36,6 +36,7 @@ struct link_world {
 	struct dp_generation generation;
 	struct dp_environment environment;
 	struct dp_environment *addresses[4];
+	unsigned in_use; /* buffers, before */
 };
 
 /* Starts EAL; a cmocka group setup. 0 or -1. */
@@ -43,7 +44,8 @@ int link_eal(void **state);
 
 /* NULL: no memory. */
 struct link_world *link_create(void);
-/* Frees what is queued anywhere. Returns the number of buffers that were lost. */
+/* Frees what is queued anywhere. Returns the number of buffers that were lost since link_create().
+ */
 unsigned link_destroy(struct link_world *x);
 /* Buffers in use. */
 unsigned link_in_use(void);
@@ -57,7 +59,8 @@ void link_ether(const struct link_world *x, enum dp_port_id port, uint16_t type,
 extern const uint8_t link_neighbour[6];
 
 /* Puts a plain IPv4 header in front of LENGTH bytes at IP + 20; returns the packet's length. */
-unsigned link_ipv4(uint8_t *ip, uint8_t protocol, uint32_t source, uint32_t destination, unsigned length);
+unsigned link_ipv4(uint8_t *ip, uint8_t protocol, uint32_t source, uint32_t destination,
+                   unsigned length);
 /* Writes the header's checksum anew, whatever the header says. */
 void link_fix_checksum(uint8_t *ip);
 /* One's complement sum, folded: 0xffff where a checksum is right. */

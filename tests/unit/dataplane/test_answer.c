@@ -36,13 +36,15 @@ static struct dp_pkt *refuse(struct link_world *x, struct dp_pkt *p, enum dp_ver
 	return x->answers.n ? &x->answers.p[0] : NULL;
 }
 
-static struct dp_pkt *refuse_tcp(struct link_world *x, const struct nat_packet *tcp, enum dp_verdict verdict)
+static struct dp_pkt *refuse_tcp(struct link_world *x, const struct nat_packet *tcp,
+                                 enum dp_verdict verdict)
 {
 	return refuse(x, receive(x, nat_build(ip, tcp), LINK_HEADROOM), verdict);
 }
 
 /* The answer is queued as the next stages want it. */
-static const uint8_t *check_answer(const struct dp_pkt *a, unsigned length, uint8_t protocol, uint32_t source)
+static const uint8_t *check_answer(const struct dp_pkt *a, unsigned length, uint8_t protocol,
+                                   uint32_t source)
 {
 	const uint8_t *l3 = rte_pktmbuf_mtod(a->m, const uint8_t *);
 
@@ -84,7 +86,8 @@ static void resets_as_the_sender_accepts(void **state)
 		{ SYN | FIN, 1000, 0, 0, 0, RST | ACK, 0, 1002 },
 		{ 0, 1000, 0, 7, 0, RST | ACK, 0, 1007 },
 		{ 0, 1000, 0, 0, 0, RST | ACK, 0, 1000 },
-		{ SYN, 1000, 7777, 0, 0, RST | ACK, 0, 1001 }, /* a number without its flag says nothing */
+		{ SYN, 1000, 7777, 0, 0, RST | ACK, 0,
+		  1001 }, /* a number without its flag says nothing */
 		/* with ACK: the sender's own acknowledgement is the sequence */
 		{ ACK, 1000, 5000, 0, 0, RST, 5000, 0 },
 		{ ACK, 1000, 5000, 300, 1, RST, 5000, 0 },
@@ -92,16 +95,22 @@ static void resets_as_the_sender_accepts(void **state)
 		{ SYN | ACK, 1000, 1, 0, 0, RST, 1, 0 },
 		{ ACK | 0x08, 1000, 5000, 3, 0, RST, 5000, 0 },
 	};
-	static const enum dp_verdict verdicts[] = { DP_NO_FORWARD, DP_NO_SESSION, DP_NO_TUNNEL, DP_SOURCE_REFUSED };
+	static const enum dp_verdict verdicts[] = { DP_NO_FORWARD, DP_NO_SESSION, DP_NO_TUNNEL,
+		                                    DP_SOURCE_REFUSED };
 	struct link_world *x = link_create();
 	uint64_t count = 0;
 
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
-		struct nat_packet tcp = { .protocol = TCP, .source = LINK_CLIENT, .destination = LINK_POD,
-					  .source_port = 40000, .destination_port = 33000, .flags = table[i].flags,
-					  .sequence = table[i].sequence, .acknowledgement = table[i].acknowledgement,
-					  .payload = table[i].payload };
+		struct nat_packet tcp = { .protocol = TCP,
+			                  .source = LINK_CLIENT,
+			                  .destination = LINK_POD,
+			                  .source_port = 40000,
+			                  .destination_port = 33000,
+			                  .flags = table[i].flags,
+			                  .sequence = table[i].sequence,
+			                  .acknowledgement = table[i].acknowledgement,
+			                  .payload = table[i].payload };
 		struct dp_pkt *a;
 		const uint8_t *l3;
 
@@ -115,10 +124,11 @@ static void resets_as_the_sender_accepts(void **state)
 		assert_true(nat_is_right(l3, 40));
 		assert_int_equal(nat_get16(l3 + 20), 33000);
 		assert_int_equal(nat_get16(l3 + 22), 40000);
-		if (nat_get32(l3 + 24) != table[i].reply_sequence || nat_get32(l3 + 28) != table[i].reply_acknowledgement ||
+		if (nat_get32(l3 + 24) != table[i].reply_sequence ||
+		    nat_get32(l3 + 28) != table[i].reply_acknowledgement ||
 		    l3[33] != table[i].reply_flags)
-			fail_msg("segment %u: flags %02x sequence %u acknowledgement %u", i, l3[33], nat_get32(l3 + 24),
-				 nat_get32(l3 + 28));
+			fail_msg("segment %u: flags %02x sequence %u acknowledgement %u", i, l3[33],
+			         nat_get32(l3 + 24), nat_get32(l3 + 28));
 		assert_int_equal(l3[32], 0x50);
 		assert_int_equal(nat_get32(l3 + 34) >> 16, 0); /* window */
 		assert_int_equal(x->count.answers_rst, ++count);
@@ -153,9 +163,13 @@ static void answers_icmp_by_verdict(void **state)
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
 		for (unsigned payload = 0; payload <= 1400; payload += payload < 10 ? 1 : 135) {
-			struct nat_packet n = { .protocol = table[i].protocol, .source = LINK_CLIENT,
-						.destination = LINK_POD, .source_port = 40000,
-						.destination_port = 53, .flags = ACK, .payload = (uint16_t)payload };
+			struct nat_packet n = { .protocol = table[i].protocol,
+				                .source = LINK_CLIENT,
+				                .destination = LINK_POD,
+				                .source_port = 40000,
+				                .destination_port = 53,
+				                .flags = ACK,
+				                .payload = (uint16_t)payload };
 			unsigned length, quote;
 			struct dp_pkt *p, *a;
 			const uint8_t *l3;
@@ -186,12 +200,17 @@ static void answers_icmp_by_verdict(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* RFC 9293: a RST is not answered; RFC 1812 section 4.3.2.7: nor is an ICMP error, nor what is no request. */
+/* RFC 9293: a RST is not answered; RFC 1812 section 4.3.2.7: nor is an ICMP error, nor what is no
+ * request. */
 static void stays_silent(void **state)
 {
 	struct link_world *x = link_create();
-	struct nat_packet tcp = { .protocol = TCP, .source = LINK_CLIENT, .destination = LINK_POD, .source_port = 40000,
-				  .destination_port = 33000, .flags = RST };
+	struct nat_packet tcp = { .protocol = TCP,
+		                  .source = LINK_CLIENT,
+		                  .destination = LINK_POD,
+		                  .source_port = 40000,
+		                  .destination_port = 33000,
+		                  .flags = RST };
 	struct dp_pkt *p;
 
 	(void)state;
@@ -227,12 +246,16 @@ static void stays_silent(void **state)
 static void needs_headroom(void **state)
 {
 	struct link_world *x = link_create();
-	struct nat_packet udp = { .protocol = UDP, .source = LINK_CLIENT, .destination = LINK_POD, .source_port = 40000,
-				  .destination_port = 53 };
+	struct nat_packet udp = { .protocol = UDP,
+		                  .source = LINK_CLIENT,
+		                  .destination = LINK_POD,
+		                  .source_port = 40000,
+		                  .destination_port = 53 };
 
 	(void)state;
 	for (unsigned headroom = 0; headroom <= 40; headroom += 2) {
-		struct dp_pkt *a = refuse(x, receive(x, nat_build(ip, &udp), headroom), DP_NO_FORWARD);
+		struct dp_pkt *a =
+			refuse(x, receive(x, nat_build(ip, &udp), headroom), DP_NO_FORWARD);
 
 		assert_int_equal(a != NULL, headroom >= 28);
 		if (a)
@@ -245,8 +268,12 @@ static void needs_headroom(void **state)
 static void keeps_to_its_limits(void **state)
 {
 	struct link_world *x = link_create();
-	struct nat_packet tcp = { .protocol = TCP, .source = LINK_CLIENT, .destination = LINK_POD, .source_port = 40000,
-				  .destination_port = 33000, .flags = SYN };
+	struct nat_packet tcp = { .protocol = TCP,
+		                  .source = LINK_CLIENT,
+		                  .destination = LINK_POD,
+		                  .source_port = 40000,
+		                  .destination_port = 33000,
+		                  .flags = SYN };
 
 	(void)state;
 	x->w.answer_limit.per_second = 3;
@@ -297,7 +324,8 @@ static void answers_echo_in_place(void **state)
 		link_clear(x);
 		/* a damaged one is not */
 		ip[27] ^= 1;
-		assert_int_equal(dp_answer_echo(&x->w, receive(x, length, LINK_HEADROOM)), DP_NOT_FOR_US);
+		assert_int_equal(dp_answer_echo(&x->w, receive(x, length, LINK_HEADROOM)),
+		                 DP_NOT_FOR_US);
 		link_clear(x);
 	}
 	assert_int_equal(x->count.echo_replies, 70);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From staged messages to the generation of two workers: what is refused, what stays, what is taken down. */
+/* From staged messages to the generation of two workers: what is refused, what stays, what is taken
+ * down. */
 #include "dataplane/commit.h"
 
 #include <arpa/inet.h>
@@ -38,14 +39,17 @@ struct commit_world {
 
 static struct commit_world *create(void)
 {
-	struct commit_world *x = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*x), RTE_CACHE_LINE_SIZE));
+	struct commit_world *x =
+		aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*x), RTE_CACHE_LINE_SIZE));
 
 	assert_non_null(x);
 	memset(x, 0, sizeof(*x));
 	x->core.worker_count = WORKERS;
 	x->core.ports[DP_PORT_CLUSTER].address_be = htonl(LINK_CLUSTER);
-	x->core.tunnels = rte_zmalloc(NULL, DP_TUNNELS_MAX * sizeof(*x->core.tunnels), RTE_CACHE_LINE_SIZE);
-	x->core.environments = rte_zmalloc(NULL, DP_ENVIRONMENTS_MAX * sizeof(*x->core.environments), RTE_CACHE_LINE_SIZE);
+	x->core.tunnels =
+		rte_zmalloc(NULL, DP_TUNNELS_MAX * sizeof(*x->core.tunnels), RTE_CACHE_LINE_SIZE);
+	x->core.environments = rte_zmalloc(
+		NULL, DP_ENVIRONMENTS_MAX * sizeof(*x->core.environments), RTE_CACHE_LINE_SIZE);
 	x->core.peers = dp_peers_build(NULL, 0);
 	assert_true(x->core.tunnels && x->core.environments && x->core.peers);
 	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
@@ -102,8 +106,11 @@ static void begin(struct commit_world *x)
 
 static void environment(struct commit_world *x, const char *name, uint32_t pod)
 {
-	struct ipc_environment e = { .pod_address_be = htonl(pod), .session_quota = 1000, .source_count = 1,
-				     .sources = { { .address_be = htonl(0x0a000000), .length = 16 } } };
+	struct ipc_environment e = { .pod_address_be = htonl(pod),
+		                     .session_quota = 1000,
+		                     .source_count = 1,
+		                     .sources = {
+					     { .address_be = htonl(0x0a000000), .length = 16 } } };
 
 	snprintf(e.name, sizeof(e.name), "%s", name);
 	assert_int_equal(dp_staging_environment(x->staging, &e), 0);
@@ -118,10 +125,13 @@ static void server(struct commit_world *x, const char *of, const char *name)
 	assert_int_equal(dp_staging_server(x->staging, &s), 0);
 }
 
-static void forward(struct commit_world *x, const char *of, const char *through, uint16_t port, uint32_t to)
+static void forward(struct commit_world *x, const char *of, const char *through, uint16_t port,
+                    uint32_t to)
 {
-	struct ipc_forward f = { .to_address_be = htonl(to), .to_port_be = htons(8080), .port_be = htons(port),
-				 .protocol = TCP };
+	struct ipc_forward f = { .to_address_be = htonl(to),
+		                 .to_port_be = htons(8080),
+		                 .port_be = htons(port),
+		                 .protocol = TCP };
 
 	snprintf(f.environment, sizeof(f.environment), "%s", of);
 	snprintf(f.server, sizeof(f.server), "%s", through);
@@ -176,12 +186,20 @@ static struct dp_worker *home(struct commit_world *x, const char *name)
 
 /* ---- leases and sessions ---- */
 
-static int add_sa(struct commit_world *x, const char *of, const char *name, enum ipc_direction direction, uint32_t number)
+static int add_sa(struct commit_world *x, const char *of, const char *name,
+                  enum ipc_direction direction, uint32_t number)
 {
-	struct ipc_sa_add add = { .id = { .direction = (uint8_t)direction, .spi_be = htonl(number),
-					  .destination_be = htonl(direction == IPC_IN ? LINK_UPLINK : LINK_SERVER) },
-				  .local_be = htonl(LINK_UPLINK), .remote_be = htonl(LINK_SERVER),
-				  .algorithm = IPC_AES128_GCM16, .key_length = 20, .replay_window = 64, .key = { 1 } };
+	struct ipc_sa_add add = {
+		.id = { .direction = (uint8_t)direction,
+		        .spi_be = htonl(number),
+		        .destination_be = htonl(direction == IPC_IN ? LINK_UPLINK : LINK_SERVER) },
+		.local_be = htonl(LINK_UPLINK),
+		.remote_be = htonl(LINK_SERVER),
+		.algorithm = IPC_AES128_GCM16,
+		.key_length = 20,
+		.replay_window = 64,
+		.key = { 1 }
+	};
 	void *memory = dp_sa_alloc(SOCKET_ID_ANY);
 	struct dp_worker *w = home(x, of);
 	int rc = 0;
@@ -208,7 +226,8 @@ static unsigned count_sas(struct commit_world *x, const char *of, const char *na
 		unsigned n = dp_sa_list(&x->workers[i], 0, infos, 64, &next);
 
 		for (unsigned k = 0; k < n; k++)
-			total += strcmp(infos[k].tunnel.environment, of) == 0 && strcmp(infos[k].tunnel.server, name) == 0;
+			total += strcmp(infos[k].tunnel.environment, of) == 0 &&
+			         strcmp(infos[k].tunnel.server, name) == 0;
 	}
 	return total;
 }
@@ -226,10 +245,16 @@ static void bring_up(struct commit_world *x, const char *of, const char *name)
 }
 
 /* A SYN from the client to a forward; returns its verdict. */
-static enum dp_verdict call(struct commit_world *x, const char *of, uint32_t pod, uint16_t port, uint16_t client_port)
+static enum dp_verdict call(struct commit_world *x, const char *of, uint32_t pod, uint16_t port,
+                            uint16_t client_port)
 {
-	struct nat_packet tcp = { .protocol = TCP, .source = LINK_CLIENT, .destination = pod, .source_port = client_port,
-				  .destination_port = port, .flags = SYN, .window = 1000 };
+	struct nat_packet tcp = { .protocol = TCP,
+		                  .source = LINK_CLIENT,
+		                  .destination = pod,
+		                  .source_port = client_port,
+		                  .destination_port = port,
+		                  .flags = SYN,
+		                  .window = 1000 };
 	struct dp_pkt *p = &x->batch.p[0];
 	uint8_t ip[64];
 	unsigned length = nat_build(ip, &tcp);
@@ -280,7 +305,8 @@ static void builds_what_the_workers_look_up(void **state)
 	assert_int_equal(a->tunnels[0], tunnel(x, "a", "one"));
 	assert_int_equal(a->tunnels[1], tunnel(x, "a", "two"));
 	assert_int_equal(b->tunnel_count, 1);
-	assert_int_not_equal(b->tunnels[0], a->tunnels[0]); /* (environment, server), not the server's name */
+	assert_int_not_equal(b->tunnels[0],
+	                     a->tunnels[0]); /* (environment, server), not the server's name */
 	assert_int_equal(x->core.tunnels[a->tunnels[1]].environment, a->slot);
 	f = dp_forward_lookup(g, dp_forward_key(htonl(POD_A), TCP, htons(33001)));
 	assert_non_null(f);
@@ -297,7 +323,8 @@ static void builds_what_the_workers_look_up(void **state)
 	assert_int_equal(commit(x), 0);
 	assert_int_equal(x->core.generation->environment_count, 0);
 	assert_null(dp_environment_lookup(x->core.generation, htonl(POD_A)));
-	assert_null(dp_forward_lookup(x->core.generation, dp_forward_key(htonl(POD_A), TCP, htons(33000))));
+	assert_null(dp_forward_lookup(x->core.generation,
+	                              dp_forward_key(htonl(POD_A), TCP, htons(33000))));
 	destroy(x);
 }
 
@@ -323,12 +350,14 @@ static void finds_all_of_many(void **state)
 	}
 	assert_int_equal(commit(x), 0);
 	for (unsigned i = 0; i < 300; i++) {
-		const struct dp_environment *e = dp_environment_lookup(x->core.generation, htonl(0x0a100000 + i));
+		const struct dp_environment *e =
+			dp_environment_lookup(x->core.generation, htonl(0x0a100000 + i));
 
 		assert_non_null(e);
 		for (unsigned k = 1; k <= 7; k++) {
 			const struct dp_forward *f = dp_forward_lookup(
-				x->core.generation, dp_forward_key(e->pod_address_be, TCP, htons((uint16_t)(1000 * k))));
+				x->core.generation, dp_forward_key(e->pod_address_be, TCP,
+			                                           htons((uint16_t)(1000 * k))));
 
 			assert_non_null(f);
 			assert_int_equal(f->environment, e->slot);
@@ -339,8 +368,17 @@ static void finds_all_of_many(void **state)
 }
 
 enum mistake {
-	ENVIRONMENT_TWICE, SAME_ADDRESS, PORT_ADDRESS, SERVER_OF_NOBODY, SERVER_TWICE, SEVENTEEN_SERVERS, FORWARD_OF_NOBODY,
-	FORWARD_WITHOUT_SERVER, FORWARD_OF_OTHERS_SERVER, FORWARD_TWICE, MISTAKES
+	ENVIRONMENT_TWICE,
+	SAME_ADDRESS,
+	PORT_ADDRESS,
+	SERVER_OF_NOBODY,
+	SERVER_TWICE,
+	SEVENTEEN_SERVERS,
+	FORWARD_OF_NOBODY,
+	FORWARD_WITHOUT_SERVER,
+	FORWARD_OF_OTHERS_SERVER,
+	FORWARD_TWICE,
+	MISTAKES
 };
 
 static void make(struct commit_world *x, enum mistake mistake)
@@ -388,16 +426,24 @@ static void make(struct commit_world *x, enum mistake mistake)
 
 static void changes_nothing_when_it_refuses(void **state)
 {
-	static const struct { int rc; const char *words; } said[MISTAKES] = {
+	static const struct {
+		int rc;
+		const char *words;
+	} said[MISTAKES] = {
 		[ENVIRONMENT_TWICE] = { -EEXIST, "environment \"a\" is there twice" },
-		[SAME_ADDRESS] = { -EADDRINUSE, "environments \"d\" and \"a\" have the same pod address" },
-		[PORT_ADDRESS] = { -EADDRINUSE, "environment \"d\" has the cluster port's own address" },
-		[SERVER_OF_NOBODY] = { -ENOENT, "server \"one\": there is no environment \"nobody\"" },
+		[SAME_ADDRESS] = { -EADDRINUSE,
+		                   "environments \"d\" and \"a\" have the same pod address" },
+		[PORT_ADDRESS] = { -EADDRINUSE,
+		                   "environment \"d\" has the cluster port's own address" },
+		[SERVER_OF_NOBODY] = { -ENOENT,
+		                       "server \"one\": there is no environment \"nobody\"" },
 		[SERVER_TWICE] = { -EEXIST, "server \"two\" of \"a\" is there twice" },
 		[SEVENTEEN_SERVERS] = { -ENOSPC, "environment \"b\" has more than 16 servers" },
 		[FORWARD_OF_NOBODY] = { -ENOENT, "forward 1: there is no environment \"nobody\"" },
-		[FORWARD_WITHOUT_SERVER] = { -ENOENT, "forward 1 of \"a\": there is no server \"three\"" },
-		[FORWARD_OF_OTHERS_SERVER] = { -ENOENT, "forward 1 of \"b\": there is no server \"two\"" },
+		[FORWARD_WITHOUT_SERVER] = { -ENOENT,
+		                             "forward 1 of \"a\": there is no server \"three\"" },
+		[FORWARD_OF_OTHERS_SERVER] = { -ENOENT,
+		                               "forward 1 of \"b\": there is no server \"two\"" },
 		[FORWARD_TWICE] = { -EEXIST, "forward 33001 of \"a\" is there twice" },
 	};
 	struct commit_world *x = create();
@@ -405,7 +451,8 @@ static void changes_nothing_when_it_refuses(void **state)
 
 	(void)state;
 	assert_non_null(before);
-	for (unsigned first = 0; first < 2; first++) { /* over nothing, then over a configuration in use */
+	for (unsigned first = 0; first < 2;
+	     first++) { /* over nothing, then over a configuration in use */
 		for (unsigned m = 0; m < MISTAKES; m++) {
 			/* "b" goes, "c" and a server of "a" are new: all that must not happen */
 			*before = x->core;
@@ -423,7 +470,8 @@ static void changes_nothing_when_it_refuses(void **state)
 			make(x, (enum mistake)m);
 			if (commit(x) != said[m].rc || strcmp(x->why, said[m].words) != 0)
 				fail_msg("mistake %u: \"%s\"", m, x->why);
-			before->next_environment_slot = x->core.next_environment_slot; /* only where a search begins */
+			before->next_environment_slot =
+				x->core.next_environment_slot; /* only where a search begins */
 			before->next_tunnel_slot = x->core.next_tunnel_slot;
 			assert_memory_equal(&x->core, before, sizeof(*before));
 			for (unsigned i = 0; i < WORKERS; i++)
@@ -460,7 +508,8 @@ static void guards_the_staging(void **state)
 	assert_non_null(strstr(x->why, "was not staged"));
 	/* another generation is committed than was begun: what is staged stays */
 	stage_two(x);
-	assert_int_equal(dp_staging_commit(x->staging, &x->core, x->generation + 1, x->why), -EPROTO);
+	assert_int_equal(dp_staging_commit(x->staging, &x->core, x->generation + 1, x->why),
+	                 -EPROTO);
 	assert_null(x->core.generation);
 	assert_int_equal(commit(x), 0);
 	assert_int_equal(commit(x), -EPROTO); /* once */
@@ -507,7 +556,8 @@ static void keeps_slots_over_generations(void **state)
 	assert_int_equal(commit(x), 0);
 	c = slot(x, "c");
 	assert_true(slot(x, "a") == a && slot(x, "b") == b && c != a && c != b);
-	assert_true(tunnel(x, "a", "one") == a_one && tunnel(x, "a", "two") == a_two && tunnel(x, "b", "one") == b_one);
+	assert_true(tunnel(x, "a", "one") == a_one && tunnel(x, "a", "two") == a_two &&
+	            tunnel(x, "b", "one") == b_one);
 	assert_int_equal(x->core.generation->by_slot[a]->tunnels[0], a_two);
 	assert_null(dp_environment_lookup(x->core.generation, htonl(POD_A)));
 	assert_int_equal(dp_environment_lookup(x->core.generation, htonl(POD_A + 100))->slot, a);
@@ -542,13 +592,15 @@ static void uses_every_slot(void **state)
 	assert_int_equal(slot(x, "b"), 0);
 	assert_int_equal(tunnel(x, "a", "one"), DP_TUNNELS_MAX - 1);
 	assert_int_equal(tunnel(x, "a", "two"), 0);
-	/* all environments there can be; then one is exchanged for another, and for a moment there is one too many */
+	/* all environments there can be; then one is exchanged for another, and for a moment there
+	 * is one too many */
 	for (unsigned last = 0; last < 2; last++) {
 		begin(x);
 		for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++) {
 			char name[16];
 
-			snprintf(name, sizeof(name), "e%u", i + (i == DP_ENVIRONMENTS_MAX - 1 ? last : 0));
+			snprintf(name, sizeof(name), "e%u",
+			         i + (i == DP_ENVIRONMENTS_MAX - 1 ? last : 0));
 			environment(x, name, 0x0a100000 + i);
 		}
 		if (last == 0) {
@@ -632,9 +684,13 @@ static void takes_down_an_environment_with_all_it_had(void **state)
 	assert_int_equal(call(x, "a", POD_A, 33000, 4000), DP_OK);
 	assert_int_equal(call(x, "b", POD_B, 33000, 4000), DP_OK);
 	peers = &x->core.tunnel_slots[one].peer;
-	*peers = (struct ipc_peer){ .remote_be = htonl(LINK_SERVER), .ike_port_be = htons(500), .natt_port_be = htons(4500) };
+	*peers = (struct ipc_peer){ .remote_be = htonl(LINK_SERVER),
+		                    .ike_port_be = htons(500),
+		                    .natt_port_be = htons(4500) };
 	x->core.tunnel_slots[tunnel(x, "b", "one")].peer =
-		(struct ipc_peer){ .remote_be = htonl(LINK_SERVER + 1), .ike_port_be = htons(500), .natt_port_be = htons(4600) };
+		(struct ipc_peer){ .remote_be = htonl(LINK_SERVER + 1),
+		                   .ike_port_be = htons(500),
+		                   .natt_port_be = htons(4600) };
 	assert_int_equal(dp_core_publish_peers(&x->core), 0);
 	assert_int_equal(dp_punt_port(x->workers[0].peers, htons(4500)), DP_PUNT_PORT_NATT);
 	begin(x);

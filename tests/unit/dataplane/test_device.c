@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From the configuration to EAL's arguments, on machines made up here: their CPUs, files, interfaces. */
+/* From the configuration to EAL's arguments, on machines made up here: their CPUs, files,
+ * interfaces. */
 #include <dirent.h>
 #include <linux/if_packet.h>
 #include <sched.h>
@@ -39,7 +40,8 @@ static FILE *fake_open(const char *path, const char *mode)
 	if (strstr(path, "free_hugepages"))
 		snprintf(text, sizeof(text), "%lu\n", machine.free_pages);
 	else if (strcmp(path, "/proc/mounts") == 0)
-		snprintf(text, sizeof(text), "proc /proc proc rw 0 0\n%s", machine.has_hugetlbfs ? "none /dev/hugepages hugetlbfs rw 0 0\n" : "");
+		snprintf(text, sizeof(text), "proc /proc proc rw 0 0\n%s",
+		         machine.has_hugetlbfs ? "none /dev/hugepages hugetlbfs rw 0 0\n" : "");
 	else if (strstr(path, "/sys/class/net/eth7/address"))
 		snprintf(text, sizeof(text), "02:00:00:00:00:77\n");
 	else if (strstr(path, "/sys/class/net/veth3/address"))
@@ -92,8 +94,10 @@ static char *fake_realpath(const char *path, char *target)
 
 static struct ipc_node node_with(const char *uplink, const char *cluster)
 {
-	struct ipc_node node = { .cores = "auto", .sessions = 65536, .idle = IPC_IDLE_ADAPTIVE,
-				 .hugepages = IPC_HUGEPAGES_OFF };
+	struct ipc_node node = { .cores = "auto",
+		                 .sessions = 65536,
+		                 .idle = IPC_IDLE_ADAPTIVE,
+		                 .hugepages = IPC_HUGEPAGES_OFF };
 
 	snprintf(node.uplink.device, sizeof(node.uplink.device), "%s", uplink);
 	snprintf(node.cluster.device, sizeof(node.cluster.device), "%s", cluster);
@@ -141,18 +145,22 @@ static void knows_every_form_of_device(void **state)
 		{ "0000:3b:1f.3", "--allow=0000:3b:1f.3", "0000:3b:1f.3", 1 },
 		{ "mac:02:00:00:00:00:77", "--allow=0000:00:07.0", "0000:00:07.0", 1 },
 		{ "mac:02:00:00:00:00:33", "", "", 1 }, /* no PCI device behind it */
-		{ "mac:02:00:00:00:00:99", "", "", 1 }, /* bound to a user space driver: found among DPDK's ports */
+		{ "mac:02:00:00:00:00:99", "", "",
+		  1 }, /* bound to a user space driver: found among DPDK's ports */
 		{ "af_packet:eth1", "", "net_af_packet_uplink", 0 }, /* below */
-		{ "af_xdp:eth1.100", "--vdev=net_af_xdp_uplink,iface=eth1.100,queue_count=3", "net_af_xdp_uplink", 0 },
-		{ "memif:/run/memif.sock", "--vdev=net_memif_uplink,role=client,socket=/run/memif.sock,socket-abstract=no",
+		{ "af_xdp:eth1.100", "--vdev=net_af_xdp_uplink,iface=eth1.100,queue_count=3",
+		  "net_af_xdp_uplink", 0 },
+		{ "memif:/run/memif.sock",
+		  "--vdev=net_memif_uplink,role=client,socket=/run/memif.sock,socket-abstract=no",
 		  "net_memif_uplink", 0 },
-		{ "memif:/run/m.sock,role=server", "--vdev=net_memif_uplink,role=server,socket=/run/m.sock,socket-abstract=no",
+		{ "memif:/run/m.sock,role=server",
+		  "--vdev=net_memif_uplink,role=server,socket=/run/m.sock,socket-abstract=no",
 		  "net_memif_uplink", 0 },
 		{ "vdev:net_null0", "--vdev=net_null0", "net_null0", 0 },
-		{ "vdev:net_tap1,iface=tap1,mac=02:00:00:00:00:01", "--vdev=net_tap1,iface=tap1,mac=02:00:00:00:00:01",
-		  "net_tap1", 0 },
-		{ "vdev:net_virtio_user0,path=/dev/vhost-net", "--vdev=net_virtio_user0,path=/dev/vhost-net",
-		  "net_virtio_user0", 0 },
+		{ "vdev:net_tap1,iface=tap1,mac=02:00:00:00:00:01",
+		  "--vdev=net_tap1,iface=tap1,mac=02:00:00:00:00:01", "net_tap1", 0 },
+		{ "vdev:net_virtio_user0,path=/dev/vhost-net",
+		  "--vdev=net_virtio_user0,path=/dev/vhost-net", "net_virtio_user0", 0 },
 	};
 
 	(void)state;
@@ -192,9 +200,13 @@ static void check_ring(const struct dp_eal *eal, const struct ipc_node *node, en
 	unsigned queues, block, frame, frames, data;
 	char name[32], interface[32], start[64];
 
-	snprintf(start, sizeof(start), "--vdev=net_af_packet_%s,", id == UPLINK ? "uplink" : "cluster");
-	assert_int_equal(sscanf(starting(eal, start), "--vdev=net_af_packet_%31[^,],iface=%31[^,],qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u",
-				name, interface, &queues, &block, &frame, &frames), 6);
+	snprintf(start, sizeof(start), "--vdev=net_af_packet_%s,",
+	         id == UPLINK ? "uplink" : "cluster");
+	assert_int_equal(
+		sscanf(starting(eal, start),
+	               "--vdev=net_af_packet_%31[^,],iface=%31[^,],qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u",
+	               name, interface, &queues, &block, &frame, &frames),
+		6);
 	assert_string_equal(interface, id == UPLINK ? "eth1" : "eth2");
 	assert_int_equal(queues, port->queues ? port->queues : eal->workers);
 	assert_int_equal(block % 4096, 0);
@@ -226,7 +238,9 @@ static void tells_the_ports_apart(void **state)
 
 static void refuses_devices_with_words(void **state)
 {
-	static const struct { const char *device, *word; } table[] = {
+	static const struct {
+		const char *device, *word;
+	} table[] = {
 		{ "", "\"\" is no device" },
 		{ "eth1", "\"eth1\" is no device" },
 		{ "00:06.0", "is no device" },
@@ -247,7 +261,8 @@ static void refuses_devices_with_words(void **state)
 		{ "mac:02:00:00:00:00:0g", "is no MAC address" },
 		{ "mac:02-00-00-00-00-01", "is no MAC address" },
 		{ "memif:", "is no path of a memif socket" },
-		{ "memif:/run/m.sock,role=master", "role=server or role=client, not \"role=master\"" },
+		{ "memif:/run/m.sock,role=master",
+		  "role=server or role=client, not \"role=master\"" },
 		{ "memif:/run/m.sock,secret=x", "role=server or role=client" },
 		{ "memif:/run/m .sock", "is no path" },
 		{ "vdev:", "none of the drivers" },
@@ -260,11 +275,13 @@ static void refuses_devices_with_words(void **state)
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table) * 2; i++) {
 		const char *device = table[i / 2].device;
-		struct ipc_node node = i % 2 ? node_with("vdev:net_null0", device) : node_with(device, "vdev:net_null1");
+		struct ipc_node node = i % 2 ? node_with("vdev:net_null0", device)
+		                             : node_with(device, "vdev:net_null1");
 		char why[DP_WHY_SIZE] = "";
 		struct dp_eal eal;
 
-		if (dp_eal_prepare(&eal, &node, "edge", why) != -EINVAL || !strstr(why, table[i / 2].word))
+		if (dp_eal_prepare(&eal, &node, "edge", why) != -EINVAL ||
+		    !strstr(why, table[i / 2].word))
 			fail_msg("%s: \"%s\"", device, why);
 		/* it says which of the two */
 		assert_int_equal(strncmp(why, i % 2 ? "cluster: " : "uplink: ", i % 2 ? 9 : 8), 0);
@@ -281,38 +298,135 @@ static void gives_cores(void **state)
 		enum ipc_idle idle;
 		const char *expected; /* argument, or what is said */
 	} table[] = {
-		{ "adaptive shares", "auto", {0, 1, 2, 3, -1}, 0, IPC_IDLE_ADAPTIVE,
+		{ "adaptive shares",
+		  "auto",
+		  { 0, 1, 2, 3, -1 },
+		  0,
+		  IPC_IDLE_ADAPTIVE,
 		  "--lcores=0@(0),(1-3)@(0-3)" },
-		{ "adaptive, more workers than CPUs", "auto", {0, 1, -1}, 3, IPC_IDLE_ADAPTIVE,
+		{ "adaptive, more workers than CPUs",
+		  "auto",
+		  { 0, 1, -1 },
+		  3,
+		  IPC_IDLE_ADAPTIVE,
 		  "--lcores=0@(0),(1-3)@(0-1)" },
-		{ "adaptive on one CPU", "auto", {5, -1}, 0, IPC_IDLE_ADAPTIVE, "--lcores=0@(5),(1-1)@(5)" },
-		{ "polling leaves the first CPU", "auto", {0, 1, 2, 3, -1}, 0, IPC_IDLE_POLL, "--lcores=0@(0),1@1,2@2,3@3" },
-		{ "polling, fewer workers", "auto", {0, 1, 2, 3, -1}, 2, IPC_IDLE_POLL, "--lcores=0@(0),1@1,2@2" },
-		{ "polling, CPUs with gaps", "auto", {1, 4, 6, -1}, 0, IPC_IDLE_POLL, "--lcores=0@(1),1@4,2@6" },
-		{ "polling on the only CPU", "auto", {0, -1}, 0, IPC_IDLE_POLL, "--lcores=0@(0),1@0" },
-		{ "polling, too many", "auto", {0, 1, 2, -1}, 3, IPC_IDLE_POLL,
+		{ "adaptive on one CPU",
+		  "auto",
+		  { 5, -1 },
+		  0,
+		  IPC_IDLE_ADAPTIVE,
+		  "--lcores=0@(5),(1-1)@(5)" },
+		{ "polling leaves the first CPU",
+		  "auto",
+		  { 0, 1, 2, 3, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "--lcores=0@(0),1@1,2@2,3@3" },
+		{ "polling, fewer workers",
+		  "auto",
+		  { 0, 1, 2, 3, -1 },
+		  2,
+		  IPC_IDLE_POLL,
+		  "--lcores=0@(0),1@1,2@2" },
+		{ "polling, CPUs with gaps",
+		  "auto",
+		  { 1, 4, 6, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "--lcores=0@(1),1@4,2@6" },
+		{ "polling on the only CPU",
+		  "auto",
+		  { 0, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "--lcores=0@(0),1@0" },
+		{ "polling, too many",
+		  "auto",
+		  { 0, 1, 2, -1 },
+		  3,
+		  IPC_IDLE_POLL,
 		  "3 polling workers want a CPU each, there are 2: use idle = \"adaptive\", or fewer workers" },
 		/* a list is the workers': the control thread goes beside it */
-		{ "a list", "2-3", {0, 1, 2, 3, -1}, 0, IPC_IDLE_POLL, "--lcores=0@(0-1),1@2,2@3" },
-		{ "a list with a comma", "1,3", {0, 1, 2, 3, -1}, 0, IPC_IDLE_POLL, "--lcores=0@(0,2),1@1,2@3" },
-		{ "a list of all", "0-3", {0, 1, 2, 3, -1}, 0, IPC_IDLE_POLL, "--lcores=0@(0),1@0,2@1,3@2,4@3" },
-		{ "a list, adaptive", "2-3", {0, 1, 2, 3, -1}, 1, IPC_IDLE_ADAPTIVE, "--lcores=0@(0-1),(1-1)@(2-3)" },
-		{ "a list, too many", "2-3", {0, 1, 2, 3, -1}, 3, IPC_IDLE_POLL, "3 polling workers want a CPU each, there are 2" },
-		{ "not there", "2-5", {0, 1, 2, 3, -1}, 0, IPC_IDLE_POLL, "cores: CPU 4 is not there or not allowed" },
-		{ "not allowed", "1", {0, 2, -1}, 0, IPC_IDLE_POLL, "cores: CPU 1 is not there or not allowed" },
-		{ "twice", "1,1", {0, 1, 2, 3, -1}, 0, IPC_IDLE_POLL, "cores: CPU 1 is there twice" },
-		{ "twice in a range", "1-2,2", {0, 1, 2, 3, -1}, 0, IPC_IDLE_POLL, "cores: CPU 2 is there twice" },
-		{ "empty", "", {0, 1, -1}, 0, IPC_IDLE_POLL, "cores: the list is empty" },
-		{ "words", "all", {0, 1, -1}, 0, IPC_IDLE_POLL, "cores: \"all\" is no list of CPUs" },
-		{ "backwards", "3-2", {0, 1, 2, 3, -1}, 0, IPC_IDLE_POLL, "is no list of CPUs" },
-		{ "half a range", "0-", {0, 1, -1}, 0, IPC_IDLE_POLL, "is no list of CPUs" },
-		{ "comma at the end", "0,", {0, 1, -1}, 0, IPC_IDLE_POLL, "is no list of CPUs" },
-		{ "two commas", "0,,1", {0, 1, -1}, 0, IPC_IDLE_POLL, "is no list of CPUs" },
-		{ "negative", "-1", {0, 1, -1}, 0, IPC_IDLE_POLL, "is no list of CPUs" },
-		{ "blank", "0, 1", {0, 1, -1}, 0, IPC_IDLE_POLL, "is no list of CPUs" },
-		{ "large", "99999999999", {0, 1, -1}, 0, IPC_IDLE_POLL, "is no list of CPUs" },
-		{ "too many workers", "auto", {0, 1, -1}, 65, IPC_IDLE_ADAPTIVE, "workers: at most 64" },
-		{ "far too many workers", "auto", {0, 1, -1}, 65537, IPC_IDLE_ADAPTIVE, "workers: at most 64" },
+		{ "a list",
+		  "2-3",
+		  { 0, 1, 2, 3, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "--lcores=0@(0-1),1@2,2@3" },
+		{ "a list with a comma",
+		  "1,3",
+		  { 0, 1, 2, 3, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "--lcores=0@(0,2),1@1,2@3" },
+		{ "a list of all",
+		  "0-3",
+		  { 0, 1, 2, 3, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "--lcores=0@(0),1@0,2@1,3@2,4@3" },
+		{ "a list, adaptive",
+		  "2-3",
+		  { 0, 1, 2, 3, -1 },
+		  1,
+		  IPC_IDLE_ADAPTIVE,
+		  "--lcores=0@(0-1),(1-1)@(2-3)" },
+		{ "a list, too many",
+		  "2-3",
+		  { 0, 1, 2, 3, -1 },
+		  3,
+		  IPC_IDLE_POLL,
+		  "3 polling workers want a CPU each, there are 2" },
+		{ "not there",
+		  "2-5",
+		  { 0, 1, 2, 3, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "cores: CPU 4 is not there or not allowed" },
+		{ "not allowed",
+		  "1",
+		  { 0, 2, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "cores: CPU 1 is not there or not allowed" },
+		{ "twice",
+		  "1,1",
+		  { 0, 1, 2, 3, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "cores: CPU 1 is there twice" },
+		{ "twice in a range",
+		  "1-2,2",
+		  { 0, 1, 2, 3, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "cores: CPU 2 is there twice" },
+		{ "empty", "", { 0, 1, -1 }, 0, IPC_IDLE_POLL, "cores: the list is empty" },
+		{ "words",
+		  "all",
+		  { 0, 1, -1 },
+		  0,
+		  IPC_IDLE_POLL,
+		  "cores: \"all\" is no list of CPUs" },
+		{ "backwards", "3-2", { 0, 1, 2, 3, -1 }, 0, IPC_IDLE_POLL, "is no list of CPUs" },
+		{ "half a range", "0-", { 0, 1, -1 }, 0, IPC_IDLE_POLL, "is no list of CPUs" },
+		{ "comma at the end", "0,", { 0, 1, -1 }, 0, IPC_IDLE_POLL, "is no list of CPUs" },
+		{ "two commas", "0,,1", { 0, 1, -1 }, 0, IPC_IDLE_POLL, "is no list of CPUs" },
+		{ "negative", "-1", { 0, 1, -1 }, 0, IPC_IDLE_POLL, "is no list of CPUs" },
+		{ "blank", "0, 1", { 0, 1, -1 }, 0, IPC_IDLE_POLL, "is no list of CPUs" },
+		{ "large", "99999999999", { 0, 1, -1 }, 0, IPC_IDLE_POLL, "is no list of CPUs" },
+		{ "too many workers",
+		  "auto",
+		  { 0, 1, -1 },
+		  65,
+		  IPC_IDLE_ADAPTIVE,
+		  "workers: at most 64" },
+		{ "far too many workers",
+		  "auto",
+		  { 0, 1, -1 },
+		  65537,
+		  IPC_IDLE_ADAPTIVE,
+		  "workers: at most 64" },
 	};
 
 	(void)state;
@@ -322,17 +436,21 @@ static void gives_cores(void **state)
 		char why[DP_WHY_SIZE] = "";
 		struct dp_eal eal;
 
-		for (machine.cpu_count = 0; table[i].cpus[machine.cpu_count] >= 0; machine.cpu_count++)
+		for (machine.cpu_count = 0; table[i].cpus[machine.cpu_count] >= 0;
+		     machine.cpu_count++)
 			machine.cpus[machine.cpu_count] = table[i].cpus[machine.cpu_count];
 		snprintf(node.cores, sizeof(node.cores), "%s", table[i].cores);
 		node.workers = table[i].workers;
 		node.idle = (uint8_t)table[i].idle;
 		rc = dp_eal_prepare(&eal, &node, "edge", why);
 		if (is_refused ? rc != -EINVAL || !strstr(why, table[i].expected)
-			       : rc != 0 || strcmp(starting(&eal, "--lcores="), table[i].expected) != 0)
-			fail_msg("%s: \"%s\" %s", table[i].what, why, rc ? "" : starting(&eal, "--lcores="));
+		               : rc != 0 || strcmp(starting(&eal, "--lcores="),
+		                                   table[i].expected) != 0)
+			fail_msg("%s: \"%s\" %s", table[i].what, why,
+			         rc ? "" : starting(&eal, "--lcores="));
 		if (rc == 0) {
-			const char *lcores = strrchr(starting(&eal, "--lcores="), '@'), *last = lcores;
+			const char *lcores = strrchr(starting(&eal, "--lcores="), '@'),
+				   *last = lcores;
 
 			while (strchr("0123456789", last[-1]) || last[-1] == ')')
 				last--;
@@ -371,9 +489,15 @@ static void fits_a_large_machine(void **state)
 
 static void decides_on_hugepages(void **state)
 {
-	static const struct { enum ipc_hugepages wanted; unsigned long megabytes; int is_mounted; int uses; } table[] = {
-		{ IPC_HUGEPAGES_AUTO, 400, 1, 1 },  { IPC_HUGEPAGES_AUTO, 398, 1, 0 },  { IPC_HUGEPAGES_AUTO, 4000, 0, 0 },
-		{ IPC_HUGEPAGES_AUTO, 0, 1, 0 },    { IPC_HUGEPAGES_OFF, 4000, 1, 0 },  { IPC_HUGEPAGES_ON, 4000, 1, 1 },
+	static const struct {
+		enum ipc_hugepages wanted;
+		unsigned long megabytes;
+		int is_mounted;
+		int uses;
+	} table[] = {
+		{ IPC_HUGEPAGES_AUTO, 400, 1, 1 },  { IPC_HUGEPAGES_AUTO, 398, 1, 0 },
+		{ IPC_HUGEPAGES_AUTO, 4000, 0, 0 }, { IPC_HUGEPAGES_AUTO, 0, 1, 0 },
+		{ IPC_HUGEPAGES_OFF, 4000, 1, 0 },  { IPC_HUGEPAGES_ON, 4000, 1, 1 },
 		{ IPC_HUGEPAGES_ON, 398, 1, -1 },   { IPC_HUGEPAGES_ON, 4000, 0, -1 },
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which tunnel carries an environment's traffic: preference, loss, return, and moves by compare-and-set. */
+/* Which tunnel carries an environment's traffic: preference, loss, return, and moves by
+ * compare-and-set. */
 #include "dataplane/failover.h"
 
 #include <errno.h>
@@ -25,11 +26,14 @@ struct world {
 /* The environment prefers tunnels 5, 2, 7 in this order. */
 static struct world *create(void)
 {
-	struct world *x = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*x), RTE_CACHE_LINE_SIZE));
+	struct world *x =
+		aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*x), RTE_CACHE_LINE_SIZE));
 
 	assert_non_null(x);
 	memset(x, 0, sizeof(*x));
-	x->environment = (struct dp_environment){ .slot = SLOT, .tunnel_count = TUNNELS, .tunnels = { 5, 2, 7 } };
+	x->environment = (struct dp_environment){ .slot = SLOT,
+		                                  .tunnel_count = TUNNELS,
+		                                  .tunnels = { 5, 2, 7 } };
 	x->generation.by_slot[SLOT] = &x->environment;
 	x->w.generation = &x->generation;
 	x->w.tunnels = x->tunnels;
@@ -71,7 +75,8 @@ static void follows_preference_and_stays(void **state)
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(steps); i++) {
 		set(x, steps[i].tunnel, steps[i].is_up);
-		if (dp_failover_refresh(&x->w, SLOT) != steps[i].moved || x->environments[SLOT].active != steps[i].active)
+		if (dp_failover_refresh(&x->w, SLOT) != steps[i].moved ||
+		    x->environments[SLOT].active != steps[i].active)
 			fail_msg("%s: active %u", steps[i].what, x->environments[SLOT].active);
 		moves += (uint64_t)steps[i].moved;
 		assert_int_equal(x->environments[SLOT].move_counter, moves);
@@ -134,7 +139,8 @@ static void moves_by_compare_and_set(void **state)
 	assert_int_equal(dp_failover_move(&x->w, SLOT, 2, 1), 0);
 	assert_int_equal(s->active, 2);
 	assert_int_equal(s->move_counter, 2);
-	assert_int_equal(dp_failover_move(&x->w, SLOT, 2, 1), -ESTALE); /* the same request once more */
+	assert_int_equal(dp_failover_move(&x->w, SLOT, 2, 1),
+	                 -ESTALE);                                /* the same request once more */
 	assert_int_equal(dp_failover_move(&x->w, SLOT, 2, 2), 0); /* where it is already */
 	assert_int_equal(s->move_counter, 3);
 	/* a resync does not revert it */

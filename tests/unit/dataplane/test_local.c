@@ -27,7 +27,8 @@ static enum dp_verdict run(struct link_world *x, enum dp_port_id port, unsigned 
 	return p->verdict;
 }
 
-static void build_arp(const struct link_world *x, enum dp_port_id port, uint16_t operation, uint32_t sender, uint32_t target)
+static void build_arp(const struct link_world *x, enum dp_port_id port, uint16_t operation,
+                      uint32_t sender, uint32_t target)
 {
 	uint8_t *arp = frame + LINK_ETHER;
 
@@ -58,11 +59,13 @@ static void decides_on_arp(void **state)
 		{ "who has the environment", C, 1, ROUTER, LINK_POD, 0, 0, ANSWERED },
 		{ "who has the uplink port", U, 1, 0xcb007101, LINK_UPLINK, 0, 0, ANSWERED },
 		{ "a probe, RFC 5227", C, 1, 0, LINK_CLUSTER, 0, 0, ANSWERED },
-		{ "the environment asked for on the uplink", U, 1, 0xcb007101, LINK_POD, 0, 0, PUNTED },
+		{ "the environment asked for on the uplink", U, 1, 0xcb007101, LINK_POD, 0, 0,
+		  PUNTED },
 		{ "the uplink asked for on the cluster", C, 1, ROUTER, LINK_UPLINK, 0, 0, PUNTED },
 		{ "somebody else", C, 1, ROUTER, 0x0a000009, 0, 0, PUNTED },
 		{ "gratuitous request", C, 1, ROUTER, ROUTER, 0, 0, PUNTED },
-		{ "gratuitous request for our address", C, 1, LINK_CLUSTER, LINK_CLUSTER, 0, 0, PUNTED },
+		{ "gratuitous request for our address", C, 1, LINK_CLUSTER, LINK_CLUSTER, 0, 0,
+		  PUNTED },
 		{ "reply", C, 2, ROUTER, LINK_CLUSTER, 0, 0, PUNTED },
 		{ "operation 0", C, 0, ROUTER, LINK_CLUSTER, 0, 0, DROPPED },
 		{ "operation 3", C, 3, ROUTER, LINK_CLUSTER, 0, 0, DROPPED },
@@ -71,7 +74,8 @@ static void decides_on_arp(void **state)
 		{ "hardware length", C, 1, ROUTER, LINK_CLUSTER, 18, 5, DROPPED },
 		{ "protocol length", C, 1, ROUTER, LINK_CLUSTER, 19, 16, DROPPED },
 		{ "a sender that is not the frame's", C, 1, ROUTER, LINK_CLUSTER, 27, 9, DROPPED },
-		{ "a reply whose sender is not the frame's", C, 2, ROUTER, LINK_CLUSTER, 27, 9, DROPPED },
+		{ "a reply whose sender is not the frame's", C, 2, ROUTER, LINK_CLUSTER, 27, 9,
+		  DROPPED },
 	};
 	struct link_world *x = link_create();
 	uint64_t replies = 0;
@@ -85,7 +89,8 @@ static void decides_on_arp(void **state)
 		build_arp(x, table[i].port, table[i].operation, table[i].sender, table[i].target);
 		if (table[i].at)
 			frame[table[i].at] = table[i].value;
-		verdict = run(x, table[i].port, ARP_FRAME + 18); /* padded to 60 bytes, as on the wire */
+		verdict = run(x, table[i].port,
+		              ARP_FRAME + 18); /* padded to 60 bytes, as on the wire */
 		if (verdict != (table[i].fate == DROPPED ? DP_ARP_INVALID : DP_TAKEN) ||
 		    x->tx[table[i].port].n != (table[i].fate == ANSWERED) ||
 		    rte_ring_count(x->w.punt) != (table[i].fate == PUNTED))
@@ -140,7 +145,7 @@ static void keeps_arp_to_its_limits(void **state)
 	struct link_world *x = link_create();
 
 	(void)state;
-	x->w.answer_limit.per_second = x->w.punt_limit.per_second = 1;
+	x->w.answer_limit.per_second = x->w.arp_limit.per_second = x->w.punt_limit.per_second = 1;
 	build_arp(x, C, 1, ROUTER, LINK_CLUSTER);
 	assert_int_equal(run(x, C, ARP_FRAME), DP_TAKEN);
 	assert_int_equal(run(x, C, ARP_FRAME), DP_RATE_LIMITED);
@@ -148,36 +153,52 @@ static void keeps_arp_to_its_limits(void **state)
 	build_arp(x, C, 2, ROUTER, LINK_CLUSTER);
 	assert_int_equal(run(x, C, ARP_FRAME), DP_TAKEN);
 	assert_int_equal(run(x, C, ARP_FRAME), DP_RATE_LIMITED);
+	/* a flood of ARP does not stop IKE */
+	memset(frame, 0, 256);
+	link_ether(x, U, 0x0800, frame);
+	nat_put16(ip + 22, LINK_IKE_PORT);
+	nat_put16(ip + 24, 36);
+	link_ipv4(ip, 17, LINK_SERVER, LINK_UPLINK, 36);
+	assert_int_equal(run(x, U, LINK_ETHER + 56), DP_TAKEN);
 	assert_int_equal(link_destroy(x), 0);
 }
 
-static unsigned build_echo(const struct link_world *x, enum dp_port_id port, uint8_t type, uint32_t destination)
+static unsigned build_echo(const struct link_world *x, enum dp_port_id port, uint8_t type,
+                           uint32_t destination)
 {
 	memset(frame, 0, 256);
 	link_ether(x, port, 0x0800, frame);
 	ip[20] = type;
 	nat_put16(ip + 22, (uint16_t)~link_sum(ip + 20, 16));
-	return LINK_ETHER + link_ipv4(ip, ICMP, port == C ? LINK_CLIENT : LINK_SERVER, destination, 16);
+	return LINK_ETHER +
+	       link_ipv4(ip, ICMP, port == C ? LINK_CLIENT : LINK_SERVER, destination, 16);
 }
 
 static void answers_echo_and_no_other_icmp(void **state)
 {
-	static const struct { enum dp_port_id port; uint32_t destination; } table[] = {
-		{ C, LINK_CLUSTER }, { C, LINK_POD }, { U, LINK_UPLINK },
+	static const struct {
+		enum dp_port_id port;
+		uint32_t destination;
+	} table[] = {
+		{ C, LINK_CLUSTER },
+		{ C, LINK_POD },
+		{ U, LINK_UPLINK },
 	};
 	struct link_world *x = link_create();
 
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
 		for (unsigned type = 0; type < 20; type++) {
-			enum dp_verdict verdict = run(x, table[i].port,
-						      build_echo(x, table[i].port, (uint8_t)type, table[i].destination));
+			enum dp_verdict verdict = run(
+				x, table[i].port,
+				build_echo(x, table[i].port, (uint8_t)type, table[i].destination));
 
 			assert_int_equal(verdict, type == 8 ? DP_TAKEN : DP_NOT_FOR_US);
 			assert_int_equal(x->answers.n, type == 8);
 			if (type == 8) {
 				assert_int_equal(x->answers.p[0].port, table[i].port);
-				assert_int_equal(nat_get32(x->answers.p[0].l3 + 12), table[i].destination);
+				assert_int_equal(nat_get32(x->answers.p[0].l3 + 12),
+				                 table[i].destination);
 			}
 			link_clear(x);
 		}

@@ -9,9 +9,9 @@
 
 #define C DP_PORT_CLUSTER
 #define U DP_PORT_UPLINK
-#define ROUTER 0x0a000001u        /* of the cluster: outside its /32 */
+#define ROUTER 0x0a000001u /* of the cluster: outside its /32 */
 #define UPLINK_ROUTER 0xcb007101u
-#define NEIGHBOUR 0xcb007144u     /* on the uplink's subnet */
+#define NEIGHBOUR 0xcb007144u /* on the uplink's subnet */
 #define MS 1000000ull
 #define SECOND 1000000000ull
 #define MAC_A 0x01
@@ -28,7 +28,8 @@ struct asked {
 	uint8_t mac[6];
 };
 
-static void on_request(void *context, enum dp_port_id port, uint32_t target_be, const uint8_t mac[6])
+static void on_request(void *context, enum dp_port_id port, uint32_t target_be,
+                       const uint8_t mac[6])
 {
 	struct asked *a = context;
 
@@ -48,8 +49,8 @@ static unsigned ask(struct link_world *x, uint64_t now, struct asked *a)
 	return a->count;
 }
 
-static void hear(struct link_world *x, enum dp_port_id port, enum operation operation, uint32_t sender, uint8_t mac,
-		 uint64_t now)
+static void hear(struct link_world *x, enum dp_port_id port, enum operation operation,
+                 uint32_t sender, uint8_t mac, uint64_t now)
 {
 	uint8_t arp[28] = { 0, 1, 8, 0, 6, 4, 0, (uint8_t)operation, 0x02, 0, 0, 0, 0, mac };
 
@@ -65,7 +66,8 @@ static int known(struct link_world *x, enum dp_port_id port, uint32_t address)
 	return dp_nexthop_lookup(x->w.nexthops, port, htonl(address), mac) ? mac[5] : -1;
 }
 
-static void resolve(struct link_world *x, enum dp_port_id port, uint32_t address, uint8_t mac, uint64_t now)
+static void resolve(struct link_world *x, enum dp_port_id port, uint32_t address, uint8_t mac,
+                    uint64_t now)
 {
 	struct asked a;
 
@@ -76,7 +78,8 @@ static void resolve(struct link_world *x, enum dp_port_id port, uint32_t address
 }
 
 /* One packet to DESTINATION through PORT; returns its verdict. */
-static enum dp_verdict send_to(struct link_world *x, enum dp_port_id port, uint32_t destination, struct rte_mbuf **m)
+static enum dp_verdict send_to(struct link_world *x, enum dp_port_id port, uint32_t destination,
+                               struct rte_mbuf **m)
 {
 	uint8_t ip[28] = { 0 };
 	struct dp_pkt *p = &x->path.p[0];
@@ -99,7 +102,8 @@ static enum dp_verdict send_to(struct link_world *x, enum dp_port_id port, uint3
 
 static void check_frame(struct link_world *x, struct rte_mbuf *m, enum dp_port_id port, uint8_t mac)
 {
-	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *), to[6] = { 0x02, 0, 0, 0, 0, mac };
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *),
+		      to[6] = { 0x02, 0, 0, 0, 0, mac };
 
 	assert_int_equal(m->data_len, LINK_ETHER + 28);
 	assert_int_equal(m->pkt_len, LINK_ETHER + 28);
@@ -115,39 +119,159 @@ static void routes_by_port(void **state)
 		const char *what;
 		uint32_t address, router;
 		uint8_t prefix, routes;
-		struct { uint32_t address; uint8_t length; } route[2];
+		struct {
+			uint32_t address;
+			uint8_t length;
+		} route[2];
 		uint32_t to, expected;
 	} table[] = {
-		{ "on the subnet", 0xcb00710a, 0xcb007101, 24, 0, {{0, 0}}, 0xcb0071fe, 0xcb0071fe },
-		{ "behind the router", 0xcb00710a, 0xcb007101, 24, 0, {{0, 0}}, 0xc6336465, 0xcb007101 },
-		{ "the router", 0xcb00710a, 0xcb007101, 24, 0, {{0, 0}}, 0xcb007101, 0xcb007101 },
-		{ "no router", 0xcb00710a, 0, 24, 0, {{0, 0}}, 0xc6336465, 0 },
-		{ "no router, on the subnet", 0xcb00710a, 0, 24, 0, {{0, 0}}, 0xcb007103, 0xcb007103 },
-		{ "/31", 0xcb00710a, 0, 31, 0, {{0, 0}}, 0xcb00710b, 0xcb00710b },
-		{ "/31, outside", 0xcb00710a, 0xcb00710b, 31, 0, {{0, 0}}, 0xcb00710c, 0xcb00710b },
-		{ "/32: nobody is on the subnet", 0x0a000002, 0x0a000001, 32, 0, {{0, 0}}, 0x0a000003, 0x0a000001 },
-		{ "/32: the router is outside the subnet", 0x0a000002, 0x0a000001, 32, 0, {{0, 0}}, 0x0a000001, 0x0a000001 },
-		{ "/32: a router of another network", 0x0a000002, 0xa9fe0101, 32, 1, {{0x0a000000, 16}}, 0x0a000105, 0xa9fe0101 },
-		{ "/32: that router itself, in no route", 0x0a000002, 0xa9fe0101, 32, 1, {{0x0a000000, 16}}, 0xa9fe0101, 0xa9fe0101 },
-		{ "in a route", 0x0a000002, 0x0a000001, 32, 2, {{0x0a000000, 16}, {0x0a640000, 10}}, 0x0a7fffff, 0x0a000001 },
-		{ "in no route", 0x0a000002, 0x0a000001, 32, 2, {{0x0a000000, 16}, {0x0a640000, 16}}, 0x0a650001, 0 },
-		{ "the default as a route", 0x0a000002, 0x0a000001, 32, 1, {{0, 0}}, 0x08080808, 0x0a000001 },
-		{ "a host as a route", 0x0a000002, 0x0a000001, 32, 1, {{0x0a090909, 32}}, 0x0a090909, 0x0a000001 },
-		{ "beside the host", 0x0a000002, 0x0a000001, 32, 1, {{0x0a090909, 32}}, 0x0a090908, 0 },
-		{ "on the subnet, whatever the routes", 0x0a000002, 0x0a000001, 24, 1, {{0x0a090000, 16}}, 0x0a0000fe, 0x0a0000fe },
+		{ "on the subnet",
+		  0xcb00710a,
+		  0xcb007101,
+		  24,
+		  0,
+		  { { 0, 0 } },
+		  0xcb0071fe,
+		  0xcb0071fe },
+		{ "behind the router",
+		  0xcb00710a,
+		  0xcb007101,
+		  24,
+		  0,
+		  { { 0, 0 } },
+		  0xc6336465,
+		  0xcb007101 },
+		{ "the router",
+		  0xcb00710a,
+		  0xcb007101,
+		  24,
+		  0,
+		  { { 0, 0 } },
+		  0xcb007101,
+		  0xcb007101 },
+		{ "no router", 0xcb00710a, 0, 24, 0, { { 0, 0 } }, 0xc6336465, 0 },
+		{ "no router, on the subnet",
+		  0xcb00710a,
+		  0,
+		  24,
+		  0,
+		  { { 0, 0 } },
+		  0xcb007103,
+		  0xcb007103 },
+		{ "/31", 0xcb00710a, 0, 31, 0, { { 0, 0 } }, 0xcb00710b, 0xcb00710b },
+		{ "/31, outside",
+		  0xcb00710a,
+		  0xcb00710b,
+		  31,
+		  0,
+		  { { 0, 0 } },
+		  0xcb00710c,
+		  0xcb00710b },
+		{ "/32: nobody is on the subnet",
+		  0x0a000002,
+		  0x0a000001,
+		  32,
+		  0,
+		  { { 0, 0 } },
+		  0x0a000003,
+		  0x0a000001 },
+		{ "/32: the router is outside the subnet",
+		  0x0a000002,
+		  0x0a000001,
+		  32,
+		  0,
+		  { { 0, 0 } },
+		  0x0a000001,
+		  0x0a000001 },
+		{ "/32: not even itself",
+		  0x0a000002,
+		  0x0a000001,
+		  32,
+		  0,
+		  { { 0, 0 } },
+		  0x0a000002,
+		  0x0a000001 },
+		{ "/32: a router of another network",
+		  0x0a000002,
+		  0xa9fe0101,
+		  32,
+		  1,
+		  { { 0x0a000000, 16 } },
+		  0x0a000105,
+		  0xa9fe0101 },
+		{ "/32: that router itself, in no route",
+		  0x0a000002,
+		  0xa9fe0101,
+		  32,
+		  1,
+		  { { 0x0a000000, 16 } },
+		  0xa9fe0101,
+		  0xa9fe0101 },
+		{ "in a route",
+		  0x0a000002,
+		  0x0a000001,
+		  32,
+		  2,
+		  { { 0x0a000000, 16 }, { 0x0a640000, 10 } },
+		  0x0a7fffff,
+		  0x0a000001 },
+		{ "in no route",
+		  0x0a000002,
+		  0x0a000001,
+		  32,
+		  2,
+		  { { 0x0a000000, 16 }, { 0x0a640000, 16 } },
+		  0x0a650001,
+		  0 },
+		{ "the default as a route",
+		  0x0a000002,
+		  0x0a000001,
+		  32,
+		  1,
+		  { { 0, 0 } },
+		  0x08080808,
+		  0x0a000001 },
+		{ "a host as a route",
+		  0x0a000002,
+		  0x0a000001,
+		  32,
+		  1,
+		  { { 0x0a090909, 32 } },
+		  0x0a090909,
+		  0x0a000001 },
+		{ "beside the host",
+		  0x0a000002,
+		  0x0a000001,
+		  32,
+		  1,
+		  { { 0x0a090909, 32 } },
+		  0x0a090908,
+		  0 },
+		{ "on the subnet, whatever the routes",
+		  0x0a000002,
+		  0x0a000001,
+		  24,
+		  1,
+		  { { 0x0a090000, 16 } },
+		  0x0a0000fe,
+		  0x0a0000fe },
 	};
 
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
-		struct dp_port port = { .address_be = htonl(table[i].address), .router_be = htonl(table[i].router),
-					.mask_be = htonl((uint32_t)(0xffffffffull << (32 - table[i].prefix))),
-					.route_count = table[i].routes };
+		struct dp_port port = { .address_be = htonl(table[i].address),
+			                .router_be = htonl(table[i].router),
+			                .mask_be = htonl((uint32_t)(0xffffffffull
+			                                            << (32 - table[i].prefix))),
+			                .route_count = table[i].routes };
 
 		for (unsigned r = 0; r < table[i].routes; r++)
-			port.routes[r] = (struct ipc_prefix){ .address_be = htonl(table[i].route[r].address),
-							      .length = table[i].route[r].length };
+			port.routes[r] =
+				(struct ipc_prefix){ .address_be = htonl(table[i].route[r].address),
+				                     .length = table[i].route[r].length };
 		if (ntohl(dp_port_route(&port, htonl(table[i].to))) != table[i].expected)
-			fail_msg("%s: %08x", table[i].what, ntohl(dp_port_route(&port, htonl(table[i].to))));
+			fail_msg("%s: %08x", table[i].what,
+			         ntohl(dp_port_route(&port, htonl(table[i].to))));
 	}
 }
 
@@ -230,7 +354,8 @@ static void bounds_what_waits(void **state)
 		assert_int_equal(send_to(x, U, NEIGHBOUR, NULL), DP_TAKEN);
 	assert_int_equal(send_to(x, U, NEIGHBOUR, NULL), DP_NEXTHOP_QUEUE_FULL);
 	for (unsigned i = HOLD_PER_HOP; i < HOLD_MAX; i++)
-		assert_int_equal(send_to(x, U, 0xcb007100 + 150 + i / HOLD_PER_HOP, NULL), DP_TAKEN);
+		assert_int_equal(send_to(x, U, 0xcb007100 + 150 + i / HOLD_PER_HOP, NULL),
+		                 DP_TAKEN);
 	assert_int_equal(link_in_use(), HOLD_MAX);
 	assert_int_equal(send_to(x, U, 0xcb0071fe, NULL), DP_NEXTHOP_QUEUE_FULL);
 	assert_int_equal(link_destroy(x), 0);
@@ -243,7 +368,8 @@ static void ends_at_a_full_table(void **state)
 
 	(void)state;
 	x->ports[U].mask_be = 0; /* everybody is a neighbour */
-	while (added < PLACES && find_or_add(x->w.nexthops, make_key(U, htonl(0x14000000 + added))) >= 0)
+	while (added < PLACES &&
+	       find_or_add(x->w.nexthops, make_key(U, htonl(0x14000000 + added))) >= 0)
 		added++;
 	refused = 0x14000000 + added;
 	assert_in_range(added, PLACES / 2, PLACES);
@@ -271,7 +397,8 @@ static void believes_solicited_replies_alone(void **state)
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, now); /* wanted, not asked yet */
 	assert_int_equal(known(x, U, NEIGHBOUR), -1);
 	ask(x, now, &a);
-	hear(x, U, REQUEST, NEIGHBOUR, MAC_B, now); /* gratuitous requests say nothing, asked or not */
+	hear(x, U, REQUEST, NEIGHBOUR, MAC_B,
+	     now); /* gratuitous requests say nothing, asked or not */
 	assert_int_equal(known(x, U, NEIGHBOUR), -1);
 	hear(x, C, REPLY, NEIGHBOUR, MAC_B, now); /* on the other port */
 	assert_int_equal(known(x, U, NEIGHBOUR), -1);
@@ -287,7 +414,9 @@ static void believes_solicited_replies_alone(void **state)
 
 static void refuses_impossible_macs(void **state)
 {
-	static const uint8_t macs[][6] = { { 0 }, { 0x01, 0, 0x5e, 0, 0, 1 }, { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
+	static const uint8_t macs[][6] = { { 0 },
+		                           { 0x01, 0, 0x5e, 0, 0, 1 },
+		                           { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
 	struct link_world *x = link_create();
 	struct asked a;
 
@@ -384,7 +513,8 @@ static void asks_again_while_unresolved_then_forgets(void **state)
 	assert_int_equal(find(x->w.nexthops, make_key(U, htonl(NEIGHBOUR))), -1);
 	/* and begins anew when it is wanted again */
 	dp_nexthop_want(x->w.nexthops, U, htonl(NEIGHBOUR));
-	hear(x, U, REPLY, NEIGHBOUR, MAC_A, start + 100 * SECOND); /* late answer to the old question */
+	hear(x, U, REPLY, NEIGHBOUR, MAC_A,
+	     start + 100 * SECOND); /* late answer to the old question */
 	assert_int_equal(known(x, U, NEIGHBOUR), -1);
 	assert_int_equal(ask(x, start + 100 * SECOND, &a), 1);
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, start + 100 * SECOND);
@@ -392,7 +522,8 @@ static void asks_again_while_unresolved_then_forgets(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* A resolved neighbour is asked every 30 s, by unicast first (RFC 1122 section 2.3.2.1), and keeps its MAC until 5 tries failed. */
+/* A resolved neighbour is asked every 30 s, by unicast first (RFC 1122 section 2.3.2.1), and keeps
+ * its MAC until 5 tries failed. */
 static void verifies_what_it_knows(void **state)
 {
 	struct link_world *x = link_create();

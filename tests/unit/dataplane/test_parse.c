@@ -24,7 +24,7 @@ struct frame_case {
 	uint16_t destination_port; /* UDP, TCP; 0: 33000 */
 	uint16_t payload;          /* bytes behind the transport header */
 	struct {
-		uint8_t at;    /* of the frame */
+		uint8_t at; /* of the frame */
 		uint8_t value;
 	} patch[4];
 	uint8_t patches;
@@ -46,68 +46,99 @@ static const struct frame_case cases[] = {
 	{ "ESP to the environment", C, ESP, .verdict = DP_NO_FORWARD, .where = LOCAL },
 	{ "ICMP to the port", C, ICMP, PATCH({ 33, 2 }), .verdict = DP_OK, .where = LOCAL },
 	{ "TCP to the port", C, TCP, PATCH({ 33, 2 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
-	{ "TCP to somewhere else", C, TCP, PATCH({ 33, 77 }), .verdict = DP_NO_EGRESS, .where = LOCAL },
-	{ "ICMP to somewhere else", C, ICMP, PATCH({ 33, 77 }), .verdict = DP_NO_EGRESS, .where = LOCAL },
+	{ "TCP to somewhere else", C, TCP, PATCH({ 33, 77 }), .verdict = DP_NO_EGRESS,
+	  .where = LOCAL },
+	{ "ICMP to somewhere else", C, ICMP, PATCH({ 33, 77 }), .verdict = DP_NO_EGRESS,
+	  .where = LOCAL },
 	{ "ARP", C, ARP, .verdict = DP_OK, .where = LOCAL },
 	{ "ARP to everybody", C, ARP, PATCH({ 0, 0xff }), .verdict = DP_OK, .where = LOCAL },
-	{ "IPv6", C, TCP, PATCH({ 12, 0x86 }, { 13, 0xdd }), .verdict = DP_ETHERTYPE, .where = LOCAL },
-	{ "VLAN", C, TCP, PATCH({ 12, 0x81 }, { 13, 0x00 }), .verdict = DP_ETHERTYPE, .where = LOCAL },
-	{ "to another MAC address", C, TCP, PATCH({ 5, 9 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
-	{ "broadcast on the link", C, TCP, PATCH({ 0, 0xff }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
+	{ "IPv6", C, TCP, PATCH({ 12, 0x86 }, { 13, 0xdd }), .verdict = DP_ETHERTYPE,
+	  .where = LOCAL },
+	{ "VLAN", C, TCP, PATCH({ 12, 0x81 }, { 13, 0x00 }), .verdict = DP_ETHERTYPE,
+	  .where = LOCAL },
+	{ "to another MAC address", C, TCP, PATCH({ 5, 9 }), .verdict = DP_NOT_FOR_US,
+	  .where = LOCAL },
+	{ "broadcast on the link", C, TCP, PATCH({ 0, 0xff }), .verdict = DP_NOT_FOR_US,
+	  .where = LOCAL },
 	{ "IP version 6", C, TCP, PATCH({ 14, 0x65 }), .verdict = DP_IP_VERSION, .where = LOCAL },
-	{ "IP header of 16 bytes", C, TCP, PATCH({ 14, 0x44 }), .verdict = DP_IP_VERSION, .where = LOCAL },
+	{ "IP header of 16 bytes", C, TCP, PATCH({ 14, 0x44 }), .verdict = DP_IP_VERSION,
+	  .where = LOCAL },
 	{ "IP options", C, TCP, PATCH({ 14, 0x46 }), .verdict = DP_IP_OPTIONS, .where = LOCAL },
-	{ "IP total shorter than its header", C, TCP, PATCH({ 17, 19 }), .verdict = DP_TRUNCATED, .where = LOCAL },
-	{ "IP total longer than the frame", C, TCP, .tail = -1, .verdict = DP_TRUNCATED, .where = LOCAL },
-	{ "IP checksum", C, TCP, PATCH({ 24, 0x11 }), .keeps_checksum = 1, .verdict = DP_IP_CHECKSUM, .where = LOCAL },
+	{ "IP total shorter than its header", C, TCP, PATCH({ 17, 19 }), .verdict = DP_TRUNCATED,
+	  .where = LOCAL },
+	{ "IP total longer than the frame", C, TCP, .tail = -1, .verdict = DP_TRUNCATED,
+	  .where = LOCAL },
+	{ "IP checksum", C, TCP, PATCH({ 24, 0x11 }), .keeps_checksum = 1,
+	  .verdict = DP_IP_CHECKSUM, .where = LOCAL },
 	{ "more fragments", C, TCP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
 	{ "a later fragment", C, TCP, PATCH({ 21, 1 }), .verdict = DP_FRAGMENT, .where = LOCAL },
 	{ "a late fragment", C, TCP, PATCH({ 20, 0x1f }), .verdict = DP_FRAGMENT, .where = LOCAL },
 	{ "from 0.0.0.0/8", C, TCP, PATCH({ 26, 0 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
-	{ "from 127.0.0.0/8", C, TCP, PATCH({ 26, 127 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
-	{ "from 224.0.0.0/4", C, TCP, PATCH({ 26, 224 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
-	{ "from 240.0.0.0/4", C, TCP, PATCH({ 26, 240 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
-	{ "from the broadcast address", C, TCP, PATCH({ 26, 255 }, { 27, 255 }, { 28, 255 }, { 29, 255 }),
-	  .verdict = DP_IP_ADDRESS, .where = LOCAL },
+	{ "from 127.0.0.0/8", C, TCP, PATCH({ 26, 127 }), .verdict = DP_IP_ADDRESS,
+	  .where = LOCAL },
+	{ "from 224.0.0.0/4", C, TCP, PATCH({ 26, 224 }), .verdict = DP_IP_ADDRESS,
+	  .where = LOCAL },
+	{ "from 240.0.0.0/4", C, TCP, PATCH({ 26, 240 }), .verdict = DP_IP_ADDRESS,
+	  .where = LOCAL },
+	{ "from the broadcast address", C, TCP,
+	  PATCH({ 26, 255 }, { 27, 255 }, { 28, 255 }, { 29, 255 }), .verdict = DP_IP_ADDRESS,
+	  .where = LOCAL },
 	{ "from 223 is fine", C, TCP, PATCH({ 26, 223 }), .verdict = DP_OK, .where = ON },
 	{ "to 0.0.0.0/8", C, TCP, PATCH({ 30, 0 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
 	{ "to 127.0.0.0/8", C, TCP, PATCH({ 30, 127 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
 	{ "to multicast", C, TCP, PATCH({ 30, 225 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
-	{ "from the port's own address", C, TCP, PATCH({ 28, 0 }, { 29, 2 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
-	{ "TCP header of 16 bytes", C, TCP, PATCH({ 46, 0x40 }), .verdict = DP_L4_HEADER, .where = LOCAL },
-	{ "TCP options behind the end", C, TCP, PATCH({ 46, 0x60 }), .verdict = DP_L4_HEADER, .where = LOCAL },
-	{ "TCP options up to the end", C, TCP, .payload = 4, PATCH({ 46, 0x60 }), .verdict = DP_OK, .where = ON },
+	{ "from the port's own address", C, TCP, PATCH({ 28, 0 }, { 29, 2 }),
+	  .verdict = DP_IP_ADDRESS, .where = LOCAL },
+	{ "TCP header of 16 bytes", C, TCP, PATCH({ 46, 0x40 }), .verdict = DP_L4_HEADER,
+	  .where = LOCAL },
+	{ "TCP options behind the end", C, TCP, PATCH({ 46, 0x60 }), .verdict = DP_L4_HEADER,
+	  .where = LOCAL },
+	{ "TCP options up to the end", C, TCP, .payload = 4, PATCH({ 46, 0x60 }), .verdict = DP_OK,
+	  .where = ON },
 	{ "TCP cut off", C, TCP, PATCH({ 17, 39 }), .verdict = DP_L4_HEADER, .where = LOCAL },
 	{ "UDP cut off", C, UDP, PATCH({ 17, 27 }), .verdict = DP_L4_HEADER, .where = LOCAL },
 	{ "UDP length of 7", C, UDP, PATCH({ 39, 7 }), .verdict = DP_L4_HEADER, .where = LOCAL },
-	{ "UDP length behind the end", C, UDP, PATCH({ 39, 9 }), .verdict = DP_L4_HEADER, .where = LOCAL },
-	{ "UDP length before the end", C, UDP, .payload = 4, PATCH({ 39, 9 }), .verdict = DP_OK, .where = ON },
+	{ "UDP length behind the end", C, UDP, PATCH({ 39, 9 }), .verdict = DP_L4_HEADER,
+	  .where = LOCAL },
+	{ "UDP length before the end", C, UDP, .payload = 4, PATCH({ 39, 9 }), .verdict = DP_OK,
+	  .where = ON },
 	{ "ICMP cut off", C, ICMP, PATCH({ 17, 27 }), .verdict = DP_L4_HEADER, .where = LOCAL },
 	/* the uplink */
 	{ "ESP", U, ESP, .payload = 40, .verdict = DP_OK, .where = ON },
 	{ "ESP without a byte", U, ESP, PATCH({ 17, 20 }), .verdict = DP_OK, .where = ON },
-	{ "ESP in UDP", U, UDP, 4500, .payload = 40, PATCH({ 42, 1 }), .verdict = DP_OK, .where = ON },
-	{ "ESP in UDP, only an SPI", U, UDP, 4500, .payload = 4, PATCH({ 45, 1 }), .verdict = DP_OK, .where = ON },
-	{ "IKE on 4500", U, UDP, 4500, .payload = 40, PATCH({ 42, 0 }, { 43, 0 }, { 44, 0 }, { 45, 0 }), .verdict = DP_OK,
-	  .where = LOCAL },
+	{ "ESP in UDP", U, UDP, 4500, .payload = 40, PATCH({ 42, 1 }), .verdict = DP_OK,
+	  .where = ON },
+	{ "ESP in UDP, only an SPI", U, UDP, 4500, .payload = 4, PATCH({ 45, 1 }), .verdict = DP_OK,
+	  .where = ON },
+	{ "IKE on 4500", U, UDP, 4500, .payload = 40,
+	  PATCH({ 42, 0 }, { 43, 0 }, { 44, 0 }, { 45, 0 }), .verdict = DP_OK, .where = LOCAL },
 	{ "IKE on 500", U, UDP, 500, .payload = 40, .verdict = DP_OK, .where = LOCAL },
-	{ "NAT-T keepalive", U, UDP, 4500, .payload = 1, PATCH({ 42, 0xff }), .verdict = DP_NATT_KEEPALIVE, .where = LOCAL },
-	{ "one byte that is no keepalive", U, UDP, 4500, .payload = 1, PATCH({ 42, 0xfe }), .verdict = DP_OK, .where = LOCAL },
-	{ "three bytes on 4500", U, UDP, 4500, .payload = 3, PATCH({ 42, 0xff }), .verdict = DP_OK, .where = LOCAL },
-	{ "UDP to another port", U, UDP, 4501, .payload = 8, .verdict = DP_NOT_FOR_US, .where = LOCAL },
+	{ "NAT-T keepalive", U, UDP, 4500, .payload = 1, PATCH({ 42, 0xff }),
+	  .verdict = DP_NATT_KEEPALIVE, .where = LOCAL },
+	{ "one byte that is no keepalive", U, UDP, 4500, .payload = 1, PATCH({ 42, 0xfe }),
+	  .verdict = DP_OK, .where = LOCAL },
+	{ "two bytes on 4500", U, UDP, 4500, .payload = 2, PATCH({ 42, 0xff }), .verdict = DP_OK,
+	  .where = LOCAL },
+	{ "three bytes on 4500", U, UDP, 4500, .payload = 3, PATCH({ 42, 0xff }), .verdict = DP_OK,
+	  .where = LOCAL },
+	{ "UDP to another port", U, UDP, 4501, .payload = 8, .verdict = DP_NOT_FOR_US,
+	  .where = LOCAL },
 	{ "TCP", U, TCP, 4500, .verdict = DP_NOT_FOR_US, .where = LOCAL },
 	{ "ICMP", U, ICMP, .verdict = DP_OK, .where = LOCAL },
 	{ "GRE", U, ESP, PATCH({ 23, 47 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
-	{ "ESP to another address", U, ESP, PATCH({ 33, 11 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
+	{ "ESP to another address", U, ESP, PATCH({ 33, 11 }), .verdict = DP_NOT_FOR_US,
+	  .where = LOCAL },
 	{ "ESP fragment", U, ESP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
 	{ "ARP on the uplink", U, ARP, .verdict = DP_OK, .where = LOCAL },
 };
 
 /* The good frame of a case; returns the length of its packet. */
-static unsigned build(const struct link_world *x, enum dp_port_id port, uint8_t protocol, uint16_t to_port,
-		      uint16_t payload, uint8_t *frame)
+static unsigned build(const struct link_world *x, enum dp_port_id port, uint8_t protocol,
+                      uint16_t to_port, uint16_t payload, uint8_t *frame)
 {
-	struct nat_packet p = { .protocol = protocol, .source_port = 40000, .payload = payload, .flags = SYN };
+	struct nat_packet p = {
+		.protocol = protocol, .source_port = 40000, .payload = payload, .flags = SYN
+	};
 	unsigned header = protocol == TCP ? 20 : 8;
 
 	memset(frame, 0, 256);
@@ -130,17 +161,20 @@ static void sorts_every_frame(void **state)
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(cases); i++) {
 		const struct frame_case *c = &cases[i];
-		unsigned length = build(x, c->port, c->protocol, c->destination_port, c->payload, frame);
+		unsigned length =
+			build(x, c->port, c->protocol, c->destination_port, c->payload, frame);
 		struct dp_pkt *p;
 
 		for (unsigned k = 0; k < c->patches; k++)
 			frame[c->patch[k].at] = c->patch[k].value;
 		if (!c->keeps_checksum && c->protocol != ARP)
 			link_fix_checksum(frame + LINK_ETHER);
-		p = link_parse(x, c->port, link_buffer(frame, LINK_ETHER + length + (unsigned)c->tail, LINK_HEADROOM));
+		p = link_parse(
+			x, c->port,
+			link_buffer(frame, LINK_ETHER + length + (unsigned)c->tail, LINK_HEADROOM));
 		if (p->verdict != c->verdict || (x->path.n == 1) != (c->where == ON))
-			fail_msg("%s: verdict %u (%s), %s", c->what, p->verdict, dp_verdict_name(p->verdict),
-				 x->path.n ? "on" : "local");
+			fail_msg("%s: verdict %u (%s), %s", c->what, p->verdict,
+			         dp_verdict_name(p->verdict), x->path.n ? "on" : "local");
 		assert_int_equal(p->port, c->port);
 		assert_int_equal(p->m->port, c->port);
 		assert_ptr_equal(p->flow, NULL);
@@ -180,8 +214,15 @@ static void refuses_several_segments(void **state)
 
 static void forwards_nothing_before_a_configuration(void **state)
 {
-	static const struct { enum dp_port_id port; uint8_t protocol; enum dp_verdict verdict; } table[] = {
-		{ C, TCP, DP_NO_CONFIGURATION }, { C, ICMP, DP_NO_CONFIGURATION }, { C, ARP, DP_OK }, { U, ICMP, DP_OK },
+	static const struct {
+		enum dp_port_id port;
+		uint8_t protocol;
+		enum dp_verdict verdict;
+	} table[] = {
+		{ C, TCP, DP_NO_CONFIGURATION },
+		{ C, ICMP, DP_NO_CONFIGURATION },
+		{ C, ARP, DP_OK },
+		{ U, ICMP, DP_OK },
 	};
 	struct link_world *x = link_create();
 	uint8_t frame[256];
@@ -190,7 +231,8 @@ static void forwards_nothing_before_a_configuration(void **state)
 	x->w.generation = NULL;
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
 		unsigned length = build(x, table[i].port, table[i].protocol, 0, 0, frame);
-		struct dp_pkt *p = link_parse(x, table[i].port, link_buffer(frame, LINK_ETHER + length, LINK_HEADROOM));
+		struct dp_pkt *p = link_parse(
+			x, table[i].port, link_buffer(frame, LINK_ETHER + length, LINK_HEADROOM));
 
 		assert_int_equal(p->verdict, table[i].verdict);
 		assert_int_equal(x->local.n, 1);
@@ -199,19 +241,25 @@ static void forwards_nothing_before_a_configuration(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* Every prefix of good frames, as it is and with an IPv4 length that agrees. The sanitizer does the rest. */
+/* Every prefix of good frames, as it is and with an IPv4 length that agrees. The sanitizer does the
+ * rest. */
 static void never_reads_behind_a_frame(void **state)
 {
-	static const struct { enum dp_port_id port; uint8_t protocol; uint16_t to_port; } table[] = {
-		{ C, TCP, 0 }, { C, UDP, 0 }, { C, ICMP, 0 }, { C, ARP, 0 },
-		{ U, ESP, 0 }, { U, UDP, 4500 }, { U, UDP, 500 }, { U, ICMP, 0 }, { U, ARP, 0 },
+	static const struct {
+		enum dp_port_id port;
+		uint8_t protocol;
+		uint16_t to_port;
+	} table[] = {
+		{ C, TCP, 0 },    { C, UDP, 0 },   { C, ICMP, 0 }, { C, ARP, 0 }, { U, ESP, 0 },
+		{ U, UDP, 4500 }, { U, UDP, 500 }, { U, ICMP, 0 }, { U, ARP, 0 },
 	};
 	struct link_world *x = link_create();
 
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table) * 2; i++) {
 		uint8_t frame[256], *ip = frame + LINK_ETHER;
-		unsigned t = i / 2, length = build(x, table[t].port, table[t].protocol, table[t].to_port, 9, frame);
+		unsigned t = i / 2, length = build(x, table[t].port, table[t].protocol,
+		                                   table[t].to_port, 9, frame);
 
 		for (unsigned cut = 0; cut < LINK_ETHER + length; cut++) {
 			struct dp_pkt *p;

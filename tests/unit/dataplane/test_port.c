@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A device that gives back what it was sent: start, transmit buffers, frames of workers without a queue. */
+/* A device that gives back what it was sent: start, transmit buffers, frames of workers without a
+ * queue. */
 #include "dataplane/port.h"
 
 #include <arpa/inet.h>
@@ -35,7 +36,8 @@ static void open_port(struct link_world *x, uint16_t queues)
 
 	wanted.address_be = htonl(LINK_UPLINK);
 	wanted.router_be = htonl(0xcb007101);
-	if (dp_port_start(&x->ports[U], &wanted, ethdev, queues, queues, x->w.mbufs, why, sizeof(why)) != 0)
+	if (dp_port_start(&x->ports[U], &wanted, ethdev, queues, queues, x->w.mbufs, why,
+	                  sizeof(why)) != 0)
 		fail_msg("%s", why);
 	assert_int_equal(x->ports[U].address_be, htonl(LINK_UPLINK));
 	assert_int_equal(x->ports[U].mask_be, htonl(0xffffff00));
@@ -67,7 +69,8 @@ static unsigned receive(unsigned from)
 
 	while ((n = rte_eth_rx_burst(ethdev, 0, m, DP_BURST)) > 0) {
 		for (unsigned i = 0; i < n; i++, total++)
-			assert_int_equal(nat_get32(rte_pktmbuf_mtod(m[i], uint8_t *) + 20), from + total);
+			assert_int_equal(nat_get32(rte_pktmbuf_mtod(m[i], uint8_t *) + 20),
+			                 from + total);
 		rte_pktmbuf_free_bulk(m, n);
 	}
 	return total;
@@ -168,7 +171,8 @@ static void sends_for_workers_without_a_queue(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* What comes without an Ethernet header goes by the next hop, never beyond the room there is for it. */
+/* What comes without an Ethernet header goes by the next hop, never beyond the room there is for
+ * it. */
 static void lets_packets_without_ethernet_find_their_way(void **state)
 {
 	struct link_world *x = link_create();
@@ -201,7 +205,9 @@ static void says_why_it_does_not_start(void **state)
 	(void)state;
 	open_port(x, 1000); /* as many queues as it has */
 	close_port(x);
-	assert_int_equal(dp_port_start(&x->ports[U], &configuration, 999, 1, 1, x->w.mbufs, why, sizeof(why)), -ENODEV);
+	assert_int_equal(dp_port_start(&x->ports[U], &configuration, 999, 1, 1, x->w.mbufs, why,
+	                               sizeof(why)),
+	                 -ENODEV);
 	assert_non_null(strstr(why, "cannot read the device: "));
 	assert_int_equal(link_destroy(x), 0);
 }

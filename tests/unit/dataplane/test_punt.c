@@ -17,10 +17,15 @@
 static uint8_t frame[16384];
 static uint8_t *const ip = frame + LINK_ETHER;
 
-static unsigned build(const struct link_world *x, uint32_t source, uint16_t to_port, uint16_t payload)
+static unsigned build(const struct link_world *x, uint32_t source, uint16_t to_port,
+                      uint16_t payload)
 {
-	struct nat_packet udp = { .protocol = UDP, .source = source, .destination = LINK_UPLINK, .source_port = to_port,
-				  .destination_port = to_port, .payload = payload };
+	struct nat_packet udp = { .protocol = UDP,
+		                  .source = source,
+		                  .destination = LINK_UPLINK,
+		                  .source_port = to_port,
+		                  .destination_port = to_port,
+		                  .payload = payload };
 
 	link_ether(x, U, 0x0800, frame);
 	return LINK_ETHER + nat_build(ip, &udp);
@@ -63,7 +68,9 @@ static void takes_ike_of_configured_servers(void **state)
 		enum dp_verdict verdict;
 		void *m = NULL;
 
-		memset(ip + 28, 0, RTE_MIN(4u, (unsigned)table[i].payload)); /* the non-ESP marker, RFC 3948 section 2.2 */
+		memset(ip + 28, 0,
+		       RTE_MIN(4u, (unsigned)table[i].payload)); /* the non-ESP marker, RFC 3948
+		                                                    section 2.2 */
 		nat_fill_checksums(ip, length - LINK_ETHER);
 		verdict = punt(x, length);
 		if (verdict != table[i].verdict)
@@ -72,7 +79,8 @@ static void takes_ike_of_configured_servers(void **state)
 			assert_int_equal(rte_ring_dequeue(x->w.punt, &m), 0);
 			assert_int_equal(((struct rte_mbuf *)m)->data_len, length - LINK_ETHER);
 			assert_int_equal(((struct rte_mbuf *)m)->packet_type, 0);
-			assert_memory_equal(rte_pktmbuf_mtod((struct rte_mbuf *)m, uint8_t *), ip, length - LINK_ETHER);
+			assert_memory_equal(rte_pktmbuf_mtod((struct rte_mbuf *)m, uint8_t *), ip,
+			                    length - LINK_ETHER);
 			rte_pktmbuf_free(m);
 			assert_int_equal(x->count.ike_in, ++taken);
 		}
@@ -124,8 +132,12 @@ static void keeps_to_its_limits(void **state)
 /* A token bucket: what a second earns, no more, and a burst of it after a rest. */
 static void gives_tokens(void **state)
 {
-	static const struct { uint64_t after_ns; unsigned taken; } table[] = {
-		{ 0, 10 }, { 99999999, 0 }, { 100000000, 1 }, { 250000000, 2 }, { 1000000000, 10 }, { 50000000000, 10 },
+	static const struct {
+		uint64_t after_ns;
+		unsigned taken;
+	} table[] = {
+		{ 0, 10 },          { 99999999, 0 },    { 100000000, 1 },    { 250000000, 2 },
+		{ 1000000000, 10 }, { 1500000000, 10 }, { 50000000000, 10 },
 	};
 	struct dp_bucket b = { .per_second = 10 };
 	uint64_t now = 5000000000;
@@ -159,16 +171,19 @@ static void knows_every_peer_and_port(void **state)
 	assert_non_null(none);
 	assert_int_equal(none->count, 0);
 	assert_int_equal(dp_punt_port(none, htons(500)), DP_PUNT_PORT_NONE);
-	for (unsigned i = 0; i < 1000; i++) /* every address twice, each server with a NAT-T port of its own */
-		list[i] = (struct ipc_peer){ .remote_be = htonl(0x64400000 + i / 2), .ike_port_be = htons(500),
-					     .natt_port_be = htons((uint16_t)(4500 + i)) };
+	for (unsigned i = 0; i < 1000;
+	     i++) /* every address twice, each server with a NAT-T port of its own */
+		list[i] = (struct ipc_peer){ .remote_be = htonl(0x64400000 + i / 2),
+			                     .ike_port_be = htons(500),
+			                     .natt_port_be = htons((uint16_t)(4500 + i)) };
 	many = dp_peers_build(list, 1000);
 	assert_non_null(many);
 	assert_int_equal(many->count, 500);
 	for (unsigned port = 0; port < 65536; port++)
 		assert_int_equal(dp_punt_port(many, htons((uint16_t)port)),
-				 port == 500 ? DP_PUNT_PORT_IKE :
-				 port >= 4500 && port < 5500 ? DP_PUNT_PORT_NATT : DP_PUNT_PORT_NONE);
+		                 port == 500                   ? DP_PUNT_PORT_IKE
+		                 : port >= 4500 && port < 5500 ? DP_PUNT_PORT_NATT
+		                                               : DP_PUNT_PORT_NONE);
 	x->w.peers = many;
 	for (unsigned i = 0; i < 500; i++)
 		assert_true(is_peer(x, 0x64400000 + i));
@@ -189,9 +204,11 @@ static void builds_datagrams(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(lengths); i++) {
-		struct ipc_punt out = { .source_be = htonl(LINK_UPLINK), .destination_be = htonl(LINK_SERVER),
-					.source_port_be = htons(4500), .destination_port_be = htons(4501),
-					.length = lengths[i] };
+		struct ipc_punt out = { .source_be = htonl(LINK_UPLINK),
+			                .destination_be = htonl(LINK_SERVER),
+			                .source_port_be = htons(4500),
+			                .destination_port_be = htons(4501),
+			                .length = lengths[i] };
 		const uint8_t *l3;
 
 		for (unsigned k = 0; k < lengths[i]; k++)

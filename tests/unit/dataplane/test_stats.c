@@ -71,7 +71,8 @@ static void names_are_unique_and_plain(void **state)
 
 		assert_int_equal(find(x->reader, name), i);
 		assert_true(strlen(name) < SP_STATS_NAME_LEN - 1); /* nothing was cut off */
-		assert_int_equal(strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-/"), strlen(name));
+		assert_int_equal(strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-/"),
+		                 strlen(name));
 		assert_true(name[0] != '/' && name[strlen(name) - 1] != '/');
 	}
 }
@@ -107,7 +108,8 @@ static void counts_by_name_and_worker(void **state)
 {
 	struct world *x = *state;
 	int session = find(x->reader, "drop/no-session"), full = find(x->reader, "drop/tx-full");
-	int rx = find(x->reader, "port/uplink/rx-packets"), tx = find(x->reader, "port/cluster/tx-bytes");
+	int rx = find(x->reader, "port/uplink/rx-packets"),
+	    tx = find(x->reader, "port/cluster/tx-bytes");
 
 	assert_true(session >= 0 && full >= 0 && rx >= 0 && tx >= 0);
 	for (uint32_t w = 0; w < WORKERS; w++) {
