@@ -19,6 +19,7 @@
 #include "dataplane/batch.h"
 #include "dataplane/worker.h"
 
+#define AF_PACKET_FRAMES 2048u
 #define SESSION_BYTES 192u /* flows, lookup table, cold part, ports: an upper bound */
 
 static const char *const port_names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
@@ -116,17 +117,29 @@ static int add_mac(struct dp_eal *eal, enum dp_port_id id, const char *mac, char
 	return 0;
 }
 
+/*
+ * Bytes of one slot of the ring shared with the kernel: its header, Ethernet with a VLAN tag, the packet. The driver takes the slots for
+ * contiguous, so a whole number of them has to fill a block, which is whole pages; and it insists that a slot fits an mbuf.
+ */
+static unsigned af_packet_frame(uint16_t mtu)
+{
+	unsigned need = mtu + 18u + 66u;
+
+	return need <= 4096u ? rte_align32pow2(need) : RTE_ALIGN_CEIL(need, 4096u);
+}
+
+static bool is_af_packet(const struct ipc_port *port)
+{
+	return strncmp(port->device, "af_packet:", 10) == 0;
+}
+
 static int add_af_packet(struct dp_eal *eal, enum dp_port_id id, const char *interface, const struct ipc_port *port, uint16_t queues)
 {
-	/* A frame is a slot of the ring shared with the kernel: its header, Ethernet with a VLAN tag, the packet. A block is a whole number
-	 * of pages with a whole number of frames; the driver insists that a frame fits an mbuf (dp_eal_mbuf_room). */
-	unsigned frame = RTE_ALIGN_CEIL(port->mtu + 18u + 66u, 16u);
-	unsigned block = 65536u, per_block = block / frame;
-	unsigned frames = RTE_ALIGN_MUL_CEIL(2048u, per_block);
+	unsigned frame = af_packet_frame(port->mtu), block = frame < 4096u ? 65536u : frame;
 
 	snprintf(eal->names[id], sizeof(eal->names[id]), "net_af_packet_%s", port_names[id]);
 	argument(eal, "--vdev=%s,iface=%s,qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u", eal->names[id], interface, queues, block,
-		 frame, frames);
+		 frame, AF_PACKET_FRAMES);
 	return 0;
 }
 
@@ -198,7 +211,7 @@ static int add_device(struct dp_eal *eal, enum dp_port_id id, const struct ipc_p
 		return add_vdev(eal, id, rest, why);
 	if (!is_plain(rest))
 		return refuse(why, "%s: \"%s\" is no device", port_names[id], device);
-	if (strncmp(device, "af_packet:", 10) == 0)
+	if (is_af_packet(port))
 		return add_af_packet(eal, id, rest, port, queues);
 	if (strncmp(device, "af_xdp:", 7) == 0)
 		return add_af_xdp(eal, id, rest, queues);
@@ -319,12 +332,19 @@ static int add_cores(struct dp_eal *eal, const struct ipc_node *node, char *why)
 
 /* ---- memory ---- */
 
+/* What the data of one mbuf must hold for a port: Ethernet, the packet, ESP's trailer and padding; for net_af_packet a whole slot. */
+static unsigned port_room(const struct ipc_port *port)
+{
+	unsigned room = RTE_ALIGN_CEIL(port->mtu + 14u + 64u, 64u);
+
+	return is_af_packet(port) ? RTE_MAX(room, af_packet_frame(port->mtu)) : room;
+}
+
 uint16_t dp_eal_mbuf_room(const struct ipc_node *node)
 {
-	/* Ethernet, ESP's trailer and padding; at least DPDK's usual size */
-	unsigned frame = RTE_MAX(node->uplink.mtu, node->cluster.mtu) + 14u + 64u;
+	unsigned room = RTE_MAX(port_room(&node->uplink), port_room(&node->cluster));
 
-	return (uint16_t)RTE_MAX(RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(frame, 64u), (unsigned)RTE_MBUF_DEFAULT_BUF_SIZE);
+	return (uint16_t)RTE_MAX(RTE_PKTMBUF_HEADROOM + room, (unsigned)RTE_MBUF_DEFAULT_BUF_SIZE);
 }
 
 uint32_t dp_eal_mbuf_count(const struct ipc_node *node, uint16_t workers)

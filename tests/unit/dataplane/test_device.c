@@ -212,6 +212,7 @@ static void check_ring(const struct dp_eal *eal, const struct ipc_node *node, en
 	assert_int_equal(block % 4096, 0);
 	assert_int_equal(frame % TPACKET_ALIGNMENT, 0);
 	assert_int_equal(frames % (block / frame), 0);
+	assert_int_equal(block % frame, 0); /* the driver takes the slots for contiguous */
 	assert_true(frames >= 2048);
 	data = frame - (unsigned)TPACKET2_HDRLEN + (unsigned)sizeof(struct sockaddr_ll);
 	assert_true(data >= port->mtu + 14u);
