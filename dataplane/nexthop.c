@@ -20,6 +20,7 @@
 #define HOLD_PER_HOP 16u
 #define HOLD_NS 3000000000ull
 
+#define REQUESTS_AT_ONCE 32u /* per call of dp_nexthop_maintain() */
 #define RETRY_NS 250000000ull     /* between requests while unresolved */
 #define VERIFY_NS 30000000000ull  /* a resolved entry is asked again after it */
 #define VERIFY_RETRY_NS 1000000000ull
@@ -47,6 +48,7 @@ struct entry_state {
 struct dp_nexthops {
 	struct entry entries[PLACES];
 	struct entry_state states[PLACES];
+	uint32_t next; /* where dp_nexthop_maintain() goes on */
 };
 
 struct held {
@@ -245,18 +247,14 @@ static void forget(struct dp_nexthops *n, uint32_t at)
 	atomic_store_explicit(&n->entries[at].key, 0, memory_order_release);
 }
 
-/* One entry that is due: ask, or give up. */
-static void step(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64_t now_ns, dp_arp_request_fn request,
-		 void *context)
+/* One entry that is due. */
+static void request_one(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64_t now_ns, dp_arp_request_fn request,
+		void *context)
 {
 	struct entry_state *s = &n->states[at];
 	uint64_t mac = atomic_load(&n->entries[at].mac);
 	uint8_t to[6];
 
-	if (!mac && now_ns - s->since_ns > FORGET_NS) {
-		forget(n, at);
-		return;
-	}
 	if (mac && s->tries >= VERIFY_TRIES) {
 		atomic_store(&n->entries[at].mac, 0);
 		mac = 0;
@@ -272,16 +270,25 @@ static void step(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64_t now_
 
 void dp_nexthop_maintain(struct dp_nexthops *n, uint64_t now_ns, dp_arp_request_fn request, void *context)
 {
-	for (uint32_t at = 0; at < PLACES; at++) {
-		uint64_t key = atomic_load_explicit(&n->entries[at].key, memory_order_acquire);
-		struct entry_state *s = &n->states[at];
+	unsigned left = REQUESTS_AT_ONCE;
+
+	/* goes on where the last call ran out of requests, so that a flood of new neighbours starves nobody */
+	for (uint32_t i = 0; i < PLACES && left; i++, n->next = (n->next + 1) & (PLACES - 1)) {
+		uint64_t key = atomic_load_explicit(&n->entries[n->next].key, memory_order_acquire);
+		struct entry_state *s = &n->states[n->next];
 
 		if (!key)
 			continue;
 		if (!s->since_ns)
 			s->since_ns = s->due_ns = now_ns;
-		if (now_ns >= s->due_ns)
-			step(n, at, key, now_ns, request, context);
+		if (now_ns < s->due_ns)
+			continue;
+		if (!atomic_load(&n->entries[n->next].mac) && now_ns - s->since_ns > FORGET_NS) {
+			forget(n, n->next);
+			continue;
+		}
+		request_one(n, n->next, key, now_ns, request, context);
+		left--;
 	}
 }
 

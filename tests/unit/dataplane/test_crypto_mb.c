@@ -225,7 +225,7 @@ static void refuses_an_unknown_suite(void **state)
 {
 	struct dp_batch *b = aligned_alloc(64, sizeof(*b));
 	const struct dp_crypto_suite unknown = { .algorithm = 99 };
-	struct dp_crypto_key schedule;
+	static struct dp_crypto_key schedule;
 
 	(void)state;
 	memset(b, 0, sizeof(*b));

@@ -559,6 +559,25 @@ static void verifies_what_it_knows(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
+/* A flood of new neighbours: so many requests at a time and no more, and everybody's turn comes. */
+static void asks_a_bounded_number_at_once(void **state)
+{
+	struct link_world *x = link_create();
+	const uint64_t now = 10 * SECOND;
+	struct asked a;
+	unsigned total = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 1000; i++)
+		dp_nexthop_want(x->w.nexthops, DP_PORT_CLUSTER, htonl(0x0a000100u + i));
+	for (unsigned call = 0; call < 1000 / REQUESTS_AT_ONCE + 1; call++) {
+		assert_true(ask(x, now, &a) <= REQUESTS_AT_ONCE);
+		total += a.count;
+	}
+	assert_int_equal(total, 1000);
+	assert_int_equal(link_destroy(x), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -572,6 +591,7 @@ int main(void)
 		cmocka_unit_test(refuses_impossible_macs),
 		cmocka_unit_test(asks_when_somebody_claims_an_address),
 		cmocka_unit_test(is_not_driven_by_claims),
+		cmocka_unit_test(asks_a_bounded_number_at_once),
 		cmocka_unit_test(asks_again_while_unresolved_then_forgets),
 		cmocka_unit_test(verifies_what_it_knows),
 	};
