@@ -31,17 +31,41 @@ void dp_answer_queue(struct dp_worker *w, struct rte_mbuf *m, enum dp_port_id po
 	a->verdict = DP_OK;
 }
 
-/* Hands the finished IPv4 packet at L3 to the end of the burst. */
-static bool emit(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3, uint16_t length)
+static void place(struct rte_mbuf *m, const uint8_t *l3, uint16_t length)
 {
-	struct rte_mbuf *m = p->m;
-
-	if (w->answers->n == DP_BURST)
-		return false;
 	m->data_off = (uint16_t)(l3 - (uint8_t *)m->buf_addr);
 	m->data_len = length;
 	m->pkt_len = length;
-	dp_answer_queue(w, m, p->port);
+}
+
+/* Hands the finished IPv4 packet at L3 to the end of the burst. */
+static bool emit(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3, uint16_t length)
+{
+	if (w->answers->n == DP_BURST)
+		return false;
+	place(p->m, l3, length);
+	dp_answer_queue(w, p->m, p->port);
+	return true;
+}
+
+/* The same into the tunnel that the packet came out of. */
+static bool emit_inside(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3, uint16_t length)
+{
+	struct dp_pkt *a;
+
+	if (w->answers_inside->n == DP_BURST)
+		return false;
+	place(p->m, l3, length);
+	a = &w->answers_inside->p[w->answers_inside->n++];
+	a->m = p->m;
+	a->l3 = l3;
+	a->l3_length = length;
+	a->l3_header = 20;
+	a->protocol = IPPROTO_ICMP;
+	a->port = DP_PORT_UPLINK;
+	a->tunnel = p->tunnel;
+	a->flow = NULL;
+	a->verdict = DP_OK;
 	return true;
 }
 
@@ -81,7 +105,8 @@ static bool answer_rst(struct dp_worker *w, struct dp_pkt *p)
 	return true;
 }
 
-static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_t from_be)
+/* The error about the packet, in its buffer; its length is *LENGTH. NULL: none is due. */
+static uint8_t *write_error(struct dp_pkt *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_t from_be, uint16_t *length)
 {
 	uint8_t *quoted = p->l3, *l3, *icmp;
 	uint32_t to_be = dp_load32(quoted + 12);
@@ -89,10 +114,10 @@ static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uin
 
 	/* never about an ICMP error: RFC 1812 section 4.3.2.7 */
 	if (p->protocol == IPPROTO_ICMP && quoted[p->l3_header] != ICMP_ECHO)
-		return false;
+		return NULL;
 	l3 = quoted - 28;
 	if (l3 < (uint8_t *)p->m->buf_addr + sizeof(struct rte_ether_hdr)) /* dp_nexthop() puts it in front */
-		return false;
+		return NULL;
 	icmp = l3 + 20;
 	icmp[0] = type;
 	icmp[1] = code;
@@ -100,8 +125,29 @@ static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uin
 	dp_store16(icmp + 4, 0);
 	dp_store16(icmp + 6, rte_cpu_to_be_16(mtu));
 	dp_store16(icmp + 2, dp_l4_checksum(NULL, icmp, 8u + quote, 0));
-	dp_ipv4_write(l3, (uint16_t)(28 + quote), ANSWER_TTL, IPPROTO_ICMP, from_be, to_be);
-	if (!emit(w, p, l3, (uint16_t)(28 + quote)))
+	*length = (uint16_t)(28 + quote);
+	dp_ipv4_write(l3, *length, ANSWER_TTL, IPPROTO_ICMP, from_be, to_be);
+	return l3;
+}
+
+static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_t from_be)
+{
+	uint16_t length;
+	uint8_t *l3 = write_error(p, type, code, mtu, from_be, &length);
+
+	if (!l3 || !emit(w, p, l3, length))
+		return false;
+	w->count->answers_icmp++;
+	return true;
+}
+
+/* A customer's host sent a packet that is larger than the cluster's MTU and may not be cut. */
+static bool answer_inside(struct dp_worker *w, struct dp_pkt *p)
+{
+	uint16_t length;
+	uint8_t *l3 = write_error(p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit, w->tunnels[p->tunnel].inner_be, &length);
+
+	if (!l3 || !emit_inside(w, p, l3, length))
 		return false;
 	w->count->answers_icmp++;
 	return true;
@@ -112,12 +158,14 @@ bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 	enum dp_answer answer = dp_verdict_answer(p->verdict);
 	uint32_t own_be = w->ports[p->port].address_be, called_be = dp_load32(p->l3 + 16);
 
-	if (p->port != DP_PORT_CLUSTER || p->flow)
+	if (p->flow || (p->port != DP_PORT_CLUSTER && (answer != DP_ANSWER_TOO_BIG || p->tunnel == DP_NONE_SLOT)))
 		return false;
 	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
 		w->count->answers_limited++;
 		return false;
 	}
+	if (p->port != DP_PORT_CLUSTER)
+		return answer_inside(w, p);
 	switch (answer) {
 	case DP_ANSWER_REFUSE:
 	case DP_ANSWER_UNREACHABLE:

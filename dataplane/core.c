@@ -22,6 +22,7 @@
 #include "dataplane/nexthop.h"
 #include "dataplane/portpool.h"
 #include "dataplane/punt.h"
+#include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
 
 #define RING_SIZE 2048u
@@ -79,12 +80,16 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	rc = dp_portpool_create(&w->portpool, RTE_MAX(1024u, sessions / 4), random64(), socket);
 	if (rc)
 		return say(why, "port pool", rc);
+	rc = dp_reassembly_create(&w->reassembly, random64(), socket);
+	if (rc)
+		return say(why, "reassembly", rc);
 	w->tx = rte_zmalloc_socket("tx", DP_PORT_COUNT * sizeof(*w->tx), RTE_CACHE_LINE_SIZE, socket);
 	w->answers = rte_zmalloc_socket("answers", sizeof(*w->answers), RTE_CACHE_LINE_SIZE, socket);
+	w->answers_inside = rte_zmalloc_socket("answers", sizeof(*w->answers), RTE_CACHE_LINE_SIZE, socket);
 	w->hold = dp_hold_create();
 	w->handoff_in = make_ring("handoff", w->index, RING_F_SC_DEQ);
 	w->send = make_ring("send", w->index, RING_F_SC_DEQ);
-	if (!w->tx || !w->answers || !w->hold || !w->handoff_in || !w->send)
+	if (!w->tx || !w->answers || !w->answers_inside || !w->hold || !w->handoff_in || !w->send)
 		return say(why, "worker's buffers", -ENOMEM);
 	return 0;
 }
@@ -110,6 +115,8 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	w->workers = core->workers;
 	w->punt = core->punt;
 	w->mbufs = core->mbufs;
+	w->datagrams = core->datagrams;
+	w->identification = (uint16_t)random64();
 	w->count = dp_stats_cells(core->stats, index);
 	w->answer_limit.per_second = ANSWERS_PER_SECOND;
 	w->arp_limit.per_second = ARP_PER_SECOND;
@@ -128,11 +135,13 @@ static void destroy_worker(struct dp_worker *w)
 		dp_flow_table_destroy(w->flows);
 	if (w->portpool)
 		dp_portpool_destroy(w->portpool);
+	dp_reassembly_destroy(w->reassembly);
 	if (w->crypto)
 		dp_crypto_destroy(w->crypto);
 	dp_hold_destroy(w->hold);
 	rte_ring_free(w->handoff_in);
 	rte_ring_free(w->send);
+	rte_free(w->answers_inside);
 	rte_free(w->answers);
 	rte_free(w->tx);
 	rte_free(w);
@@ -149,8 +158,9 @@ static int make_shared(struct dp_core *core, char why[256])
 	core->punt = rte_ring_create("punt", RING_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	core->mbufs = rte_pktmbuf_pool_create("mbufs", dp_eal_mbuf_count(&core->node, core->worker_count), 256, 0,
 					      dp_eal_mbuf_room(&core->node), SOCKET_ID_ANY);
+	core->datagrams = rte_pktmbuf_pool_create("datagrams", DP_DATAGRAM_BUFFERS, 0, 0, UINT16_MAX, SOCKET_ID_ANY);
 	core->peers = dp_peers_build(NULL, 0);
-	if (!core->tunnels || !core->environments || !core->punt || !core->mbufs || !core->peers)
+	if (!core->tunnels || !core->environments || !core->punt || !core->mbufs || !core->datagrams || !core->peers)
 		return say(why, "shared tables (more memory: dataplane.memory_mb, hugepages)", -ENOMEM);
 	rc = dp_nexthops_create(&core->nexthops);
 	if (rc)

@@ -35,6 +35,7 @@ struct dp_core {
 	struct dp_environment_state *environments;
 	struct dp_nexthops *nexthops;
 	struct rte_mempool *mbufs;
+	struct rte_mempool *datagrams;
 	struct rte_ring *punt;
 	struct dp_stats *stats;
 	/* what is configured */

@@ -17,6 +17,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/batch.h"
+#include "dataplane/reassembly.h"
 #include "dataplane/worker.h"
 
 #define AF_PACKET_FRAMES 2048u
@@ -349,8 +350,9 @@ uint16_t dp_eal_mbuf_room(const struct ipc_node *node)
 
 uint32_t dp_eal_mbuf_count(const struct ipc_node *node, uint16_t workers)
 {
-	/* receive and transmit rings of two ports, a burst and held packets for each worker, the queues between threads */
-	uint32_t each = DP_PORT_COUNT * (1024u + 1024u) + 1024u;
+	/* receive and transmit rings of two ports, fragments that wait, a burst and held packets for each worker, the queues
+	 * between threads */
+	uint32_t each = DP_PORT_COUNT * (1024u + 1024u) + DP_REASSEMBLY_BUFFERS + 1024u;
 
 	return node->mbufs ? node->mbufs : rte_align32pow2(each * workers + 4096u) - 1;
 }
@@ -363,6 +365,7 @@ uint32_t dp_eal_memory_mb(const struct ipc_node *node, uint16_t workers)
 		return node->memory_mb;
 	bytes += (uint64_t)node->sessions * SESSION_BYTES;
 	bytes += (uint64_t)workers * (8u << 20);
+	bytes += DP_DATAGRAM_BUFFERS * (UINT16_MAX + 256ull);
 	return (uint32_t)(bytes >> 20) + 64;
 }
 

@@ -163,8 +163,8 @@ static inline enum dp_verdict check_inner(const uint8_t *inner, unsigned room)
 		return DP_INNER_INVALID;
 	if (unlikely(inner[8] <= 1 || dp_ipv4_is_martian(dp_load32(inner + 12))))
 		return DP_INNER_INVALID;
-	if (unlikely(dp_load16(inner + 6) & rte_cpu_to_be_16(0x3fff)))
-		return DP_FRAGMENT;
+	if (unlikely(dp_ipv4_is_fragment(inner)))
+		return DP_OK; /* its transport header is looked at when the datagram is whole */
 	if (unlikely(!dp_ipv4_is_transport_whole(inner[9], inner + DP_IPV4_HEADER,
 	                                         total - DP_IPV4_HEADER)))
 		return DP_L4_HEADER;

@@ -19,6 +19,14 @@ static uint16_t esp_home(const struct dp_pkt *p)
 	return (uint16_t)dp_sa_spi_worker(dp_load32(p->esp));
 }
 
+/* Where the fragments of a datagram meet, before anybody knows its SPI: RFC 791's key but for the identification. */
+static uint16_t fragment_gatherer(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	uint32_t hash = rte_hash_crc_8byte(dp_load64(p->l3 + 12), p->protocol);
+
+	return (uint16_t)((uint64_t)hash * w->worker_count >> 32);
+}
+
 static enum dp_verdict send_home(struct dp_worker *w, struct dp_pkt *p, uint16_t home)
 {
 	if (rte_ring_enqueue(w->workers[home]->handoff_in, p->m) != 0)
@@ -49,6 +57,16 @@ void dp_handoff_esp(struct dp_worker *w, struct dp_batch *b)
 		/* an SPI of no worker is refused by the lookup like any unknown one */
 		if (home != w->index && home < w->worker_count)
 			b->p[i].verdict = send_home(w, &b->p[i], home);
+	}
+}
+
+void dp_handoff_fragment(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		uint16_t gatherer = fragment_gatherer(w, &b->p[i]);
+
+		if (gatherer != w->index)
+			b->p[i].verdict = send_home(w, &b->p[i], gatherer);
 	}
 }
 

@@ -25,6 +25,17 @@ static inline bool dp_ipv4_is_martian(uint32_t address_be)
 	return top == 0 || top == 127 || top >= 224;
 }
 
+/* More fragments, or an offset. */
+static inline bool dp_ipv4_is_fragment(const uint8_t *l3)
+{
+	return (dp_load16(l3 + 6) & rte_cpu_to_be_16(0x3fff)) != 0;
+}
+
+static inline bool dp_ipv4_has_df(const uint8_t *l3)
+{
+	return (l3[6] & 0x40) != 0;
+}
+
 /* Whether the TCP, UDP or ICMP header is within LENGTH bytes at L4 and its own length agrees; true
  * for other protocols. */
 static inline bool dp_ipv4_is_transport_whole(uint8_t protocol, const uint8_t *l4, unsigned length)

@@ -10,8 +10,10 @@
 #include <rte_branch_prediction.h>
 #include <rte_byteorder.h>
 
+#include "dataplane/ipv4.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_rewrite.h"
+#include "dataplane/port.h"
 #include "dataplane/portpool.h"
 #include "dataplane/tcp_track.h"
 
@@ -74,6 +76,12 @@ static bool is_source_allowed(const struct dp_environment *e, uint32_t source_be
 static bool is_usable(const struct dp_worker *w, uint16_t tunnel)
 {
 	return tunnel != DP_NONE_SLOT && w->tunnels[tunnel].is_up && w->tunnels[tunnel].inner_be;
+}
+
+/* What may be cut is, behind translation. */
+static inline bool is_too_big(const struct dp_pkt *p, uint16_t mtu)
+{
+	return unlikely(p->l3_length > mtu) && dp_ipv4_has_df(p->l3);
 }
 
 /* The forward's preferred tunnel, else the environment's active one, else none. */
@@ -161,7 +169,7 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 		return NULL;
 	p->verdict = DP_TOO_BIG;
 	p->limit = w->tunnels[tunnel].inner_mtu;
-	if (p->l3_length > p->limit)
+	if (is_too_big(p, p->limit))
 		return NULL;
 	if (stale)
 		end_session(w, dp_flow_session(w->flows, stale));
@@ -289,7 +297,7 @@ static inline void forward_out(struct dp_worker *w, struct dp_pkt *p, const stru
 	enum dp_tcp_verdict tracked;
 
 	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
-	if (unlikely(obstacle == DP_OK && p->l3_length > w->tunnels[f->tunnel].inner_mtu)) {
+	if (unlikely(obstacle == DP_OK && is_too_big(p, w->tunnels[f->tunnel].inner_mtu))) {
 		p->limit = w->tunnels[f->tunnel].inner_mtu;
 		p->verdict = DP_TOO_BIG;
 		return;
@@ -348,6 +356,12 @@ static inline void forward_in(struct dp_worker *w, struct dp_pkt *p)
 	if (unlikely(!f || f->tunnel != p->tunnel)) {
 		p->flow = NULL;
 		p->verdict = DP_INNER_NO_SESSION;
+		return;
+	}
+	if (unlikely(is_too_big(p, w->ports[DP_PORT_CLUSTER].mtu))) {
+		p->flow = NULL;
+		p->limit = w->ports[DP_PORT_CLUSTER].mtu;
+		p->verdict = DP_TOO_BIG;
 		return;
 	}
 	if (unlikely(track(w, p, f) != DP_TCP_PASS)) {

@@ -18,18 +18,10 @@
 
 #include "dataplane/nat_flow.h"
 #include "dataplane/tcp_track.h"
+#include "dataplane/wire.h"
 
 #define DP_TCP_CHECKSUM_OFF 36u /* behind an IPv4 header of 20 bytes */
 #define DP_UDP_CHECKSUM_OFF 26u
-
-/* Ones' complement sum of the 16-bit words of X. */
-static inline uint16_t dp_checksum_fold(uint64_t x)
-{
-	x = (x & UINT32_MAX) + (x >> 32);
-	x = (x & 0xffff) + (x >> 16);
-	x = (x & 0xffff) + (x >> 16);
-	return (uint16_t)((x & 0xffff) + (x >> 16));
-}
 
 /* The checksum after words changed whose ~old + new sums up to DELTA. */
 static inline uint16_t dp_checksum_update(uint16_t checksum, uint16_t delta)

@@ -36,11 +36,12 @@ static enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
 		return DP_IP_CHECKSUM;
 	if (unlikely(dp_ipv4_is_martian(dp_load32(l3 + 12)) || dp_ipv4_is_martian(dp_load32(l3 + 16))))
 		return DP_IP_ADDRESS;
-	if (unlikely(dp_load16(l3 + 6) & rte_cpu_to_be_16(0x3fff)))
-		return DP_FRAGMENT;
 	p->l3_length = (uint16_t)total;
 	p->l3_header = DP_IPV4_HEADER;
 	p->protocol = l3[9];
+	/* a fragment's transport header is looked at when the datagram is whole */
+	if (unlikely(dp_ipv4_is_fragment(l3)))
+		return DP_OK;
 	return dp_ipv4_is_transport_whole(p->protocol, l3 + DP_IPV4_HEADER, total - DP_IPV4_HEADER) ? DP_OK : DP_L4_HEADER;
 }
 
@@ -52,7 +53,7 @@ static enum dp_verdict check_frame(struct dp_worker *w, enum dp_port_id port, st
 	enum dp_verdict verdict;
 
 	m->packet_type = 0;
-	if (unlikely(m->nb_segs != 1))
+	if (unlikely(m->nb_segs != 1 && rte_pktmbuf_linearize(m) != 0))
 		return DP_MULTI_SEGMENT;
 	if (unlikely(m->data_len < ETHER_LENGTH))
 		return DP_TRUNCATED;
@@ -98,7 +99,7 @@ static void prefetch(struct rte_mbuf **m, unsigned i, unsigned n)
 		rte_prefetch0(rte_pktmbuf_mtod(m[i + 4], void *));
 }
 
-/* TCP and UDP to an environment's address go forward; everything else is dealt with here. */
+/* TCP and UDP to an environment's address go forward, fragments too; everything else is dealt with here. */
 static bool is_forward(struct dp_worker *w, struct dp_pkt *p)
 {
 	uint32_t destination;
@@ -115,11 +116,15 @@ static bool is_forward(struct dp_worker *w, struct dp_pkt *p)
 			return true;
 		if (p->protocol != IPPROTO_ICMP)
 			p->verdict = DP_NO_FORWARD;
+		else if (dp_ipv4_is_fragment(p->l3))
+			p->verdict = DP_FRAGMENT;
 		return false;
 	}
 	if (destination == w->ports[DP_PORT_CLUSTER].address_be) {
 		if (p->protocol != IPPROTO_ICMP)
 			p->verdict = DP_NOT_FOR_US;
+		else if (dp_ipv4_is_fragment(p->l3))
+			p->verdict = DP_FRAGMENT;
 		return false;
 	}
 	p->verdict = DP_NO_EGRESS;
@@ -165,14 +170,27 @@ static bool is_udp_esp(struct dp_worker *w, struct dp_pkt *p)
 	return false;
 }
 
-static bool is_esp(struct dp_worker *w, struct dp_pkt *p)
+/* Only servers send us fragments: of ESP, of ESP in UDP and of IKE. */
+static bool is_fragment_of_server(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	return (p->protocol == IPPROTO_ESP || p->protocol == IPPROTO_UDP) &&
+	       dp_punt_is_peer(w->peers, dp_load32(p->l3 + 12));
+}
+
+/* For us, and no ARP; fragments that are not a server's are refused. */
+static bool is_ours(struct dp_worker *w, struct dp_pkt *p)
 {
 	if (unlikely(p->verdict != DP_OK || p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP))
 		return false;
-	if (unlikely(dp_load32(p->l3 + 16) != w->ports[DP_PORT_UPLINK].address_be)) {
+	if (unlikely(dp_load32(p->l3 + 16) != w->ports[DP_PORT_UPLINK].address_be))
 		p->verdict = DP_NOT_FOR_US;
-		return false;
-	}
+	else if (unlikely(dp_ipv4_is_fragment(p->l3) && !is_fragment_of_server(w, p)))
+		p->verdict = DP_FRAGMENT;
+	return p->verdict == DP_OK;
+}
+
+static bool is_esp(struct dp_worker *w, struct dp_pkt *p)
+{
 	switch (p->protocol) {
 	case IPPROTO_ESP:
 		p->esp = p->l3 + DP_IPV4_HEADER;
@@ -188,14 +206,18 @@ static bool is_esp(struct dp_worker *w, struct dp_pkt *p)
 }
 
 void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n, struct dp_batch *esp,
-		     struct dp_batch *local)
+		     struct dp_batch *fragments, struct dp_batch *local)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct dp_pkt *p;
 
 		prefetch(m, i, n);
 		p = begin(w, esp, m[i], DP_PORT_UPLINK);
-		if (likely(is_esp(w, p)))
+		if (unlikely(!is_ours(w, p)))
+			local->p[local->n++] = *p;
+		else if (unlikely(dp_ipv4_is_fragment(p->l3)))
+			fragments->p[fragments->n++] = *p;
+		else if (likely(is_esp(w, p)))
 			esp->n++;
 		else
 			local->p[local->n++] = *p;

@@ -7,15 +7,15 @@
 #include "dataplane/batch.h"
 
 /*
- * Each takes N <= DP_BURST frames and appends every one to exactly one of the two batches; a packet that is refused is in LOCAL with
+ * Each takes N <= DP_BURST frames and appends every one to exactly one of the batches; a packet that is refused is in LOCAL with
  * its verdict. After it l3, l3_length, l3_header and protocol are true for every packet whose verdict is DP_OK, its whole IPv4 packet is in
- * the buffer, and TCP, UDP and ICMP headers are complete. Worker only.
+ * the buffer, and TCP, UDP and ICMP headers are complete, but for fragments. Worker only.
  */
 
-/* FORWARD: TCP and UDP to the address of an environment. LOCAL: ARP, ICMP to our addresses, refusals. */
+/* FORWARD: TCP and UDP to the address of an environment, fragments of them too. LOCAL: ARP, ICMP to our addresses, refusals. */
 void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n, struct dp_batch *forward,
 		      struct dp_batch *local);
 
-/* ESP: native or in UDP, p->esp is its header. LOCAL: ARP, ICMP to our address, IKE, refusals. */
+/* ESP: native or in UDP, p->esp is its header. FRAGMENTS: of a server's ESP or UDP. LOCAL: ARP, ICMP to our address, IKE, refusals. */
 void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n, struct dp_batch *esp,
-		     struct dp_batch *local);
+		     struct dp_batch *fragments, struct dp_batch *local);

@@ -9,12 +9,14 @@
 
 #include "dataplane/esp_in.h"
 #include "dataplane/esp_out.h"
+#include "dataplane/fragment.h"
 #include "dataplane/handoff.h"
 #include "dataplane/local.h"
 #include "dataplane/nat_forward.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
+#include "dataplane/reassembly.h"
 #include "dataplane/worker.h"
 
 typedef void (*stage_fn)(struct dp_worker *w, struct dp_batch *b);
@@ -32,27 +34,69 @@ static void leave(struct dp_worker *w, struct dp_batch *b)
 	dp_port_transmit(w, b);
 }
 
-/* Cluster to customer: a service called a forward of its environment. */
-static void forward_out(struct dp_worker *w, struct dp_batch *b)
+/* The rest of the way of what fits its tunnel. */
+static void into_tunnel(struct dp_worker *w, struct dp_batch *b)
 {
-	run(w, b, dp_nat_forward_out);      /* session; DNAT to the target, SNAT to the tunnel's inner address */
 	run(w, b, dp_esp_out_encapsulate);  /* the tunnel's SA: outer headers, sequence number, padding */
 	run(w, b, dp_esp_out_encrypt);      /* whole burst */
 	leave(w, b);
 }
 
+/* Cluster to customer: a service called a forward of its environment. */
+static void forward_out(struct dp_worker *w, struct dp_batch *b)
+{
+	struct dp_oversized oversized;
+	struct dp_batch pieces;
+
+	run(w, b, dp_reassemble_cluster);   /* fragments wait; whole datagrams go on */
+	run(w, b, dp_nat_forward_out);      /* session; DNAT to the target, SNAT to the tunnel's inner address */
+	dp_fragment_for_tunnel(w, b, &oversized);
+	dp_batch_compact(w, b);
+	into_tunnel(w, b);
+	while (dp_fragment_next(w, &oversized, &pieces))
+		into_tunnel(w, &pieces);
+}
+
 /* Customer to cluster: a reply out of a tunnel. */
 static void forward_in(struct dp_worker *w, struct dp_batch *b)
 {
+	struct dp_oversized oversized;
+	struct dp_batch pieces;
+
 	run(w, b, dp_esp_in_lookup);        /* SPI to SA; peer; replay window */
 	run(w, b, dp_esp_in_decrypt);       /* whole burst; ICV, replay commit, the inner header */
+	run(w, b, dp_reassemble_inner);     /* fragments wait; whole datagrams go on */
 	run(w, b, dp_nat_forward_in);       /* a session of this tunnel's environment; back to the client */
+	dp_fragment_for_port(w, b, &oversized);
+	dp_batch_compact(w, b);
 	leave(w, b);
+	while (dp_fragment_next(w, &oversized, &pieces))
+		leave(w, &pieces);
 }
 
 static void local(struct dp_worker *w, struct dp_batch *b)
 {
 	run(w, b, dp_local);                /* ARP, echo, IKE; everything else has its verdict */
+}
+
+/* Fragments of servers' packets: what is whole begins again as a frame; its home may be another worker. */
+static void gather(struct dp_worker *w, struct dp_batch *b)
+{
+	struct dp_batch esp, fragments, rest;
+	struct rte_mbuf *whole[DP_BURST];
+	unsigned n = 0;
+
+	run(w, b, dp_handoff_fragment);     /* one worker per server */
+	run(w, b, dp_reassemble_outer);
+	while (n < b->n) {
+		whole[n] = b->p[n].m;
+		n++;
+	}
+	esp.n = fragments.n = rest.n = 0;
+	dp_parse_uplink(w, whole, n, &esp, &fragments, &rest);
+	run(w, &esp, dp_handoff_esp);
+	forward_in(w, &esp);
+	local(w, &rest);
 }
 
 static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n, stage_fn to_home)
@@ -68,13 +112,15 @@ static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsign
 
 static inline void from_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n, stage_fn to_home)
 {
-	struct dp_batch esp, rest;
+	struct dp_batch esp, fragments, rest;
 
-	esp.n = rest.n = 0;
-	dp_parse_uplink(w, m, n, &esp, &rest);
+	esp.n = fragments.n = rest.n = 0;
+	dp_parse_uplink(w, m, n, &esp, &fragments, &rest);
 	run(w, &esp, to_home);
 	forward_in(w, &esp);
 	local(w, &rest);
+	if (unlikely(fragments.n))
+		gather(w, &fragments);
 }
 
 void dp_path_received(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
@@ -97,4 +143,5 @@ void dp_path_answers(struct dp_worker *w)
 {
 	dp_batch_compact(w, w->answers);
 	leave(w, w->answers);
+	into_tunnel(w, w->answers_inside);
 }

@@ -12,5 +12,5 @@ void dp_path_received(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf
 /* A burst that another worker received and handed to this one, its home. */
 void dp_path_handed(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n);
 
-/* Sends what the burst was answered with; at the end of every loop. */
+/* Sends what the burst was answered with, to both sides; at the end of every loop. */
 void dp_path_answers(struct dp_worker *w);

@@ -38,7 +38,7 @@ struct dp_peers *dp_peers_build(const struct ipc_peer *peers, uint32_t count)
 	return set;
 }
 
-static bool is_peer(const struct dp_peers *peers, uint32_t address_be)
+bool dp_punt_is_peer(const struct dp_peers *peers, uint32_t address_be)
 {
 	uint32_t at = rte_hash_crc_4byte(address_be, 0) & peers->mask;
 
@@ -61,7 +61,7 @@ enum dp_verdict dp_punt_ike(struct dp_worker *w, struct dp_pkt *p)
 	unsigned length = rte_be_to_cpu_16(dp_load16(udp + 4)) - UDP_LENGTH;
 	enum dp_verdict verdict;
 
-	if (!is_peer(w->peers, dp_load32(p->l3 + 12)))
+	if (!dp_punt_is_peer(w->peers, dp_load32(p->l3 + 12)))
 		return DP_IKE_UNKNOWN_PEER;
 	if (length < IKE_HEADER || length > IPC_PUNT_MAX)
 		return DP_IKE_MALFORMED;

@@ -24,6 +24,9 @@ struct dp_peers {
 /* Builds a set from COUNT peers; their natt and ike ports are all marked. NULL: no memory. Caller frees with rte_free(). */
 struct dp_peers *dp_peers_build(const struct ipc_peer *peers, uint32_t count);
 
+/* Whether this is the address of a configured server. */
+bool dp_punt_is_peer(const struct dp_peers *peers, uint32_t address_be);
+
 static inline enum dp_punt_port dp_punt_port(const struct dp_peers *peers, uint16_t port_be)
 {
 	return (enum dp_punt_port)peers->ports[port_be];

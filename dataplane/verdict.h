@@ -28,9 +28,14 @@ enum dp_answer {
 	X(IP_OPTIONS, "ip-options", NONE, "IPv4 options are not forwarded")                                            \
 	X(IP_ADDRESS, "ip-address", NONE, "a source or destination that no host may have")                             \
 	X(TTL, "ttl", TTL, "the time to live ran out")                                                                 \
-	X(FRAGMENT, "fragment", NONE, "a fragment")                                                                    \
+	X(FRAGMENT, "fragment", NONE, "a fragment that nobody here puts together: neither TCP nor UDP, or no server's") \
+	X(FRAGMENT_DUPLICATE, "fragment-duplicate", NONE, "a fragment that came before, the same in every byte")       \
+	X(FRAGMENT_OVERLAP, "fragment-overlap", NONE, "fragments overlap: the whole datagram is refused")              \
+	X(FRAGMENT_INVALID, "fragment-invalid", NONE, "a fragment that cannot be: too small, too far, ends disagree")  \
+	X(FRAGMENT_QUOTA, "fragment-quota", NONE, "too many fragments of the environment or in all wait")              \
+	X(FRAGMENT_TIMEOUT, "fragment-timeout", NONE, "the other fragments did not come within 15 s")                  \
 	X(L4_HEADER, "l4-header", NONE, "a TCP, UDP or ICMP header that is cut off or impossible")                     \
-	X(MULTI_SEGMENT, "multi-segment", NONE, "a frame that does not fit one buffer")                                \
+	X(MULTI_SEGMENT, "multi-segment", NONE, "a frame in segments that does not fit one buffer")                                \
 	X(NOT_FOR_US, "not-for-us", NONE, "an address or protocol nobody here serves")                                 \
 	X(ARP_INVALID, "arp-invalid", NONE, "malformed ARP, or not for our addresses")                                 \
 	X(RATE_LIMITED, "rate-limited", NONE, "more answers or punts than the limit")                                  \

@@ -13,10 +13,12 @@
 #include "dataplane/nexthop.h"
 #include "dataplane/path.h"
 #include "dataplane/port.h"
+#include "dataplane/reassembly.h"
 
 enum { REQUEST_FREE = 0, REQUEST_POSTED = 1, REQUEST_DONE = 2 };
 
 #define EXPIRE_BUDGET 32u /* sessions looked at per loop */
+#define DATAGRAM_BUDGET 8u /* incomplete datagrams given up per loop */
 
 /* adaptive: so many idle loops in a row are spun, then rests of growing length */
 #define IDLE_SPINS 64u
@@ -142,10 +144,11 @@ int dp_worker_run(void *worker)
 		work = receive(w);
 		work += receive_handed(w);
 		work += dp_port_send_others(w);
-		if (w->answers->n)
+		if (w->answers->n || w->answers_inside->n)
 			dp_path_answers(w);
 		dp_nexthop_poll(w);
 		dp_nat_expire(w, EXPIRE_BUDGET);
+		dp_reassembly_expire(w, DATAGRAM_BUDGET);
 		dp_port_flush(w);
 		serve_request(w);
 		w->count->loops++;

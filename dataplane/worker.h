@@ -26,6 +26,7 @@ struct dp_nexthops;
 struct dp_peers;
 struct dp_portpool;
 struct dp_port;
+struct dp_reassembly;
 struct dp_sa_table;
 struct dp_tx;
 
@@ -54,6 +55,9 @@ struct dp_counters {
 	uint64_t ike_in;
 	uint64_t ike_out;
 	uint64_t handoffs;
+	uint64_t fragments_in;  /* that were put together, or wait for it */
+	uint64_t fragments_out; /* pieces that we cut */
+	uint64_t reassembled;   /* datagrams */
 	uint64_t loops;
 	uint64_t loops_idle;
 	uint64_t mbufs_free; /* of the pool; the control thread alone */
@@ -82,6 +86,7 @@ struct dp_worker {
 	struct dp_sa_table *sas;
 	struct dp_flow_table *flows;
 	struct dp_portpool *portpool;
+	struct dp_reassembly *reassembly;
 	struct dp_crypto *crypto;
 	struct dp_counters *count;
 	/* shared arrays, an entry belongs to its home worker */
@@ -97,13 +102,16 @@ struct dp_worker {
 	struct rte_ring *send;       /* frames to send, from other workers and the control thread */
 	struct rte_ring *punt;       /* to the control thread (shared) */
 	struct rte_mempool *mbufs;
+	struct rte_mempool *datagrams; /* large buffers: of reassembly (shared) */
 	struct dp_bucket answer_limit;
 	struct dp_bucket arp_limit;  /* ARP to the control thread; its flood must not stop IKE */
 	struct dp_bucket punt_limit; /* IKE */
 	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
+	struct dp_batch *answers_inside; /* those that go into a tunnel */
 	struct dp_hold *hold;     /* packets that wait for ARP */
 	unsigned lcore;
 	bool is_adaptive;
+	uint16_t identification; /* of the next packet that is fragmented here */
 	/* control thread's side: one request at a time */
 	dp_worker_fn request_fn __rte_cache_aligned;
 	void *request_argument;

@@ -14,7 +14,7 @@
 
 const uint8_t link_neighbour[6] = { 0x02, 0, 0, 0, 0xaa, 0x01 };
 
-static struct rte_mempool *pool;
+static struct rte_mempool *pool, *datagrams;
 
 int link_eal(void **state)
 {
@@ -30,12 +30,14 @@ int link_eal(void **state)
 		return -1;
 	pool = rte_pktmbuf_pool_create("test", BUFFERS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 	                               SOCKET_ID_ANY);
-	return pool ? 0 : -1;
+	datagrams = rte_pktmbuf_pool_create("datagrams", LINK_DATAGRAMS, 0, 0, UINT16_MAX,
+	                                    SOCKET_ID_ANY);
+	return pool && datagrams ? 0 : -1;
 }
 
 unsigned link_in_use(void)
 {
-	return rte_mempool_in_use_count(pool);
+	return rte_mempool_in_use_count(pool) + rte_mempool_in_use_count(datagrams);
 }
 
 static void free_area(void *area, void *shared)
@@ -173,7 +175,10 @@ struct link_world *link_create(void)
 	x->w.tx = x->tx;
 	x->w.answers = &x->answers;
 	x->w.generation = &x->generation;
+	x->w.answers_inside = &x->answers_inside;
+	x->w.tunnels = x->tunnels;
 	x->w.mbufs = pool;
+	x->w.datagrams = datagrams;
 	x->w.answer_limit.per_second = x->w.arp_limit.per_second = x->w.punt_limit.per_second =
 		1000000;
 	x->w.peers = dp_peers_build(&peer, 1);
@@ -181,7 +186,8 @@ struct link_world *link_create(void)
 	x->w.send = make_ring("send");
 	x->w.hold = dp_hold_create();
 	if (!x->w.peers || !x->w.punt || !x->w.send || !x->w.hold ||
-	    dp_nexthops_create(&x->w.nexthops) != 0) {
+	    dp_nexthops_create(&x->w.nexthops) != 0 ||
+	    dp_reassembly_create(&x->w.reassembly, 1, SOCKET_ID_ANY) != 0) {
 		link_destroy(x);
 		return NULL;
 	}
@@ -199,12 +205,15 @@ static void clear_batch(struct dp_batch *b)
 struct dp_pkt *link_parse(struct link_world *x, enum dp_port_id port, struct rte_mbuf *m)
 {
 	clear_batch(&x->path);
+	clear_batch(&x->fragments);
 	clear_batch(&x->local);
 	if (port == DP_PORT_UPLINK)
-		dp_parse_uplink(&x->w, &m, 1, &x->path, &x->local);
+		dp_parse_uplink(&x->w, &m, 1, &x->path, &x->fragments, &x->local);
 	else
 		dp_parse_cluster(&x->w, &m, 1, &x->path, &x->local);
-	assert(x->path.n + x->local.n == 1);
+	assert(x->path.n + x->fragments.n + x->local.n == 1);
+	if (x->fragments.n)
+		return &x->fragments.p[0];
 	return x->path.n ? &x->path.p[0] : &x->local.p[0];
 }
 
@@ -219,8 +228,10 @@ static void clear_ring(struct rte_ring *ring)
 void link_clear(struct link_world *x)
 {
 	clear_batch(&x->path);
+	clear_batch(&x->fragments);
 	clear_batch(&x->local);
 	clear_batch(&x->answers);
+	clear_batch(&x->answers_inside);
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++) {
 		rte_pktmbuf_free_bulk(x->tx[id].m, x->tx[id].n);
 		x->tx[id].n = 0;
@@ -234,6 +245,7 @@ unsigned link_destroy(struct link_world *x)
 	unsigned in_use;
 
 	link_clear(x);
+	dp_reassembly_destroy(x->w.reassembly);
 	dp_hold_destroy(x->w.hold);
 	dp_nexthops_destroy(x->w.nexthops);
 	rte_ring_free(x->w.punt);

@@ -13,6 +13,7 @@
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
 #include "dataplane/punt.h"
+#include "dataplane/reassembly.h"
 #include "dataplane/worker.h"
 
 #define LINK_UPLINK 0xcb00710au  /* 203.0.113.10/24, router .1 */
@@ -24,6 +25,7 @@
 #define LINK_NATT_PORT 4500u
 #define LINK_HEADROOM 128u
 #define LINK_ETHER 14u
+#define LINK_DATAGRAMS 8u /* large buffers */
 
 struct link_world {
 	struct dp_worker w;
@@ -31,8 +33,11 @@ struct link_world {
 	struct dp_port ports[DP_PORT_COUNT];
 	struct dp_tx tx[DP_PORT_COUNT];
 	struct dp_batch answers;
+	struct dp_batch answers_inside;
 	struct dp_batch path;  /* parser: what goes on */
+	struct dp_batch fragments; /* parser: a server's */
 	struct dp_batch local; /* parser: all the rest */
+	struct dp_tunnel tunnels[8];
 	struct dp_generation generation;
 	struct dp_environment environment;
 	struct dp_environment *addresses[4];
@@ -66,7 +71,7 @@ void link_fix_checksum(uint8_t *ip);
 /* One's complement sum, folded: 0xffff where a checksum is right. */
 uint16_t link_sum(const uint8_t *p, unsigned length);
 
-/* Parses one frame into the two batches (which it empties first) and returns its packet. */
+/* Parses one frame into the batches (which it empties first) and returns its packet. */
 struct dp_pkt *link_parse(struct link_world *x, enum dp_port_id port, struct rte_mbuf *m);
-/* Frees the packets of both batches, answers and what waits to be sent or punted. */
+/* Frees the packets of these batches, answers and what waits to be sent or punted. */
 void link_clear(struct link_world *x);

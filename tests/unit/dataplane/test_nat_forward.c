@@ -12,6 +12,7 @@
 #include <rte_byteorder.h>
 
 #include "dataplane/nat_flow.h"
+#include "dataplane/port.h"
 #include "dataplane/portpool.h"
 #include "dataplane/tcp_track.h"
 #include "tests/unit/dataplane/nat_packet.h"
@@ -37,6 +38,7 @@ static struct {
 	struct dp_generation generation;
 	struct dp_environment environment[2];
 	struct dp_forward forwards[64];
+	struct dp_port ports[DP_PORT_COUNT];
 	struct dp_batch batch;
 	uint8_t *packet[DP_BURST];
 } x;
@@ -86,6 +88,8 @@ static int set_up(void **state)
 	(void)state;
 	memset(&x, 0, sizeof(x));
 	x.w.count = &x.count;
+	x.w.ports = x.ports;
+	x.ports[DP_PORT_CLUSTER].mtu = 1500;
 	x.w.now_s = NOW;
 	x.w.generation = &x.generation;
 	x.w.tunnels = aligned_alloc(64, sizeof(struct dp_tunnel) * 64);

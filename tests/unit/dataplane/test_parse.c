@@ -14,7 +14,7 @@
 #define ESP 50u
 #define ARP 0u /* as a protocol of the table */
 
-enum where { ON, LOCAL }; /* the batch */
+enum where { ON, GATHER, LOCAL }; /* the batch */
 
 /* One frame: a good packet from the neighbour to the port, then changed. */
 struct frame_case {
@@ -64,15 +64,16 @@ static const struct frame_case cases[] = {
 	{ "IP header of 16 bytes", C, TCP, PATCH({ 14, 0x44 }), .verdict = DP_IP_VERSION,
 	  .where = LOCAL },
 	{ "IP options", C, TCP, PATCH({ 14, 0x46 }), .verdict = DP_IP_OPTIONS, .where = LOCAL },
-	{ "IP total shorter than its header", C, TCP, PATCH({ 17, 19 }), .verdict = DP_TRUNCATED,
-	  .where = LOCAL },
-	{ "IP total longer than the frame", C, TCP, .tail = -1, .verdict = DP_TRUNCATED,
-	  .where = LOCAL },
-	{ "IP checksum", C, TCP, PATCH({ 24, 0x11 }), .keeps_checksum = 1,
-	  .verdict = DP_IP_CHECKSUM, .where = LOCAL },
-	{ "more fragments", C, TCP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
-	{ "a later fragment", C, TCP, PATCH({ 21, 1 }), .verdict = DP_FRAGMENT, .where = LOCAL },
-	{ "a late fragment", C, TCP, PATCH({ 20, 0x1f }), .verdict = DP_FRAGMENT, .where = LOCAL },
+	{ "IP total shorter than its header", C, TCP, PATCH({ 17, 19 }), .verdict = DP_TRUNCATED, .where = LOCAL },
+	{ "IP total longer than the frame", C, TCP, .tail = -1, .verdict = DP_TRUNCATED, .where = LOCAL },
+	{ "IP checksum", C, TCP, PATCH({ 24, 0x11 }), .keeps_checksum = 1, .verdict = DP_IP_CHECKSUM, .where = LOCAL },
+	{ "more fragments", C, TCP, PATCH({ 20, 0x20 }), .verdict = DP_OK, .where = ON },
+	{ "a later fragment", C, TCP, PATCH({ 21, 1 }), .verdict = DP_OK, .where = ON },
+	{ "a late fragment", C, UDP, PATCH({ 20, 0x1f }), .verdict = DP_OK, .where = ON },
+	{ "a later fragment without a TCP header", C, TCP, PATCH({ 17, 28 }, { 21, 4 }), .verdict = DP_OK, .where = ON },
+	{ "a fragment of ICMP", C, ICMP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
+	{ "a fragment of ESP", C, ESP, PATCH({ 20, 0x20 }), .verdict = DP_NO_FORWARD, .where = LOCAL },
+	{ "a fragment of ICMP to the port", C, ICMP, PATCH({ 20, 0x20 }, { 33, 2 }), .verdict = DP_FRAGMENT, .where = LOCAL },
 	{ "from 0.0.0.0/8", C, TCP, PATCH({ 26, 0 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
 	{ "from 127.0.0.0/8", C, TCP, PATCH({ 26, 127 }), .verdict = DP_IP_ADDRESS,
 	  .where = LOCAL },
@@ -126,9 +127,13 @@ static const struct frame_case cases[] = {
 	{ "TCP", U, TCP, 4500, .verdict = DP_NOT_FOR_US, .where = LOCAL },
 	{ "ICMP", U, ICMP, .verdict = DP_OK, .where = LOCAL },
 	{ "GRE", U, ESP, PATCH({ 23, 47 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
-	{ "ESP to another address", U, ESP, PATCH({ 33, 11 }), .verdict = DP_NOT_FOR_US,
-	  .where = LOCAL },
-	{ "ESP fragment", U, ESP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
+	{ "ESP to another address", U, ESP, PATCH({ 33, 11 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
+	{ "a fragment of ESP", U, ESP, PATCH({ 20, 0x20 }), .verdict = DP_OK, .where = GATHER },
+	{ "a later fragment of UDP", U, UDP, 4500, .payload = 8, PATCH({ 21, 0x20 }), .verdict = DP_OK, .where = GATHER },
+	{ "a fragment of no server", U, ESP, PATCH({ 20, 0x20 }, { 29, 99 }), .verdict = DP_FRAGMENT, .where = LOCAL },
+	{ "a fragment of TCP", U, TCP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
+	{ "a fragment of ICMP", U, ICMP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
+	{ "a fragment to another address", U, ESP, PATCH({ 20, 0x20 }, { 33, 11 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
 	{ "ARP on the uplink", U, ARP, .verdict = DP_OK, .where = LOCAL },
 };
 
@@ -169,12 +174,10 @@ static void sorts_every_frame(void **state)
 			frame[c->patch[k].at] = c->patch[k].value;
 		if (!c->keeps_checksum && c->protocol != ARP)
 			link_fix_checksum(frame + LINK_ETHER);
-		p = link_parse(
-			x, c->port,
-			link_buffer(frame, LINK_ETHER + length + (unsigned)c->tail, LINK_HEADROOM));
-		if (p->verdict != c->verdict || (x->path.n == 1) != (c->where == ON))
-			fail_msg("%s: verdict %u (%s), %s", c->what, p->verdict,
-			         dp_verdict_name(p->verdict), x->path.n ? "on" : "local");
+		p = link_parse(x, c->port, link_buffer(frame, LINK_ETHER + length + (unsigned)c->tail, LINK_HEADROOM));
+		if (p->verdict != c->verdict || (x->path.n == 1) != (c->where == ON) || (x->fragments.n == 1) != (c->where == GATHER))
+			fail_msg("%s: verdict %u (%s), %s", c->what, p->verdict, dp_verdict_name(p->verdict),
+				 x->path.n ? "on" : x->fragments.n ? "gather" : "local");
 		assert_int_equal(p->port, c->port);
 		assert_int_equal(p->m->port, c->port);
 		assert_ptr_equal(p->flow, NULL);
@@ -209,6 +212,25 @@ static void refuses_several_segments(void **state)
 	assert_int_equal(rte_pktmbuf_chain(m, link_buffer(frame, 10, 0)), 0);
 	assert_int_equal(link_parse(x, C, m)->verdict, DP_MULTI_SEGMENT);
 	assert_int_equal(x->local.n, 1);
+	assert_int_equal(link_destroy(x), 0);
+}
+
+static void joins_segments_that_fit(void **state)
+{
+	struct link_world *x = link_create();
+	uint8_t frame[256];
+	unsigned length = LINK_ETHER + build(x, C, TCP, 0, 60, frame);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(x->w.mbufs);
+	struct dp_pkt *p;
+
+	(void)state;
+	memcpy(rte_pktmbuf_append(m, 20), frame, 20);
+	assert_int_equal(rte_pktmbuf_chain(m, link_buffer(frame + 20, 31, 0)), 0);
+	assert_int_equal(rte_pktmbuf_chain(m, link_buffer(frame + 51, length - 51, 0)), 0);
+	p = link_parse(x, C, m);
+	assert_int_equal(p->verdict, DP_OK);
+	assert_int_equal(m->nb_segs, 1);
+	assert_memory_equal(rte_pktmbuf_mtod(m, uint8_t *), frame, length);
 	assert_int_equal(link_destroy(x), 0);
 }
 
@@ -304,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sorts_every_frame),
 		cmocka_unit_test(refuses_several_segments),
+		cmocka_unit_test(joins_segments_that_fit),
 		cmocka_unit_test(forwards_nothing_before_a_configuration),
 		cmocka_unit_test(never_reads_behind_a_frame),
 		cmocka_unit_test(keeps_order_and_takes_all),
