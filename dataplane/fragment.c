@@ -19,7 +19,8 @@ static void move(struct dp_pkt *p, struct dp_oversized *oversized, uint16_t mtu)
 /* What may not be cut never comes here: translation has refused it. */
 static inline bool is_oversized(const struct dp_pkt *p, uint16_t mtu)
 {
-	return unlikely(p->l3_length > mtu) && p->verdict == DP_OK && mtu >= MTU_LEAST && !dp_ipv4_has_df(p->l3);
+	return unlikely(p->l3_length > mtu) && p->verdict == DP_OK && mtu >= MTU_LEAST &&
+	       !dp_ipv4_has_df(p->l3);
 }
 
 void dp_fragment_for_tunnel(struct dp_worker *w, struct dp_batch *b, struct dp_oversized *oversized)
@@ -46,9 +47,10 @@ void dp_fragment_for_port(struct dp_worker *w, struct dp_batch *b, struct dp_ove
 	}
 }
 
-/* One piece from OFFSET on, behind an empty headroom. Returns the payload bytes in it, 0: no buffer. */
-static unsigned cut(struct dp_worker *w, const struct dp_pkt *whole, unsigned offset, uint16_t identification,
-		    struct dp_pkt *piece)
+/* One piece from OFFSET on, behind an empty headroom. Returns the payload bytes in it, 0: no
+ * buffer. */
+static unsigned cut(struct dp_worker *w, const struct dp_pkt *whole, unsigned offset,
+                    uint16_t identification, struct dp_pkt *piece)
 {
 	unsigned left = whole->l3_length - DP_IPV4_HEADER - offset;
 	unsigned most = (whole->limit - DP_IPV4_HEADER) & ~7u, take = RTE_MIN(left, most);
@@ -66,7 +68,8 @@ static unsigned cut(struct dp_worker *w, const struct dp_pkt *whole, unsigned of
 	memcpy(l3 + DP_IPV4_HEADER, whole->l3 + DP_IPV4_HEADER + offset, take);
 	dp_store16(l3 + 2, rte_cpu_to_be_16((uint16_t)(DP_IPV4_HEADER + take)));
 	dp_store16(l3 + 4, rte_cpu_to_be_16(identification));
-	dp_store16(l3 + 6, rte_cpu_to_be_16((uint16_t)(offset / 8 | (take < left ? MORE_FRAGMENTS : 0))));
+	dp_store16(l3 + 6,
+	           rte_cpu_to_be_16((uint16_t)(offset / 8 | (take < left ? MORE_FRAGMENTS : 0))));
 	dp_store16(l3 + 10, 0);
 	dp_store16(l3 + 10, (uint16_t)~dp_ipv4_sum(l3));
 	*piece = *whole;
@@ -85,7 +88,8 @@ bool dp_fragment_next(struct dp_worker *w, struct dp_oversized *oversized, struc
 
 		if (oversized->offset == 0)
 			oversized->identification = w->identification++;
-		took = cut(w, whole, oversized->offset, oversized->identification, &pieces->p[pieces->n]);
+		took = cut(w, whole, oversized->offset, oversized->identification,
+		           &pieces->p[pieces->n]);
 		oversized->offset = (uint16_t)(oversized->offset + took);
 		if (took) {
 			w->count->fragments_out++;

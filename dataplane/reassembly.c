@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Datagrams by key in a chained hash, their fragments in order of offset, all of them in order of age. */
+/* Datagrams by key in a chained hash, their fragments in order of offset, all of them in order of
+ * age. */
 #include "dataplane/reassembly.h"
 
 #include <errno.h>
@@ -67,7 +68,6 @@ struct dp_reassembly {
 	uint16_t buckets[BUCKETS];
 	uint16_t free_datagram, free_fragment;
 	uint16_t oldest, youngest;
-	uint16_t held;
 	struct scope scopes[SCOPES];
 	struct datagram datagrams[DP_REASSEMBLY_DATAGRAMS];
 	struct fragment fragments[DP_REASSEMBLY_BUFFERS];
@@ -75,7 +75,8 @@ struct dp_reassembly {
 
 int dp_reassembly_create(struct dp_reassembly **reassembly, uint64_t seed, int socket)
 {
-	struct dp_reassembly *r = rte_zmalloc_socket("reassembly", sizeof(*r), RTE_CACHE_LINE_SIZE, socket);
+	struct dp_reassembly *r =
+		rte_zmalloc_socket("reassembly", sizeof(*r), RTE_CACHE_LINE_SIZE, socket);
 
 	if (!r)
 		return -ENOMEM;
@@ -99,11 +100,6 @@ void dp_reassembly_destroy(struct dp_reassembly *r)
 		for (uint16_t f = r->datagrams[i].first; f != NONE; f = r->fragments[f].next)
 			rte_pktmbuf_free(r->fragments[f].m);
 	rte_free(r);
-}
-
-unsigned dp_reassembly_held(const struct dp_reassembly *r)
-{
-	return r->held;
 }
 
 /* ---- datagrams ---- */
@@ -134,8 +130,13 @@ static struct datagram *begin(struct dp_reassembly *r, const struct key *key, ui
 		return NULL;
 	d = &r->datagrams[at];
 	r->free_datagram = d->chain;
-	*d = (struct datagram){ .key = *key, .deadline_ns = now_ns + TIMEOUT_NS, .first = NONE, .last = NONE, .chain = *bucket,
-				.older = r->youngest, .younger = NONE };
+	*d = (struct datagram){ .key = *key,
+		                .deadline_ns = now_ns + TIMEOUT_NS,
+		                .first = NONE,
+		                .last = NONE,
+		                .chain = *bucket,
+		                .older = r->youngest,
+		                .younger = NONE };
 	*bucket = at;
 	if (r->youngest != NONE)
 		r->datagrams[r->youngest].younger = at;
@@ -168,8 +169,9 @@ static void end(struct dp_reassembly *r, struct datagram *d)
 }
 
 /* Takes the first fragment off; its buffer is the caller's. */
-static struct fragment take_first(struct dp_reassembly *r, struct datagram *d)
+static struct fragment take_first(struct dp_worker *w, struct datagram *d)
 {
+	struct dp_reassembly *r = w->reassembly;
 	uint16_t at = d->first;
 	struct fragment f = r->fragments[at];
 
@@ -177,7 +179,7 @@ static struct fragment take_first(struct dp_reassembly *r, struct datagram *d)
 	if (d->first == NONE)
 		d->last = NONE;
 	d->count--;
-	r->held--;
+	w->count->fragments_waiting--;
 	r->scopes[d->key.scope].buffers--;
 	r->fragments[at].next = r->free_fragment;
 	r->free_fragment = at;
@@ -188,7 +190,7 @@ static void drop_fragments(struct dp_worker *w, struct datagram *d, enum dp_verd
 {
 	w->count->drop[verdict] += d->count;
 	while (d->first != NONE)
-		rte_pktmbuf_free(take_first(w->reassembly, d).m);
+		rte_pktmbuf_free(take_first(w, d).m);
 }
 
 /* What came of it is dropped now; what still comes, until its time is over. */
@@ -201,13 +203,15 @@ static enum dp_verdict refuse(struct dp_worker *w, struct datagram *d, enum dp_v
 
 /* ---- one fragment ---- */
 
-/* The transport header, or what stands in for one, has to be in the first fragment: RFC 1858 section 2.1. */
+/* The transport header, or what stands in for one, has to be in the first fragment: RFC 1858
+ * section 2.1. */
 static unsigned first_least(uint8_t protocol)
 {
 	return protocol == IPPROTO_TCP ? 20 : 8;
 }
 
-static enum dp_verdict check_fragment(const struct dp_pkt *p, unsigned offset, bool is_last, unsigned lead)
+static enum dp_verdict check_fragment(const struct dp_pkt *p, unsigned offset, bool is_last,
+                                      unsigned lead)
 {
 	unsigned length = p->l3_length - DP_IPV4_HEADER;
 
@@ -221,11 +225,12 @@ static enum dp_verdict check_fragment(const struct dp_pkt *p, unsigned offset, b
 }
 
 /*
- * Where the fragment belongs: *AFTER is the one before it, NONE for the first place. Fragments mostly come in order, or in
- * reverse: both ends are looked at first.
+ * Where the fragment belongs: *AFTER is the one before it, NONE for the first place. Fragments
+ * mostly come in order, or in reverse: both ends are looked at first.
  */
-static enum dp_verdict find_place(const struct dp_reassembly *r, const struct datagram *d, const struct dp_pkt *p,
-				  unsigned offset, unsigned length, uint16_t *after)
+static enum dp_verdict find_place(const struct dp_reassembly *r, const struct datagram *d,
+                                  const struct dp_pkt *p, unsigned offset, unsigned length,
+                                  uint16_t *after)
 {
 	uint16_t before = NONE, next = d->first;
 
@@ -251,17 +256,21 @@ static enum dp_verdict find_place(const struct dp_reassembly *r, const struct da
 }
 
 /* The end is where the last fragment says, once and for all. */
-static enum dp_verdict check_end(const struct dp_reassembly *r, const struct datagram *d, unsigned end_bytes, bool is_last)
+static enum dp_verdict check_end(const struct dp_reassembly *r, const struct datagram *d,
+                                 unsigned end_bytes, bool is_last)
 {
 	if (d->total != 0)
-		return (is_last ? end_bytes == d->total : end_bytes < d->total) ? DP_OK : DP_FRAGMENT_INVALID;
-	if (is_last && d->last != NONE && r->fragments[d->last].offset + r->fragments[d->last].length > end_bytes)
+		return (is_last ? end_bytes == d->total : end_bytes < d->total)
+		               ? DP_OK
+		               : DP_FRAGMENT_INVALID;
+	if (is_last && d->last != NONE &&
+	    r->fragments[d->last].offset + r->fragments[d->last].length > end_bytes)
 		return DP_FRAGMENT_INVALID;
 	return DP_OK;
 }
 
-static enum dp_verdict insert(struct dp_reassembly *r, struct datagram *d, const struct dp_pkt *p, unsigned offset,
-			      uint16_t after)
+static enum dp_verdict insert(struct dp_reassembly *r, struct datagram *d, const struct dp_pkt *p,
+                              unsigned offset, uint16_t after)
 {
 	struct scope *scope = &r->scopes[d->key.scope];
 	uint16_t at = r->free_fragment;
@@ -271,9 +280,11 @@ static enum dp_verdict insert(struct dp_reassembly *r, struct datagram *d, const
 		return DP_FRAGMENT_QUOTA;
 	f = &r->fragments[at];
 	r->free_fragment = f->next;
-	*f = (struct fragment){ .m = p->m, .l3 = p->l3, .offset = (uint16_t)offset,
-				.length = (uint16_t)(p->l3_length - DP_IPV4_HEADER),
-				.next = after == NONE ? d->first : r->fragments[after].next };
+	*f = (struct fragment){ .m = p->m,
+		                .l3 = p->l3,
+		                .offset = (uint16_t)offset,
+		                .length = (uint16_t)(p->l3_length - DP_IPV4_HEADER),
+		                .next = after == NONE ? d->first : r->fragments[after].next };
 	if (after == NONE)
 		d->first = at;
 	else
@@ -281,7 +292,6 @@ static enum dp_verdict insert(struct dp_reassembly *r, struct datagram *d, const
 	if (f->next == NONE)
 		d->last = at;
 	scope->buffers++;
-	r->held++;
 	d->count++;
 	d->have += f->length;
 	d->ecn_seen |= (uint8_t)(1u << (p->l3[1] & 3));
@@ -290,7 +300,8 @@ static enum dp_verdict insert(struct dp_reassembly *r, struct datagram *d, const
 
 /* ---- the whole ---- */
 
-/* One congested fragment makes a congested datagram, unless its sender is not capable of ECN: RFC 3168 section 5.3. */
+/* One congested fragment makes a congested datagram, unless its sender is not capable of ECN: RFC
+ * 3168 section 5.3. */
 static enum dp_verdict join_ecn(const struct datagram *d, uint8_t *l3)
 {
 	if (likely(!(d->ecn_seen & 1u << ECN_CE) || d->ecn_seen == 1u << ECN_CE))
@@ -302,10 +313,11 @@ static enum dp_verdict join_ecn(const struct datagram *d, uint8_t *l3)
 }
 
 /*
- * The buffer that the whole datagram goes into, with LEAD bytes before it: the first fragment's own if there is room behind it,
- * else a large one. *L3 is where the IPv4 header is, copied already.
+ * The buffer that the whole datagram goes into, with LEAD bytes before it: the first fragment's own
+ * if there is room behind it, else a large one. *L3 is where the IPv4 header is, copied already.
  */
-static struct rte_mbuf *make_room(struct dp_worker *w, const struct fragment *first, unsigned total, unsigned lead, uint8_t **l3)
+static struct rte_mbuf *make_room(struct dp_worker *w, const struct fragment *first, unsigned total,
+                                  unsigned lead, uint8_t **l3)
 {
 	struct rte_mbuf *m = first->m;
 	size_t at = (size_t)(first->l3 - (uint8_t *)m->buf_addr);
@@ -323,7 +335,8 @@ static struct rte_mbuf *make_room(struct dp_worker *w, const struct fragment *fi
 	return m;
 }
 
-static enum dp_verdict join(struct dp_worker *w, struct datagram *d, struct dp_pkt *p, unsigned lead)
+static enum dp_verdict join(struct dp_worker *w, struct datagram *d, struct dp_pkt *p,
+                            unsigned lead)
 {
 	struct dp_reassembly *r = w->reassembly;
 	unsigned total = DP_IPV4_HEADER + d->total;
@@ -337,11 +350,11 @@ static enum dp_verdict join(struct dp_worker *w, struct datagram *d, struct dp_p
 	m = make_room(w, &r->fragments[d->first], total, lead, &l3);
 	if (unlikely(!m))
 		return DP_NO_MBUF;
-	f = take_first(r, d);
+	f = take_first(w, d);
 	if (f.m != m)
 		rte_pktmbuf_free(f.m);
 	while (d->first != NONE) {
-		f = take_first(r, d);
+		f = take_first(w, d);
 		memcpy(l3 + DP_IPV4_HEADER + f.offset, f.l3 + DP_IPV4_HEADER, f.length);
 		rte_pktmbuf_free(f.m);
 	}
@@ -356,11 +369,14 @@ static enum dp_verdict join(struct dp_worker *w, struct datagram *d, struct dp_p
 	p->l3 = l3;
 	p->l3_length = (uint16_t)total;
 	w->count->reassembled++;
-	return dp_ipv4_is_transport_whole(p->protocol, l3 + DP_IPV4_HEADER, d->total) ? DP_OK : DP_L4_HEADER;
+	return dp_ipv4_is_transport_whole(p->protocol, l3 + DP_IPV4_HEADER, d->total)
+	               ? DP_OK
+	               : DP_L4_HEADER;
 }
 
 /* LEAD: bytes before the IPv4 header that the whole datagram keeps. */
-static enum dp_verdict put(struct dp_worker *w, struct dp_pkt *p, const struct key *key, unsigned lead)
+static enum dp_verdict put(struct dp_worker *w, struct dp_pkt *p, const struct key *key,
+                           unsigned lead)
 {
 	struct dp_reassembly *r = w->reassembly;
 	uint16_t field = rte_be_to_cpu_16(dp_load16(p->l3 + 6)), after;
@@ -388,6 +404,7 @@ static enum dp_verdict put(struct dp_worker *w, struct dp_pkt *p, const struct k
 	verdict = insert(r, d, p, offset, after);
 	if (verdict != DP_TAKEN)
 		return refuse(w, d, verdict);
+	w->count->fragments_waiting++;
 	if (is_last)
 		d->total = offset + length;
 	if (d->have != d->total)
@@ -405,9 +422,13 @@ static enum dp_verdict put(struct dp_worker *w, struct dp_pkt *p, const struct k
 
 static struct key key_of(const struct dp_pkt *p, enum kind kind, uint16_t scope, uint16_t tunnel)
 {
-	return (struct key){ .source_be = dp_load32(p->l3 + 12), .destination_be = dp_load32(p->l3 + 16),
-			     .identification_be = dp_load16(p->l3 + 4), .protocol = p->protocol, .kind = kind,
-			     .scope = scope, .tunnel = tunnel };
+	return (struct key){ .source_be = dp_load32(p->l3 + 12),
+		             .destination_be = dp_load32(p->l3 + 16),
+		             .identification_be = dp_load16(p->l3 + 4),
+		             .protocol = p->protocol,
+		             .kind = kind,
+		             .scope = scope,
+		             .tunnel = tunnel };
 }
 
 void dp_reassemble_cluster(struct dp_worker *w, struct dp_batch *b)
@@ -447,7 +468,8 @@ void dp_reassemble_outer(struct dp_worker *w, struct dp_batch *b)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct dp_pkt *p = &b->p[i];
 		uint32_t class = rte_hash_crc_4byte(dp_load32(p->l3 + 12), 0) % SERVER_CLASSES;
-		struct key key = key_of(p, OUTER, (uint16_t)(DP_ENVIRONMENTS_MAX + class), DP_NONE_SLOT);
+		struct key key =
+			key_of(p, OUTER, (uint16_t)(DP_ENVIRONMENTS_MAX + class), DP_NONE_SLOT);
 
 		if (likely(p->verdict == DP_OK))
 			p->verdict = put(w, p, &key, RTE_ETHER_HDR_LEN);

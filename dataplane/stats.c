@@ -45,6 +45,7 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(ike_out, "ike/out-datagrams"),
 	FIELD(handoffs, "worker/handoffs"),
 	FIELD(fragments_in, "fragments/in"),
+	FIELD(fragments_waiting, "fragments/waiting"),
 	FIELD(fragments_out, "fragments/out"),
 	FIELD(reassembled, "fragments/reassembled"),
 	FIELD(loops, "worker/loops"),

@@ -56,6 +56,7 @@ struct dp_counters {
 	uint64_t ike_out;
 	uint64_t handoffs;
 	uint64_t fragments_in;  /* that were put together, or wait for it */
+	uint64_t fragments_waiting; /* now */
 	uint64_t fragments_out; /* pieces that we cut */
 	uint64_t reassembled;   /* datagrams */
 	uint64_t loops;

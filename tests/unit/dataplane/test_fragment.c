@@ -36,8 +36,8 @@ static struct dp_pkt *push(struct link_world *x, unsigned length, unsigned df)
 }
 
 /* Everything that comes out, piece by piece, checked and put together again. */
-static unsigned cut_and_join(struct link_world *x, struct dp_oversized *oversized, unsigned mtu, const uint8_t *whole,
-			     unsigned length)
+static unsigned cut_and_join(struct link_world *x, struct dp_oversized *oversized, unsigned mtu,
+                             const uint8_t *whole, unsigned length)
 {
 	struct dp_batch pieces;
 	unsigned at = 20, n = 0;
@@ -63,7 +63,8 @@ static unsigned cut_and_join(struct link_world *x, struct dp_oversized *oversize
 		}
 		dp_reassemble_inner(&x->w, &copy);
 		for (unsigned i = 0; i < copy.n; i++) {
-			assert_int_equal(copy.p[i].verdict, at == length && i == copy.n - 1 ? DP_OK : DP_TAKEN);
+			assert_int_equal(copy.p[i].verdict,
+			                 at == length && i == copy.n - 1 ? DP_OK : DP_TAKEN);
 			if (copy.p[i].verdict == DP_OK) {
 				assert_memory_equal(copy.p[i].l3 + 20, whole + 20, length - 20);
 				rte_pktmbuf_free(copy.p[i].m);
@@ -76,9 +77,11 @@ static unsigned cut_and_join(struct link_world *x, struct dp_oversized *oversize
 
 static void cuts_to_the_mtu(void **state)
 {
-	static const struct { unsigned length, mtu, pieces; } table[] = {
-		{ 1439, 1438, 2 }, { 2000, 1438, 2 }, { 65535, 1438, 47 }, { 1500, 576, 3 }, { 69, 68, 2 }, { 4000, 68, 83 },
-		{ 65535, 1500, 45 },
+	static const struct {
+		unsigned length, mtu, pieces;
+	} table[] = {
+		{ 1439, 1438, 2 }, { 2000, 1438, 2 }, { 65535, 1438, 47 }, { 1500, 576, 3 },
+		{ 69, 68, 2 },     { 4000, 68, 83 },  { 65535, 1500, 45 },
 	};
 	static uint8_t whole[LENGTH_MAX];
 
@@ -97,7 +100,8 @@ static void cuts_to_the_mtu(void **state)
 			dp_fragment_for_port(&x->w, &x->path, &oversized);
 		}
 		assert_int_equal(x->path.p[0].verdict, DP_TAKEN);
-		assert_int_equal(cut_and_join(x, &oversized, mtu, whole, length), table[i / 2].pieces);
+		assert_int_equal(cut_and_join(x, &oversized, mtu, whole, length),
+		                 table[i / 2].pieces);
 		assert_int_equal(x->count.fragments_out, table[i / 2].pieces);
 		assert_int_equal(link_in_use(), 0);
 		assert_int_equal(link_destroy(x), 0);
@@ -165,7 +169,8 @@ static void drops_what_no_buffer_is_left_for(void **state)
 		n++;
 	rte_pktmbuf_free(all[--n]);
 	assert_true(dp_fragment_next(&x->w, &oversized, &pieces));
-	assert_int_equal(pieces.n, 2); /* the second packet's piece came into the first one's buffer */
+	assert_int_equal(pieces.n,
+	                 2); /* the second packet's piece came into the first one's buffer */
 	assert_int_equal(x->count.drop[DP_NO_MBUF], 2);
 	rte_pktmbuf_free(pieces.p[0].m);
 	rte_pktmbuf_free(pieces.p[1].m);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fragments in, datagrams and verdicts out, against a model that knows of every byte whether it has come; a clock of the test's own;
- * no buffer is ever lost.
+ * Fragments in, datagrams and verdicts out, against a model that knows of every byte whether it has
+ * come; a clock of the test's own; no buffer is ever lost.
  */
 #include "dataplane/reassembly.h"
 
@@ -37,8 +37,9 @@ static void fill(uint8_t *payload, unsigned length, uint64_t seed)
 }
 
 /* The fragment as a stage gets it; in a buffer that ends where it ends, or in an ordinary one. */
-static struct dp_pkt *push(struct link_world *x, const struct identity *id, unsigned offset, unsigned field_more,
-			   const uint8_t *payload, unsigned length, int is_roomy)
+static struct dp_pkt *push(struct link_world *x, const struct identity *id, unsigned offset,
+                           unsigned field_more, const uint8_t *payload, unsigned length,
+                           int is_roomy)
 {
 	struct dp_pkt *p = &x->path.p[x->path.n++];
 	uint8_t *ip = malloc(20 + length);
@@ -67,8 +68,8 @@ static struct dp_pkt *push(struct link_world *x, const struct identity *id, unsi
 }
 
 /* One fragment through the stage; what was refused is freed. */
-static enum dp_verdict one(struct link_world *x, const struct identity *id, unsigned offset, unsigned more,
-			   const uint8_t *payload, unsigned length)
+static enum dp_verdict one(struct link_world *x, const struct identity *id, unsigned offset,
+                           unsigned more, const uint8_t *payload, unsigned length)
 {
 	struct dp_pkt *p;
 
@@ -78,7 +79,8 @@ static enum dp_verdict one(struct link_world *x, const struct identity *id, unsi
 	return (enum dp_verdict)p->verdict;
 }
 
-static void check_whole(const struct link_world *x, const struct identity *id, const uint8_t *payload, unsigned length)
+static void check_whole(const struct link_world *x, const struct identity *id,
+                        const uint8_t *payload, unsigned length)
 {
 	const struct dp_pkt *p = &x->path.p[0];
 	const uint8_t *l3 = rte_pktmbuf_mtod(p->m, const uint8_t *);
@@ -101,7 +103,10 @@ static void check_whole(const struct link_world *x, const struct identity *id, c
 /* ---- the model ---- */
 
 struct model {
-	struct { unsigned offset, length; uint64_t sum; } parts[512];
+	struct {
+		unsigned offset, length;
+		uint64_t sum;
+	} parts[512];
 	unsigned count, total, have;
 	enum dp_verdict refused;
 	uint8_t is_here[PAYLOAD_MAX + 8];
@@ -116,14 +121,17 @@ static uint64_t sum_of(const uint8_t *p, unsigned length)
 	return sum;
 }
 
-static enum dp_verdict judge(const struct model *m, unsigned offset, unsigned more, const uint8_t *payload, unsigned length)
+static enum dp_verdict judge(const struct model *m, unsigned offset, unsigned more,
+                             const uint8_t *payload, unsigned length)
 {
 	if (m->refused)
 		return m->refused;
-	if (length == 0 || (more && length % 8) || offset + length > PAYLOAD_MAX || (offset == 0 && length < 8))
+	if (length == 0 || (more && length % 8) || offset + length > PAYLOAD_MAX ||
+	    (offset == 0 && length < 8))
 		return DP_FRAGMENT_INVALID;
 	for (unsigned i = 0; i < m->count; i++)
-		if (m->parts[i].offset == offset && m->parts[i].length == length && m->parts[i].sum == sum_of(payload, length))
+		if (m->parts[i].offset == offset && m->parts[i].length == length &&
+		    m->parts[i].sum == sum_of(payload, length))
 			return DP_FRAGMENT_DUPLICATE;
 	for (unsigned i = offset; i < offset + length; i++)
 		if (m->is_here[i])
@@ -142,7 +150,8 @@ static enum dp_verdict judge_whole(const struct model *m, const uint8_t *datagra
 	return nat_get16(datagram + 4) <= m->total ? DP_OK : DP_L4_HEADER;
 }
 
-static enum dp_verdict model_put(struct model *m, unsigned offset, unsigned more, const uint8_t *payload, unsigned length)
+static enum dp_verdict model_put(struct model *m, unsigned offset, unsigned more,
+                                 const uint8_t *payload, unsigned length)
 {
 	enum dp_verdict verdict = judge(m, offset, more, payload, length);
 
@@ -167,7 +176,8 @@ struct piece {
 /* Random cuts, then damage of a kind. */
 static unsigned cut(struct piece *pieces, unsigned length, uint64_t *random)
 {
-	unsigned n = 0, step = 8 + (unsigned)(dp_random(random) % 180) * 8, damage = (unsigned)(dp_random(random) % 10);
+	unsigned n = 0, step = 8 + (unsigned)(dp_random(random) % 180) * 8,
+		 damage = (unsigned)(dp_random(random) % 10);
 
 	while (length / step > 200)
 		step *= 2;
@@ -193,7 +203,8 @@ static unsigned cut(struct piece *pieces, unsigned length, uint64_t *random)
 		pieces[k] = swap;
 	}
 	if (damage < 4) {
-		unsigned i = (unsigned)(dp_random(random) % n), to = (unsigned)(dp_random(random) % (n + 1));
+		unsigned i = (unsigned)(dp_random(random) % n),
+			 to = (unsigned)(dp_random(random) % (n + 1));
 		struct piece extra = pieces[i];
 
 		if (damage == 1)
@@ -223,7 +234,9 @@ static void agrees_with_a_model(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 3000; round++) {
-		unsigned length = 16 + (unsigned)(dp_random(&random) % (round % 50 ? 6000 : PAYLOAD_MAX - 16)), n;
+		unsigned length = 16 + (unsigned)(dp_random(&random) %
+		                                  (round % 50 ? 6000 : PAYLOAD_MAX - 16)),
+			 n;
 		struct identity id = usual;
 
 		id.number = (uint16_t)round;
@@ -243,8 +256,9 @@ static void agrees_with_a_model(void **state)
 			if (expected == DP_OK)
 				expected = judge_whole(m, payload);
 			if (got != expected)
-				fail_msg("round %u, piece %u (%u + %u): %s instead of %s", round, i, c->offset, c->length,
-					 dp_verdict_name(got), dp_verdict_name(expected));
+				fail_msg("round %u, piece %u (%u + %u): %s instead of %s", round, i,
+				         c->offset, c->length, dp_verdict_name(got),
+				         dp_verdict_name(expected));
 			if (got == DP_OK) {
 				check_whole(x, &id, payload, m->total);
 				wholes++;
@@ -257,7 +271,7 @@ static void agrees_with_a_model(void **state)
 		link_clear(x);
 		x->w.now_ns += (DP_REASSEMBLY_SECONDS + 1) * SECOND;
 		dp_reassembly_expire(&x->w, 10);
-		assert_int_equal(dp_reassembly_held(x->w.reassembly), 0);
+		assert_int_equal(x->count.fragments_waiting, 0);
 		assert_int_equal(link_in_use(), 0);
 	}
 	assert_true(wholes > 1000 && refused > 500);
@@ -281,10 +295,12 @@ static void takes_the_largest_datagram(void **state)
 
 		id.number++;
 		for (unsigned i = 0; i < n; i++) {
-			unsigned at = (direction ? n - 1 - i : i) * 1480, length = RTE_MIN(1480u, PAYLOAD_MAX - at);
+			unsigned at = (direction ? n - 1 - i : i) * 1480,
+				 length = RTE_MIN(1480u, PAYLOAD_MAX - at);
 
 			assert_int_equal(verdict, DP_TAKEN);
-			verdict = one(x, &id, at, at + length < PAYLOAD_MAX ? MORE : 0, payload + at, length);
+			verdict = one(x, &id, at, at + length < PAYLOAD_MAX ? MORE : 0,
+			              payload + at, length);
 		}
 		assert_int_equal(verdict, DP_OK);
 		check_whole(x, &id, payload, PAYLOAD_MAX);
@@ -295,7 +311,8 @@ static void takes_the_largest_datagram(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* The same addresses and the same identification at once: of two environments, of two tunnels, of each key's part. */
+/* The same addresses and the same identification at once: of two environments, of two tunnels, of
+ * each key's part. */
 static void keeps_apart_what_is_apart(void **state)
 {
 	const struct identity ids[] = {
@@ -316,7 +333,7 @@ static void keeps_apart_what_is_apart(void **state)
 		payload[i][12] = 0x50; /* a TCP header's length */
 		assert_int_equal(one(x, &ids[i], 0, MORE, payload[i], 104), DP_TAKEN);
 	}
-	assert_int_equal(dp_reassembly_held(x->w.reassembly), RTE_DIM(ids));
+	assert_int_equal(x->count.fragments_waiting, RTE_DIM(ids));
 	for (unsigned i = 0; i < RTE_DIM(ids); i++) {
 		assert_int_equal(one(x, &ids[i], 104, 0, payload[i] + 104, 96), DP_OK);
 		check_whole(x, &ids[i], payload[i], 200);
@@ -324,7 +341,8 @@ static void keeps_apart_what_is_apart(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* Neither kind of fragment completes the other: the same numbers from the cluster, a tunnel and a server. */
+/* Neither kind of fragment completes the other: the same numbers from the cluster, a tunnel and a
+ * server. */
 static void keeps_the_kinds_apart(void **state)
 {
 	struct identity id = { SOURCE, LINK_POD, 7, UDP, 0, DP_NONE_SLOT };
@@ -343,7 +361,7 @@ static void keeps_the_kinds_apart(void **state)
 	p = push(x, &id, 32, 0, payload + 32, 32, 1);
 	dp_reassemble_outer(&x->w, &x->path);
 	assert_int_equal(p->verdict, DP_TAKEN);
-	assert_int_equal(dp_reassembly_held(x->w.reassembly), 3);
+	assert_int_equal(x->count.fragments_waiting, 3);
 	link_clear(x);
 	p = push(x, &id, 0, MORE, payload, 32, 1);
 	dp_reassemble_cluster(&x->w, &x->path);
@@ -371,7 +389,7 @@ static void gives_up_after_its_time(void **state)
 	x->w.now_ns += 1;
 	dp_reassembly_expire(&x->w, 10);
 	assert_int_equal(x->count.drop[DP_FRAGMENT_TIMEOUT], 1);
-	assert_int_equal(dp_reassembly_held(x->w.reassembly), 2);
+	assert_int_equal(x->count.fragments_waiting, 2);
 	x->w.now_ns += SECOND;
 	dp_reassembly_expire(&x->w, 10);
 	assert_int_equal(x->count.drop[DP_FRAGMENT_TIMEOUT], 3);
@@ -381,7 +399,8 @@ static void gives_up_after_its_time(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* A flood in one environment leaves room for another; whatever was refused, the count is right in the end. */
+/* A flood in one environment leaves room for another; whatever was refused, the count is right in
+ * the end. */
 static void has_quotas(void **state)
 {
 	struct link_world *x = link_create();
@@ -403,21 +422,23 @@ static void has_quotas(void **state)
 	for (unsigned i = 0; i < DP_REASSEMBLY_SCOPE_BUFFERS - DP_REASSEMBLY_SCOPE_DATAGRAMS; i++)
 		assert_int_equal(one(x, &id, 32 + i * 16, MORE, payload, 8), DP_TAKEN);
 	assert_int_equal(one(x, &id, 60000, MORE, payload, 8), DP_FRAGMENT_QUOTA); /* buffers */
-	assert_int_equal(x->count.drop[DP_FRAGMENT_QUOTA], DP_REASSEMBLY_SCOPE_BUFFERS - DP_REASSEMBLY_SCOPE_DATAGRAMS + 1);
+	assert_int_equal(x->count.drop[DP_FRAGMENT_QUOTA],
+	                 DP_REASSEMBLY_SCOPE_BUFFERS - DP_REASSEMBLY_SCOPE_DATAGRAMS + 1);
 	assert_int_equal(one(x, &other, 0, MORE, payload, 32), DP_TAKEN);
 	assert_int_equal(one(x, &other, 32, 0, payload + 32, 32), DP_OK);
 	link_clear(x);
-	for (unsigned i = 0; i < 3 * DP_REASSEMBLY_DATAGRAMS; i++) { /* all of them, by many environments */
+	for (unsigned i = 0; i < 3 * DP_REASSEMBLY_DATAGRAMS;
+	     i++) { /* all of them, by many environments */
 		other.environment = (uint16_t)(100 + i / 10);
 		other.number = (uint16_t)i;
 		one(x, &other, 0, MORE, payload, 32);
 	}
 	link_clear(x);
-	assert_true(dp_reassembly_held(x->w.reassembly) < DP_REASSEMBLY_DATAGRAMS);
+	assert_true(x->count.fragments_waiting < DP_REASSEMBLY_DATAGRAMS);
 	x->w.now_ns += DP_REASSEMBLY_SECONDS * SECOND;
 	for (unsigned i = 0; i < DP_REASSEMBLY_DATAGRAMS / 8; i++)
 		dp_reassembly_expire(&x->w, 8);
-	assert_int_equal(dp_reassembly_held(x->w.reassembly), 0);
+	assert_int_equal(x->count.fragments_waiting, 0);
 	assert_int_equal(link_in_use(), 0);
 	assert_int_equal(one(x, &usual, 0, MORE, payload, 32), DP_TAKEN);
 	assert_int_equal(link_destroy(x), 0);
@@ -446,14 +467,17 @@ static void refuses_what_cannot_be(void **state)
 
 		id.number = (uint16_t)(100 + i);
 		id.protocol = table[i].protocol;
-		if (one(x, &id, table[i].offset, table[i].more, payload, table[i].length) != DP_FRAGMENT_INVALID)
+		if (one(x, &id, table[i].offset, table[i].more, payload, table[i].length) !=
+		    DP_FRAGMENT_INVALID)
 			fail_msg("%s", table[i].what);
 		/* and so is the rest of it */
 		assert_int_equal(one(x, &id, 24, 0, payload, 8), DP_FRAGMENT_INVALID);
 	}
-	assert_int_equal(dp_reassembly_held(x->w.reassembly), 0);
+	assert_int_equal(x->count.fragments_waiting, 0);
 	/* other protocols are not put together; the transport's own length has to fit the whole */
-	assert_int_equal(one(x, &(struct identity){ SOURCE, DESTINATION, 1, 1, 3, 5 }, 0, MORE, payload, 32), DP_FRAGMENT);
+	assert_int_equal(
+		one(x, &(struct identity){ SOURCE, DESTINATION, 1, 1, 3, 5 }, 0, MORE, payload, 32),
+		DP_FRAGMENT);
 	nat_put16(payload + 4, 65);
 	assert_int_equal(one(x, &usual, 0, MORE, payload, 32), DP_TAKEN);
 	assert_int_equal(one(x, &usual, 32, 0, payload + 32, 32), DP_L4_HEADER);
@@ -463,9 +487,14 @@ static void refuses_what_cannot_be(void **state)
 /* RFC 3168 section 5.3. */
 static void joins_congestion_marks(void **state)
 {
-	static const struct { uint8_t ecn[2]; enum dp_verdict verdict; uint8_t whole; } table[] = {
-		{ { 0, 0 }, DP_OK, 0 }, { { 2, 2 }, DP_OK, 2 }, { { 2, 3 }, DP_OK, 3 }, { { 3, 1 }, DP_OK, 3 },
-		{ { 3, 3 }, DP_OK, 3 }, { { 0, 3 }, DP_TAKEN, 0 }, { { 3, 0 }, DP_TAKEN, 0 },
+	static const struct {
+		uint8_t ecn[2];
+		enum dp_verdict verdict;
+		uint8_t whole;
+	} table[] = {
+		{ { 0, 0 }, DP_OK, 0 },    { { 2, 2 }, DP_OK, 2 }, { { 2, 3 }, DP_OK, 3 },
+		{ { 3, 1 }, DP_OK, 3 },    { { 3, 3 }, DP_OK, 3 }, { { 0, 3 }, DP_TAKEN, 0 },
+		{ { 3, 0 }, DP_TAKEN, 0 },
 	};
 	struct link_world *x = link_create();
 	uint8_t payload[64];
@@ -479,7 +508,8 @@ static void joins_congestion_marks(void **state)
 		id.number = (uint16_t)i;
 		link_clear(x);
 		for (unsigned k = 0; k < 2; k++) {
-			struct dp_pkt *p = push(x, &id, k * 32, k ? 0 : MORE, payload + k * 32, 32, 1);
+			struct dp_pkt *p =
+				push(x, &id, k * 32, k ? 0 : MORE, payload + k * 32, 32, 1);
 
 			p->l3[1] = table[i].ecn[k];
 			link_fix_checksum(p->l3);
@@ -510,7 +540,7 @@ static void runs_out_of_large_buffers(void **state)
 	assert_int_equal(one(x, &usual, 1024, 0, payload + 1024, 1024), DP_TAKEN);
 	assert_int_equal(one(x, &usual, 0, MORE, payload, 1024), DP_TAKEN);
 	assert_int_equal(x->count.drop[DP_NO_MBUF], 2);
-	assert_int_equal(dp_reassembly_held(x->w.reassembly), 0);
+	assert_int_equal(x->count.fragments_waiting, 0);
 	rte_pktmbuf_free_bulk(all, LINK_DATAGRAMS);
 	assert_int_equal(one(x, &usual, 1024, 0, payload + 1024, 1024), DP_TAKEN);
 	assert_int_equal(one(x, &usual, 0, MORE, payload, 1024), DP_OK);
@@ -518,7 +548,8 @@ static void runs_out_of_large_buffers(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* A server's fragments become a frame that the parser takes, and all of a datagram go to one worker. */
+/* A server's fragments become a frame that the parser takes, and all of a datagram go to one
+ * worker. */
 static void gathers_a_frame(void **state)
 {
 	struct link_world *x = link_create(), *y = link_create();
