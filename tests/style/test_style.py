@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What can be said of the tree without running it."""
 
+import ast
 import concurrent.futures
+import importlib.util
 import json
 import os
 import re
 import shlex
 import subprocess
+import sys
 
 import pytest
 
@@ -68,6 +71,29 @@ def test_scripts_are_bash():
         if _text(path).startswith("#!/bin/bash"):
             done = _run("bash", "-n", path)
             assert done.returncode == 0, done.stderr
+
+
+def _imported(path):
+    for node in ast.walk(ast.parse(_text(path))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+def test_setup_installs_what_the_tests_import():
+    """A package that only happens to be here, as another one's recommendation, is not everywhere."""
+    packages = re.search(r"^packages=\($(.*?)^\)$", _text("scripts/setup"), re.M | re.S)[1]
+    packages = re.sub("#.*", "", packages).split()
+    missing = {}
+    for name in sorted({name for path in _files(".py") for name in _imported(path)}):
+        spec = None if name in sys.stdlib_module_names else importlib.util.find_spec(name)
+        if spec is None or not spec.origin or spec.origin.startswith(ROOT):
+            continue
+        owner = _run("dpkg", "-S", spec.origin).stdout.split(":")[0]
+        if owner not in packages:
+            missing[name] = owner or spec.origin
+    assert missing == {}
 
 
 def _without_files(words):
