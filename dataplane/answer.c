@@ -194,7 +194,7 @@ enum dp_verdict dp_answer_echo(struct dp_worker *w, struct dp_pkt *p)
 
 	if (icmp[0] != ICMP_ECHO || icmp[1] != 0 || dp_checksum_fold(dp_checksum_add(icmp, length, 0)) != 0xffff)
 		return DP_NOT_FOR_US;
-	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
+	if (!dp_bucket_take(&w->echo_limit[p->port], w->now_ns)) {
 		w->count->answers_limited++;
 		return DP_RATE_LIMITED;
 	}

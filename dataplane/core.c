@@ -119,6 +119,8 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	w->identification = (uint16_t)random64();
 	w->count = dp_stats_cells(core->stats, index);
 	w->answer_limit.per_second = ANSWERS_PER_SECOND;
+	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++)
+		w->echo_limit[id].per_second = w->arp_answer_limit[id].per_second = ANSWERS_PER_SECOND;
 	w->arp_limit.per_second = ARP_PER_SECOND;
 	w->punt_limit.per_second = PUNTS_PER_SECOND;
 	dp_worker_clock_init(w);

@@ -30,7 +30,7 @@ static enum dp_verdict answer_arp(struct dp_worker *w, struct dp_pkt *p, uint8_t
 	const struct dp_port *port = &w->ports[p->port];
 	uint32_t asked_be = dp_load32(arp + ARP_TARGET_IP), asker_be = dp_load32(arp + ARP_SENDER_IP);
 
-	if (!dp_bucket_take(&w->answer_limit, w->now_ns))
+	if (!dp_bucket_take(&w->arp_answer_limit[p->port], w->now_ns))
 		return DP_RATE_LIMITED;
 	memcpy(&eth->dst_addr, arp + ARP_SENDER_MAC, 6);
 	eth->src_addr = port->mac;

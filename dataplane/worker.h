@@ -104,8 +104,11 @@ struct dp_worker {
 	struct rte_ring *punt;       /* to the control thread (shared) */
 	struct rte_mempool *mbufs;
 	struct rte_mempool *datagrams; /* large buffers: of reassembly (shared) */
-	struct dp_bucket answer_limit;
-	struct dp_bucket arp_limit;  /* ARP to the control thread; its flood must not stop IKE */
+	/* one each, so that no flood stops another kind: a host that pings us must not make us deaf to ARP */
+	struct dp_bucket answer_limit; /* RST and ICMP errors */
+	struct dp_bucket echo_limit[DP_PORT_COUNT];
+	struct dp_bucket arp_answer_limit[DP_PORT_COUNT];
+	struct dp_bucket arp_limit;  /* ARP to the control thread */
 	struct dp_bucket punt_limit; /* IKE */
 	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */

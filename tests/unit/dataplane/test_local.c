@@ -145,7 +145,8 @@ static void keeps_arp_to_its_limits(void **state)
 	struct link_world *x = link_create();
 
 	(void)state;
-	x->w.answer_limit.per_second = x->w.arp_limit.per_second = x->w.punt_limit.per_second = 1;
+	x->w.arp_answer_limit[C].per_second = x->w.arp_limit.per_second = 1;
+	x->w.punt_limit.per_second = 1;
 	build_arp(x, C, 1, ROUTER, LINK_CLUSTER);
 	assert_int_equal(run(x, C, ARP_FRAME), DP_TAKEN);
 	assert_int_equal(run(x, C, ARP_FRAME), DP_RATE_LIMITED);
@@ -212,10 +213,15 @@ static void limits_echo(void **state)
 	struct link_world *x = link_create();
 
 	(void)state;
-	x->w.answer_limit.per_second = 1;
-	assert_int_equal(run(x, C, build_echo(x, C, 8, LINK_POD)), DP_TAKEN);
-	assert_int_equal(run(x, C, build_echo(x, C, 8, LINK_POD)), DP_RATE_LIMITED);
+	x->w.echo_limit[U].per_second = 1;
+	assert_int_equal(run(x, U, build_echo(x, U, 8, LINK_UPLINK)), DP_TAKEN);
+	assert_int_equal(run(x, U, build_echo(x, U, 8, LINK_UPLINK)), DP_RATE_LIMITED);
 	assert_int_equal(x->count.answers_limited, 1);
+	/* whoever floods us with pings cuts us off from nobody else */
+	assert_int_equal(run(x, C, build_echo(x, C, 8, LINK_POD)), DP_TAKEN);
+	build_arp(x, U, 1, LINK_SERVER, LINK_UPLINK);
+	assert_int_equal(run(x, U, ARP_FRAME), DP_TAKEN);
+	assert_int_equal(x->count.arp_replies, 1);
 	assert_int_equal(link_destroy(x), 0);
 }
 
