@@ -30,6 +30,7 @@
 #define ANSWERS_PER_SECOND 20000u
 #define ARP_PER_SECOND 1000u
 #define PUNTS_PER_SECOND 5000u
+#define SERVER_PUNTS_PER_SECOND 500u
 
 static const char *const port_names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
 
@@ -123,6 +124,8 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 		w->echo_limit[id].per_second = w->arp_answer_limit[id].per_second = ANSWERS_PER_SECOND;
 	w->arp_limit.per_second = ARP_PER_SECOND;
 	w->punt_limit.per_second = PUNTS_PER_SECOND;
+	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
+		w->server_limit[i].per_second = SERVER_PUNTS_PER_SECOND;
 	dp_worker_clock_init(w);
 	return make_tables(core, w, socket, why);
 }

@@ -50,6 +50,13 @@ bool dp_punt_is_peer(const struct dp_peers *peers, uint32_t address_be)
 	return false;
 }
 
+/* A source address is easily forged: a flood in the name of one server must not stop the others' IKE. Servers that share a place
+ * share its limit. */
+static struct dp_bucket *server_limit(struct dp_worker *w, uint32_t address_be)
+{
+	return &w->server_limit[rte_hash_crc_4byte(address_be, 0) & (DP_SERVER_LIMITS - 1)];
+}
+
 enum dp_verdict dp_punt(struct dp_worker *w, struct rte_mbuf *m)
 {
 	return rte_ring_enqueue(w->punt, m) == 0 ? DP_TAKEN : DP_PUNT_QUEUE_FULL;
@@ -69,7 +76,8 @@ enum dp_verdict dp_punt_ike(struct dp_worker *w, struct dp_pkt *p)
 	if (dp_load16(udp + 6) && dp_checksum_fold(dp_checksum_add(udp, length + UDP_LENGTH,
 			dp_checksum_add(p->l3 + 12, 8, (uint64_t)rte_cpu_to_be_16(IPPROTO_UDP) + dp_load16(udp + 4)))) != 0xffff)
 		return DP_IKE_MALFORMED;
-	if (!dp_bucket_take(&w->punt_limit, w->now_ns))
+	if (!dp_bucket_take(server_limit(w, dp_load32(p->l3 + 12)), w->now_ns) ||
+	    !dp_bucket_take(&w->punt_limit, w->now_ns))
 		return DP_RATE_LIMITED;
 	rte_pktmbuf_adj(p->m, (uint16_t)(p->l3 - rte_pktmbuf_mtod(p->m, uint8_t *)));
 	verdict = dp_punt(w, p->m);

@@ -18,6 +18,7 @@
 #include "dataplane/verdict.h"
 
 #define DP_WORKERS_MAX 64u
+#define DP_SERVER_LIMITS 256u /* a power of two */
 
 struct dp_crypto;
 struct dp_flow_table;
@@ -109,7 +110,8 @@ struct dp_worker {
 	struct dp_bucket echo_limit[DP_PORT_COUNT];
 	struct dp_bucket arp_answer_limit[DP_PORT_COUNT];
 	struct dp_bucket arp_limit;  /* ARP to the control thread */
-	struct dp_bucket punt_limit; /* IKE */
+	struct dp_bucket punt_limit; /* IKE of all servers */
+	struct dp_bucket server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
 	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */
 	struct dp_hold *hold;     /* packets that wait for ARP */

@@ -181,6 +181,8 @@ struct link_world *link_create(void)
 	x->w.datagrams = datagrams;
 	x->w.answer_limit.per_second = x->w.arp_limit.per_second = x->w.punt_limit.per_second =
 		1000000;
+	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
+		x->w.server_limit[i].per_second = 1000000;
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++)
 		x->w.echo_limit[id].per_second = x->w.arp_answer_limit[id].per_second = 1000000;
 	x->w.peers = dp_peers_build(&peer, 1);

@@ -129,6 +129,30 @@ static void keeps_to_its_limits(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
+/* A flood in the name of one server leaves room for the others. */
+static void limits_each_server(void **state)
+{
+	static const uint32_t servers[] = { LINK_SERVER, LINK_SERVER + 1 };
+	struct ipc_peer peers[2] = { 0 };
+	struct link_world *x = link_create();
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		peers[i] = (struct ipc_peer){ .remote_be = htonl(servers[i]),
+			                      .ike_port_be = htons(LINK_IKE_PORT),
+			                      .natt_port_be = htons(LINK_NATT_PORT) };
+	rte_free((void *)(uintptr_t)x->w.peers);
+	x->w.peers = dp_peers_build(peers, 2);
+	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
+		x->w.server_limit[i].per_second = 2;
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(punt(x, build(x, servers[0], 500, 40)),
+		                 i < 2 ? DP_TAKEN : DP_RATE_LIMITED);
+	assert_int_equal(punt(x, build(x, servers[1], 500, 40)), DP_TAKEN);
+	assert_int_equal(x->count.ike_in, 3);
+	assert_int_equal(link_destroy(x), 0);
+}
+
 /* A token bucket: what a second earns, no more, and a burst of it after a rest. */
 static void gives_tokens(void **state)
 {
@@ -258,6 +282,7 @@ int main(void)
 		cmocka_unit_test(takes_ike_of_configured_servers),
 		cmocka_unit_test(checks_the_checksum_if_there_is_one),
 		cmocka_unit_test(keeps_to_its_limits),
+		cmocka_unit_test(limits_each_server),
 		cmocka_unit_test(gives_tokens),
 		cmocka_unit_test(knows_every_peer_and_port),
 		cmocka_unit_test(builds_datagrams),
