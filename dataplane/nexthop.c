@@ -21,12 +21,13 @@
 #define HOLD_NS 3000000000ull
 
 #define REQUESTS_AT_ONCE 32u /* per call of dp_nexthop_maintain() */
-#define RETRY_NS 250000000ull     /* between requests while unresolved */
+#define RETRY_NS 250000000ull     /* between the first requests while unresolved */
+#define RETRY_TRIES 4u            /* then once a second: RFC 1122 section 2.3.2.1 */
 #define VERIFY_NS 30000000000ull  /* a resolved entry is asked again after it */
 #define VERIFY_RETRY_NS 1000000000ull
 #define VERIFY_TRIES 5u           /* then the MAC is forgotten */
 #define UNICAST_TRIES 2u          /* the first ones of them ask whom we know */
-#define FORGET_NS 60000000000ull  /* an entry that never answered is removed */
+#define FORGET_NS 10000000000ull  /* an entry that never answered is removed: forged sources make many */
 
 #define RESOLVED (1ull << 48)
 
@@ -141,7 +142,8 @@ static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp
 	struct dp_hold *hold = w->hold;
 	unsigned same = 0;
 
-	if (find_or_add(w->nexthops, make_key(p->port, nexthop_be)) < 0 || hold->n == HOLD_MAX)
+	/* no room to wait, no question: who forges sources must not fill the table */
+	if (hold->n == HOLD_MAX || find_or_add(w->nexthops, make_key(p->port, nexthop_be)) < 0)
 		return DP_NEXTHOP_QUEUE_FULL;
 	for (unsigned i = 0; i < hold->n; i++)
 		same += hold->packets[i].nexthop_be == nexthop_be && hold->packets[i].port == p->port;
@@ -259,13 +261,14 @@ static void request_one(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64
 		atomic_store(&n->entries[at].mac, 0);
 		mac = 0;
 		s->since_ns = now_ns;
+		s->tries = 0;
 	}
 	memcpy(to, &mac, sizeof(to));
 	request(context, (enum dp_port_id)(key >> 32 & 0xff), (uint32_t)key, mac && s->tries < UNICAST_TRIES ? to : NULL);
 	s->is_waiting = true;
 	s->asked_ns = now_ns;
 	s->tries++;
-	s->due_ns = now_ns + (mac ? VERIFY_RETRY_NS : RETRY_NS);
+	s->due_ns = now_ns + (mac || s->tries > RETRY_TRIES ? VERIFY_RETRY_NS : RETRY_NS);
 }
 
 void dp_nexthop_maintain(struct dp_nexthops *n, uint64_t now_ns, dp_arp_request_fn request, void *context)
