@@ -15,6 +15,7 @@
 #include "common/ipc_codec.h"
 #include "common/ipc_sock.h"
 #include "common/log.h"
+#include "common/netaddr.h"
 #include "common/secret.h"
 #include "dataplane/ctl_requests.h"
 #include "dataplane/failover.h"
@@ -43,6 +44,7 @@ struct ctl {
 	uint64_t newcomer_since_ns;
 	uint64_t arp_due_ns;
 	uint64_t second_due_ns;
+	uint64_t refusal_due_ns; /* before it, no datagram that was refused is told of */
 	bool link_up[DP_PORT_COUNT];
 	uint8_t message[IPC_MSG_MAX] __attribute__((aligned(8)));
 };
@@ -148,18 +150,36 @@ static void accept_newcomer(struct ctl *c)
 
 /* ---- requests ---- */
 
+/* Datagrams have no reply: they are counted, and one a second is told of. */
+static void refuse_datagram(struct ctl *c, const struct ipc_punt *punt, enum dp_verdict reason)
+{
+	char source[SP_ADDRESS_TEXT];
+	uint64_t now = now_ns();
+
+	own_counters(c)->drop[reason]++;
+	if (now < c->refusal_due_ns)
+		return;
+	c->refusal_due_ns = now + SECOND_NS;
+	sp_log(SP_LOG_WARN, "ike: a datagram was not sent source=%s bytes=%u reason=%s", sp_address_format(source, punt->source_be),
+	       punt->length, dp_verdict_name(reason));
+}
+
 static void transmit_datagram(struct ctl *c, const struct ipc_punt *punt)
 {
 	struct dp_worker *w;
 	struct rte_mbuf *m;
 	int rc;
 
-	if (!c->core->is_started || punt->source_be != c->core->ports[DP_PORT_UPLINK].address_be)
+	if (!c->core->is_started) /* nothing to count in, nobody to send it */
 		return;
+	if (punt->source_be != c->core->ports[DP_PORT_UPLINK].address_be) {
+		refuse_datagram(c, punt, DP_IKE_SOURCE);
+		return;
+	}
 	w = c->core->workers[0];
 	rc = dp_punt_datagram(c->core->mbufs, punt, punt + 1, &m);
 	if (rc) {
-		sp_log(SP_LOG_WARN, "ike: a datagram of %u bytes was not sent reason=\"%s\"", punt->length, strerror(-rc));
+		refuse_datagram(c, punt, rc == -ENOMEM ? DP_NO_MBUF : DP_IKE_MALFORMED);
 		return;
 	}
 	m->port = DP_PORT_UPLINK;

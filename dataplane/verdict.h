@@ -68,6 +68,7 @@ enum dp_answer {
 	/* control packets */                                                                                          \
 	X(IKE_UNKNOWN_PEER, "ike-unknown-peer", NONE, "IKE from an address that is no configured server's")            \
 	X(IKE_MALFORMED, "ike-malformed", NONE, "an IKE datagram shorter than its header or too long")                 \
+	X(IKE_SOURCE, "ike-source", NONE, "of the control plane, but not from the uplink's address")                   \
 	X(PUNT_QUEUE_FULL, "punt-queue-full", NONE, "the control thread's queue is full")                              \
 	X(NO_CONTROL_PLANE, "no-control-plane", NONE, "for the control plane, which is not connected")                 \
 	/* leaving */                                                                                                  \
@@ -77,7 +78,7 @@ enum dp_answer {
 	X(HANDOFF_FULL, "handoff-full", NONE, "the home worker's queue is full")                                       \
 	X(HANDOFF_LOOP, "handoff-loop", NONE, "handed off before; the home changed meanwhile")                         \
 	X(TX_FULL, "tx-full", NONE, "the port did not take it")                                                        \
-	X(NO_MBUF, "no-mbuf", NONE, "no buffer for an answer")                                                         \
+	X(NO_MBUF, "no-mbuf", NONE, "no buffer for an answer or for IKE")                                              \
 	X(NO_CONFIGURATION, "no-configuration", NONE, "before the first configuration")
 
 enum dp_verdict {

@@ -89,6 +89,20 @@ def test_ike_from_the_control_plane(dp, tunnel, port, size):
     assert bytes(packet[UDP].payload) == payload and packet[UDP].len == 8 + size
 
 
+def test_ike_from_an_address_that_is_not_ours(dp, tunnel):
+    """Not sent, counted each time, told of once a second."""
+    said = dp.log().count("source=198.51.100.250")
+    for _ in range(20):
+        with dp.dropped("ike-source"):
+            dp.control.punt_tx("198.51.100.250", 500, SERVER, 500, bytes(40))
+    assert 1 <= dp.log().count("source=198.51.100.250") - said < 20
+
+
+def test_ike_too_long_to_send(dp, tunnel):
+    with dp.dropped("ike-malformed"):
+        dp.control.punt_tx(UPLINK_ADDRESS, 500, SERVER, 500, bytes(c.PUNT_MAX))
+
+
 def test_a_peer_that_was_withdrawn(dp):
     """PEER_SET with no address: its datagrams are a stranger's."""
     remote = SERVERS["prod", "b"]
