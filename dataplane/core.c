@@ -267,6 +267,8 @@ int dp_core_start(struct dp_core *core, const struct ipc_node *node, char why[25
 		rc = rte_eal_remote_launch(dp_worker_run, core->workers[i], core->workers[i]->lcore);
 	dp_eal_fini(&eal);
 	core->is_started = rc == 0;
+	if (rc)
+		snprintf(core->failure, sizeof(core->failure), "%s", why);
 	return rc;
 }
 

@@ -55,9 +55,10 @@ static void node(struct dp_requests *r, const struct ipc_node *n, struct dp_repl
 			say_why(reply, "the dataplane runs with another node configuration; restart it to use this one");
 		return;
 	}
-	if (r->core->worker_count) { /* EAL starts once per process */
+	if (*r->core->failure) {
+		snprintf(why, sizeof(why), "restart the dataplane, its start failed: %.200s", r->core->failure);
 		reply->status = -EBUSY;
-		say_why(reply, "an earlier start failed; the dataplane has to be restarted");
+		say_why(reply, why);
 		return;
 	}
 	reply->status = dp_core_start(r->core, n, why);

@@ -237,6 +237,8 @@ def test_node_with_a_bad_device(device):
         reason = refused_node(dataplane.connect(), dataplane, device)
         assert device.decode().split(":", 1)[-1] in reason or device.decode() in reason, reason
         dataplane.check_alive()
+        # the control plane tries again, and what operators read is still the device
+        assert device.decode().split(":", 1)[-1] in refused_node(dataplane.control, dataplane, device)
 
 
 def test_life():
