@@ -2,9 +2,9 @@
 /* sallyport-dataplane: waits for its control plane, then forwards packets until it is told to stop. */
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +76,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	return optind == argc && o->instance && ipc_name_check(o->instance) == 0 ? 0 : -EINVAL;
 }
 
-static int make_run_dir(struct dp_core *core, const struct options *o, gid_t group)
+static int make_run_dir(struct dp_core *core, const struct options *o)
 {
 	int n = o->run_dir ? snprintf(core->run_dir, sizeof(core->run_dir), "%s", o->run_dir) :
 			     snprintf(core->run_dir, sizeof(core->run_dir), "/run/sallyport/%s", o->instance);
@@ -85,12 +85,17 @@ static int make_run_dir(struct dp_core *core, const struct options *o, gid_t gro
 		return -ENAMETOOLONG;
 	if (!o->run_dir && mkdir("/run/sallyport", 0755) < 0 && errno != EEXIST)
 		return -errno;
-	if (mkdir(core->run_dir, 0770) < 0)
+	if (mkdir(core->run_dir, 0755) < 0)
 		return errno == EEXIST ? 0 : -errno;
-	/* the control plane puts its own socket here */
-	if (chown(core->run_dir, (uid_t)-1, group) < 0 || chmod(core->run_dir, 0775) < 0)
-		return -errno;
-	return 0;
+	/* Root's alone to write: both processes make their files here as root, and whoever took over the control plane must not put
+	 * links in their places. The umask does not count. */
+	return chmod(core->run_dir, 0755) < 0 ? -errno : 0;
+}
+
+/* What the compiler was told that it may use (meson.build), and SIGILL would not explain. */
+static bool has_processor(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
 }
 
 int main(int argc, char **argv)
@@ -104,6 +109,10 @@ int main(int argc, char **argv)
 
 	if (parse_options(argc, argv, &o))
 		return usage(stderr, 2);
+	if (!has_processor()) {
+		fprintf(stderr, "sallyport-dataplane: this CPU is too old: it must have AVX2 and BMI2 (x86-64-v3)\n");
+		return 1;
+	}
 	sp_log_init("sallyport-dataplane", (enum sp_log_level)o.log_level);
 	rc = sp_secret_process_init();
 	if (rc)
@@ -117,7 +126,7 @@ int main(int argc, char **argv)
 	snprintf(core->instance, sizeof(core->instance), "%s", o.instance);
 	while (getrandom(&core->epoch, sizeof(core->epoch), 0) != sizeof(core->epoch) || core->epoch == 0)
 		;
-	rc = make_run_dir(core, &o, user ? user->pw_gid : (gid_t)-1);
+	rc = make_run_dir(core, &o);
 	if (rc) {
 		sp_log(SP_LOG_ERR, "main: cannot use the run directory path=%s reason=\"%s\"", core->run_dir, strerror(-rc));
 		free(core);

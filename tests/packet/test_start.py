@@ -281,6 +281,21 @@ def test_signal_before_node(number):
         assert not os.path.exists(dataplane.socket_path), "the socket goes with the process"
 
 
+@pytest.mark.parametrize("umask", [0, 0o077], ids=oct)
+def test_run_directory_is_roots(tmp_path, umask):
+    """Whoever took over the control plane must not be able to put links in the places of root's files."""
+    run_dir = str(tmp_path / "run")
+    process = subprocess.Popen([harness.dataplane_program(), "--instance", "x", "--run-dir", run_dir, "--user", "nobody"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, umask=umask)
+    try:
+        harness.wait_for(lambda: os.path.exists(os.path.join(run_dir, "dataplane.sock")), "the socket", 30)
+        status = os.stat(run_dir)
+        assert (status.st_uid, status.st_mode & 0o7777) == (0, 0o755)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 def test_two_dataplanes_of_one_instance(idle):
     """The second one refuses to start and leaves the first one's socket alone."""
     result = subprocess.run([idle.program, "--instance", idle.instance, "--run-dir", idle.run_dir], check=False, timeout=30,
