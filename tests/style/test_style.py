@@ -96,6 +96,17 @@ def test_setup_installs_what_the_tests_import():
     assert missing == {}
 
 
+def test_units_start_what_is_installed():
+    done = _run("meson", "introspect", "--installed", BUILD)
+    assert done.returncode == 0, done.stderr
+    installed = {os.path.basename(path) for path in json.loads(done.stdout).values()}
+    units = os.path.join("conf", "systemd")
+    names = set(os.listdir(os.path.join(ROOT, units)))
+    for name in list(names):
+        names.update(re.findall(r"^ExecStart=(\S+)", _text(os.path.join(units, name)), re.M))
+    assert names - installed == set()
+
+
 def _without_files(words):
     """A compiler's arguments without those that name input, output and dependency file."""
     words = iter(words)
