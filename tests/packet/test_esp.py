@@ -373,7 +373,7 @@ def test_inner_ttl_runs_out(dp, flow):
 
 @pytest.mark.parametrize("change", ["port", "source", "source-port", "destination", "udp", "icmp"])
 def test_not_a_reply(dp, flow, change):
-    """What comes out of a tunnel may only be a reply to a session (DESIGN: segregated environments)."""
+    """What comes out of a tunnel may only be a reply to a session."""
     inner = IP(bytes(reply(flow)))
     if change == "port":
         inner[TCP].dport = 9  # never given out

@@ -384,7 +384,7 @@ static void ends_at_a_full_table(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* DESIGN 4.6: only the answer to a request of ours is believed. */
+/* Only the answer to a request of ours is believed. */
 static void believes_solicited_replies_alone(void **state)
 {
 	struct link_world *x = link_create();
