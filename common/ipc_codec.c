@@ -341,7 +341,7 @@ static const struct field sa_add_fields[] = {
 	SA_ID_FIELDS(struct ipc_sa_add, id.),
 	FIELD(FIELD_HOST, struct ipc_sa_add, local_be),
 	FIELD(FIELD_HOST, struct ipc_sa_add, remote_be),
-	RANGE(struct ipc_sa_add, flags, 0, IPC_SA_ESN | IPC_SA_UDP),
+	RANGE(struct ipc_sa_add, flags, 0, IPC_SA_ESN | IPC_SA_UDP | IPC_SA_EARLY),
 	RANGE(struct ipc_sa_add, algorithm, IPC_AES128_GCM16, IPC_AES256_GCM16),
 	FIELD(FIELD_PAD, struct ipc_sa_add, pad),
 	{0},
@@ -359,6 +359,8 @@ static int check_sa_add(const void *body, size_t length)
 
 	(void)length;
 	if (check_spi(add->id.spi_be) != 0 || add->id.destination_be != destination_be)
+		return -EINVAL;
+	if ((add->flags & IPC_SA_EARLY) && add->id.direction != IPC_IN)
 		return -EINVAL;
 	if ((add->flags & IPC_SA_UDP) && (!add->local_port_be || !add->remote_port_be))
 		return -EINVAL;

@@ -19,6 +19,7 @@
 #include "dataplane/crypto_mb.h"
 #include "dataplane/device.h"
 #include "dataplane/nat_flow.h"
+#include "dataplane/larval.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/portpool.h"
 #include "dataplane/punt.h"
@@ -88,9 +89,10 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	w->answers = rte_zmalloc_socket("answers", sizeof(*w->answers), RTE_CACHE_LINE_SIZE, socket);
 	w->answers_inside = rte_zmalloc_socket("answers", sizeof(*w->answers), RTE_CACHE_LINE_SIZE, socket);
 	w->hold = dp_hold_create();
+	w->larval = dp_larval_create();
 	w->handoff_in = make_ring("handoff", w->index, RING_F_SC_DEQ);
 	w->send = make_ring("send", w->index, RING_F_SC_DEQ);
-	if (!w->tx || !w->answers || !w->answers_inside || !w->hold || !w->handoff_in || !w->send)
+	if (!w->tx || !w->answers || !w->answers_inside || !w->hold || !w->larval || !w->handoff_in || !w->send)
 		return say(why, "worker's buffers", -ENOMEM);
 	return 0;
 }
@@ -144,6 +146,7 @@ static void destroy_worker(struct dp_worker *w)
 	if (w->crypto)
 		dp_crypto_destroy(w->crypto);
 	dp_hold_destroy(w->hold);
+	dp_larval_destroy(w->larval);
 	rte_ring_free(w->handoff_in);
 	rte_ring_free(w->send);
 	rte_free(w->answers_inside);

@@ -172,10 +172,15 @@ static void spi_alloc(struct dp_requests *r, const struct ipc_tunnel *id, struct
 static int on_sa_add(struct dp_worker *w, void *argument)
 {
 	struct tunnel_request *q = argument;
-	int rc = dp_sa_add(w, q->add, q->tunnel, q->environment, q->control_epoch, q->link_mtu, q->memory);
+	int rc = dp_sa_confirm(w, q->add, q->tunnel, q->control_epoch);
 
-	if (rc == 0)
+	if (rc != -ENOENT)
+		return rc;
+	rc = dp_sa_add(w, q->add, q->tunnel, q->environment, q->control_epoch, q->link_mtu, q->memory);
+	if (rc == 0) {
+		q->memory = NULL;
 		q->moved = dp_failover_refresh(w, q->environment);
+	}
 	return rc;
 }
 
@@ -199,13 +204,13 @@ static int sa_add(struct dp_requests *r, const struct ipc_sa_add *add)
 	if (!q.memory)
 		return -ENOMEM;
 	rc = dp_worker_call(home, on_sa_add, &q);
-	if (rc)
-		dp_sa_free(q.memory);
+	dp_sa_free(q.memory); /* what the table did not take */
 	if (q.moved)
 		r->changed |= IPC_CHANGED_TUNNELS;
-	sp_log(rc ? SP_LOG_WARN : SP_LOG_INFO, "sa: add environment=%s server=%s direction=%s spi=%08x peer=%s result=%s",
+	sp_log(rc ? SP_LOG_WARN : SP_LOG_INFO, "sa: add environment=%s server=%s direction=%s spi=%08x peer=%s%s result=%s",
 	       add->tunnel.environment, add->tunnel.server, add->id.direction == IPC_IN ? "in" : "out",
-	       rte_be_to_cpu_32(add->id.spi_be), sp_address_format(remote, add->remote_be), strerror(-rc));
+	       rte_be_to_cpu_32(add->id.spi_be), sp_address_format(remote, add->remote_be),
+	       add->flags & IPC_SA_EARLY ? " early=yes" : "", strerror(-rc));
 	return rc;
 }
 

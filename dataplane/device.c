@@ -17,6 +17,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/batch.h"
+#include "dataplane/larval.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/worker.h"
 
@@ -350,9 +351,9 @@ uint16_t dp_eal_mbuf_room(const struct ipc_node *node)
 
 uint32_t dp_eal_mbuf_count(const struct ipc_node *node, uint16_t workers)
 {
-	/* receive and transmit rings of two ports, fragments that wait, a burst and held packets for each worker, the queues
-	 * between threads */
-	uint32_t each = DP_PORT_COUNT * (1024u + 1024u) + DP_REASSEMBLY_BUFFERS + 1024u;
+	/* receive and transmit rings of two ports, fragments that wait, a burst and held packets (for
+	 * ARP, for their key) for each worker, the queues between threads */
+	uint32_t each = DP_PORT_COUNT * (1024u + 1024u) + DP_REASSEMBLY_BUFFERS + 1024u + DP_LARVAL_MAX;
 
 	return node->mbufs ? node->mbufs : rte_align32pow2(each * workers + 4096u) - 1;
 }

@@ -4,6 +4,7 @@
 #include "dataplane/esp_in.h"
 
 #include "dataplane/ipv4.h"
+#include "dataplane/larval.h"
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -89,12 +90,12 @@ static inline enum dp_verdict check_sa(struct dp_pkt *p)
 	return DP_OK;
 }
 
-static inline void find_sa(const struct dp_sa_table *sas, struct dp_pkt *p)
+static inline void find_sa(struct dp_worker *w, struct dp_pkt *p)
 {
-	const struct dp_sa_place *place = dp_sa_lookup(sas, dp_load32(p->esp));
+	const struct dp_sa_place *place = dp_sa_lookup(w->sas, dp_load32(p->esp));
 
 	if (unlikely(!place || !place->sa)) {
-		p->verdict = place ? DP_ESP_NO_KEY : DP_ESP_NO_SA;
+		p->verdict = place ? dp_larval_hold(w, p, place->spi_be) : DP_ESP_NO_SA;
 		return;
 	}
 	p->sa_in = place->sa;
@@ -116,7 +117,7 @@ void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
 	}
 	for (unsigned i = 0; i < b->n; i++) {
 		if (likely(b->p[i].verdict == DP_OK))
-			find_sa(w->sas, &b->p[i]);
+			find_sa(w, &b->p[i]);
 	}
 	for (unsigned i = 0; i < b->n; i++) {
 		if (likely(b->p[i].verdict == DP_OK))

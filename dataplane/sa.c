@@ -5,6 +5,7 @@
 #include "common/secret.h"
 #include "dataplane/esp_out.h"
 #include "dataplane/ipv4.h"
+#include "dataplane/larval.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
@@ -300,7 +301,9 @@ static int check_add(const struct ipc_sa_add *add)
 			return -EINVAL;
 		return 0;
 	case IPC_OUT:
-		return add->id.destination_be == add->remote_be ? 0 : -EINVAL;
+		return add->id.destination_be == add->remote_be && !(add->flags & IPC_SA_EARLY)
+		               ? 0
+		               : -EINVAL;
 	default:
 		return -EINVAL;
 	}
@@ -351,6 +354,7 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	sa->environment = environment;
 	sa->tunnel = tunnel;
 	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
+	sa->is_early = (add->flags & IPC_SA_EARLY) != 0;
 	dp_replay_init(&sa->replay, add->replay_window);
 	fill_lease(&sa->lease, w, add, control_epoch, place->entry);
 	apply_in(sa);
@@ -358,6 +362,7 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	e->in = sa;
 	set_deadline(w->sas, e, w->now_s, add->hard_seconds);
 	place->sa = sa;
+	dp_larval_release(w, sa->spi_be);
 	return 0;
 }
 
@@ -409,6 +414,45 @@ int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel
 	if (add->id.direction == IPC_IN)
 		return add_in(w, add, tunnel, environment, control_epoch, memory);
 	return add_out(w, add, tunnel, environment, control_epoch, link_mtu, memory);
+}
+
+/* Whether what ADD brings is the algorithm, and so the key, that SA has. */
+static bool is_as_expected(const struct dp_sa_in *sa, const struct ipc_sa_add *add)
+{
+	return sa->suite.algorithm == add->algorithm &&
+	       sa->is_esn == ((add->flags & IPC_SA_ESN) != 0);
+}
+
+int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
+                  uint64_t control_epoch)
+{
+	struct dp_sa_place *place = find(w->sas, &add->id);
+	struct dp_sa_in *sa = place ? place->sa : NULL;
+	struct dp_sa_entry *e;
+	int rc;
+
+	if (add->id.direction != IPC_IN || !sa || !sa->is_early || sa->tunnel != tunnel ||
+	    add->flags & IPC_SA_EARLY)
+		return -ENOENT;
+	rc = check_add(add);
+	if (rc != 0)
+		return rc;
+	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length);
+	if (rc != 0)
+		return rc;
+	if (!is_as_expected(sa, add)) {
+		dp_replay_init(&sa->replay, add->replay_window);
+		sa->packets = sa->bytes = sa->used_ns = 0;
+	}
+	sa->suite = suite_for(add);
+	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sizeof(sa->salt));
+	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
+	sa->is_early = 0;
+	e = &w->sas->entries[place->entry];
+	fill_lease(&sa->lease, w, add, control_epoch, place->entry);
+	apply_in(sa);
+	set_deadline(w->sas, e, w->now_s, add->hard_seconds);
+	return 0;
 }
 
 int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t link_mtu)

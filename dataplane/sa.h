@@ -52,7 +52,8 @@ struct dp_sa_in {
 	uint16_t tunnel;        /* slot */
 	uint8_t outer_protocol; /* IPPROTO_ESP or IPPROTO_UDP */
 	uint8_t is_esn;
-	uint8_t pad0[6];
+	uint8_t is_early; /* added before its negotiation ended; dp_sa_confirm() */
+	uint8_t pad0[5];
 	struct dp_crypto_suite suite;
 	uint8_t pad1[24];
 	/* line 1 */
@@ -166,6 +167,14 @@ int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint3
  */
 int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
               uint16_t environment, uint64_t control_epoch, uint16_t link_mtu, void *memory);
+
+/*
+ * ADD (without IPC_SA_EARLY) for an inbound SA of TUNNEL that was added early: what was negotiated in
+ * the end takes effect. Where that is what was expected, replay window and counters go on. -ENOENT:
+ * no such early SA, so it is for dp_sa_add(); otherwise as dp_sa_add(). The caller wipes ADD.
+ */
+int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
+                  uint64_t control_epoch);
 
 /* New outer addresses. -ENOENT; -EINVAL; -EEXIST: the new destination already has this SPI. */
 int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *update, uint16_t link_mtu);

@@ -31,6 +31,7 @@ static const struct sp_stats_counter fields[] = {
 	PORT_FIELDS(DP_PORT_CLUSTER, "cluster"),
 	FIELD(esp_in_packets, "esp/in-packets"),
 	FIELD(esp_out_packets, "esp/out-packets"),
+	FIELD(esp_held, "esp/held-packets"),
 	FIELD(sessions_created, "sessions/created"),
 	FIELD(sessions_ended, "sessions/ended"),
 	FIELD(sessions_now, "sessions/now"),

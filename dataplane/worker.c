@@ -9,6 +9,7 @@
 #include <rte_ethdev.h>
 #include <rte_pause.h>
 
+#include "dataplane/larval.h"
 #include "dataplane/nat_forward.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/path.h"
@@ -105,6 +106,20 @@ static unsigned receive(struct dp_worker *w)
 	return total;
 }
 
+/* ESP whose key came: before what came after it. */
+static unsigned receive_released(struct dp_worker *w)
+{
+	struct rte_mbuf *m[DP_BURST];
+	unsigned total = 0, n;
+
+	while ((n = dp_larval_take(w, m, DP_BURST)) != 0) {
+		dp_path_handed(w, DP_PORT_UPLINK, m, n);
+		dp_port_flush(w);
+		total += n;
+	}
+	return total;
+}
+
 /* Frames of both ports come mixed: those of one port are a burst. */
 static unsigned receive_handed(struct dp_worker *w)
 {
@@ -141,7 +156,8 @@ int dp_worker_run(void *worker)
 		unsigned work;
 
 		dp_worker_tick(w);
-		work = receive(w);
+		work = receive_released(w);
+		work += receive(w);
 		work += receive_handed(w);
 		work += dp_port_send_others(w);
 		if (w->answers->n || w->answers_inside->n)

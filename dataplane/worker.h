@@ -23,6 +23,7 @@
 struct dp_crypto;
 struct dp_flow_table;
 struct dp_hold;
+struct dp_larval;
 struct dp_nexthops;
 struct dp_peers;
 struct dp_portpool;
@@ -43,6 +44,7 @@ struct dp_counters {
 	uint64_t tx_bytes[DP_PORT_COUNT];
 	uint64_t esp_in_packets;
 	uint64_t esp_out_packets;
+	uint64_t esp_held; /* waited for their key */
 	uint64_t sessions_created;
 	uint64_t sessions_ended;
 	uint64_t sessions_now;
@@ -115,6 +117,7 @@ struct dp_worker {
 	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */
 	struct dp_hold *hold;     /* packets that wait for ARP */
+	struct dp_larval *larval; /* packets that wait for their key */
 	unsigned lcore;
 	bool is_adaptive;
 	uint16_t identification; /* of the next packet that is fragmented here */

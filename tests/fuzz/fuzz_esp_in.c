@@ -15,6 +15,7 @@
 #include <rte_eal.h>
 
 #include "dataplane/esp_in.h"
+#include "dataplane/larval.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 #include "tests/fuzz/fuzz.h"
@@ -54,6 +55,8 @@ static void start(void)
 	worker.now_ns = 1000 * 1000000000ull;
 	require(dp_crypto_create(&worker.crypto, true) == 0);
 	require(dp_sa_table_create(&worker.sas, 0, 4, SOCKET_ID_ANY) == 0);
+	worker.larval = dp_larval_create();
+	require(worker.larval != NULL);
 	memory = dp_sa_alloc(SOCKET_ID_ANY);
 	require(memory != NULL);
 }

@@ -235,13 +235,51 @@ def test_neighbouring_spi(dp, flow):
 
 
 def test_spi_without_a_key(dp, tunnel):
-    """Between SPI_ALLOC and SA_ADD."""
+    """Between SPI_ALLOC and SA_ADD it is held for a second, then dropped."""
     spi = dp.control.spi_alloc("prod", "a")
     with dp.dropped("esp-no-key"):
         dp.uplink.send_ip(tunnel.pair.outer(struct.pack("!II", spi, 1) + bytes(80)))
     dp.control.sa_del(spi, tunnel.local, c.IN)
     with dp.dropped("esp-no-sa"):
         dp.uplink.send_ip(tunnel.pair.outer(struct.pack("!II", spi, 1) + bytes(80)))
+
+
+@pytest.mark.parametrize("count", [1, 100, 256])
+def test_held_until_the_key_is_there(dp, flow, count):
+    """In order, before what comes after, and once."""
+    pair = peers.SaPair(flow.tunnel, dp.control.spi_alloc("prod", "a"), c.AES256_GCM16, True, True)
+    frames = [pair.seal(reply(flow, struct.pack("!Q", number)), sequence=number) for number in range(1, count + 2)]
+    held = dp.count("esp/held-packets")
+    with dp.nothing_dropped():
+        for frame in frames[:-1]:
+            dp.uplink.send_ip(frame)
+        dp.wait_count("esp/held-packets", held + count)
+        dp.control.sa_add(pair.message(c.IN, 1024))
+        dp.uplink.send_ip(frames[-1])
+        for number in range(1, count + 2):
+            assert bytes(flow.take_at_client(f"packet {number}")[TCP].payload) == struct.pack("!Q", number)
+    dp.control.sa_del(pair.spi_in, flow.tunnel.local, c.IN)
+
+
+def test_early_key(dp, flow):
+    """A key that is expected opens what comes before the negotiation's end; what was negotiated then goes on from there."""
+    pair = peers.SaPair(flow.tunnel, dp.control.spi_alloc("prod", "a"), c.AES256_GCM16, True, True)
+    add = pair.message(c.IN, 64)
+    early = pair.message(c.IN, 64)
+    early.flags |= c.SA_EARLY
+    dp.control.sa_add(early)
+    with dp.nothing_dropped():
+        flow.tunnel.send(reply(flow, b"early"), pair=pair, sequence=1)
+        assert bytes(flow.take_at_client("the early one")[TCP].payload) == b"early"
+    dp.control.sa_add(add)
+    with dp.dropped("esp-replay"):
+        flow.tunnel.send(reply(flow, b"early"), pair=pair, sequence=1)
+    with dp.nothing_dropped():
+        flow.tunnel.send(reply(flow, b"late"), pair=pair, sequence=2)
+        assert bytes(flow.take_at_client("the late one")[TCP].payload) == b"late"
+    with pytest.raises(c.ContractError):
+        dp.control.sa_add(add)
+    dp.control.sa_del(pair.spi_in, flow.tunnel.local, c.IN)
 
 
 @pytest.mark.parametrize("udp", ENCAPSULATIONS.values(), ids=ENCAPSULATIONS)

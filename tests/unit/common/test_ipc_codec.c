@@ -428,6 +428,7 @@ static void test_leases(void **state)
 	TUNNEL_FAULTS(IPC_SPI_ALLOC, tunnel);
 
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.flags = IPC_SA_UDP | IPC_SA_ESN);
+	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.flags = IPC_SA_UDP | IPC_SA_EARLY);
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.local_port_be = 0);
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.remote_port_be = 0);
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.id.spi_be = htonl(255));
@@ -465,7 +466,9 @@ static void test_sa_add(void **state)
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.key[36] = 1);
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.pad = 1);
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.id.pad[0] = 1);
-	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.flags = 4);
+	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.flags = 8);
+	TAKEN(IPC_SA_ADD, m.sa_add.flags = IPC_SA_EARLY);
+	REFUSED(IPC_SA_ADD, -EINVAL, (m.sa_add.id.direction = IPC_OUT, m.sa_add.id.destination_be = THERE, m.sa_add.flags = IPC_SA_EARLY));
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.id.direction = 0);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.id.spi_be = htonl(255));
 	TAKEN(IPC_SA_ADD, m.sa_add.id.spi_be = htonl(256));

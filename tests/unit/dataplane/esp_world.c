@@ -10,6 +10,7 @@
 
 #include "dataplane/esp_in.h"
 #include "dataplane/esp_out.h"
+#include "dataplane/larval.h"
 
 #define BUFFERS 127u
 #define ETHERNET 14u
@@ -48,6 +49,8 @@ struct world *world_create(uint16_t worker, uint32_t capacity)
 		x->tunnels[i].environment = (uint16_t)(i + 100);
 	assert_int_equal(dp_crypto_create(&x->w.crypto, true), 0);
 	assert_int_equal(dp_sa_table_create(&x->w.sas, worker, capacity, SOCKET_ID_ANY), 0);
+	x->w.larval = dp_larval_create();
+	assert_non_null(x->w.larval);
 	x->random = 0x01234567;
 	return x;
 }
@@ -57,6 +60,7 @@ void world_destroy(struct world *x)
 	world_clear(x);
 	dp_sa_table_destroy(x->w.sas);
 	dp_crypto_destroy(x->w.crypto);
+	dp_larval_destroy(x->w.larval);
 	free(x);
 	assert_int_equal(rte_mempool_avail_count(pool), BUFFERS);
 }
@@ -186,8 +190,10 @@ struct dp_pkt *world_push_inner(struct world *x, const uint8_t *packet, unsigned
 
 void world_clear(struct world *x)
 {
-	for (unsigned i = 0; i < x->batch.n; i++)
-		rte_pktmbuf_free(x->batch.p[i].m);
+	for (unsigned i = 0; i < x->batch.n; i++) {
+		if (x->batch.p[i].verdict != DP_TAKEN)
+			rte_pktmbuf_free(x->batch.p[i].m);
+	}
 	x->batch.n = 0;
 }
 
