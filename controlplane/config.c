@@ -367,6 +367,7 @@ static void read_files(struct cp_reader *reader, struct file *files, size_t coun
 		cp_read_environment(reader, &files[i].root);
 	}
 	cp_check_environments(reader, roots);
+	cp_check_ports(reader, roots);
 	free(roots);
 }
 

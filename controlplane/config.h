@@ -40,6 +40,9 @@ struct cp_server {
 	uint32_t ike_rekey_s;   /* 0: never by us */
 	uint32_t child_rekey_s; /* 0: never by us */
 	uint32_t dpd_s;
+	uint16_t local_port; /* as configured, 0: not at all */
+	uint16_t ike_port;   /* our outer UDP ports, the same after a restart: local_port or 500, */
+	uint16_t natt_port;  /* local_port + 1 or 4500; derived where several tunnels go to one server */
 	bool force_udp;      /* force_encapsulation: UDP even without NAT */
 	uint32_t retry_min_s; /* back-off of the supervisor: first and longest pause */
 	uint32_t retry_max_s;

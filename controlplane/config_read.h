@@ -113,6 +113,8 @@ void cp_read_gateway(struct cp_reader *reader, const struct cp_node *root);
 void cp_read_environment(struct cp_reader *reader, const struct cp_node *root);
 /* What must hold between environments; ROOTS[i] is the file of environment i. */
 void cp_check_environments(struct cp_reader *reader, const struct cp_node *const *roots);
+/* Gives each server its ports; ROOTS as above. */
+void cp_check_ports(struct cp_reader *reader, const struct cp_node *const *roots);
 
 /* ---- servers ---- */
 

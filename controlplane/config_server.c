@@ -235,10 +235,24 @@ static void read_server_address(struct cp_reader *reader, const struct cp_node *
 		memcpy(draft->server.address, node->text, strlen(node->text) + 1);
 }
 
+static void read_local_port(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	long long port = node->integer;
+
+	if (!cp_node_is(reader, node, CP_NODE_INTEGER))
+		return;
+	/* the next one is used too */
+	if (port != 500 && (port < 1024 || port > 65534 || port == 4499 || port == 4500))
+		cp_mistake(reader, node, NULL, "must be 500 (with 4500) or 1024 to 65534 but for 4499 and 4500, not %lld", port);
+	else
+		((struct cp_server_draft *)target)->server.local_port = (uint16_t)port;
+}
+
 const struct cp_key cp_server_keys[] = {
 	{.name = "name", .kind = CP_KEY_NAME, .offset = SERVER_FIELD(name), .is_required = true},
 	{.name = "zone", .kind = CP_KEY_NAME, .offset = SERVER_FIELD(zone)},
 	{.name = "address", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_server_address},
+	{.name = "local_port", .kind = CP_KEY_CUSTOM, .read = read_local_port},
 	{.name = "priority", .kind = CP_KEY_UINT16, .offset = SERVER_FIELD(priority), .min = 1, .max = 65535},
 	{0},
 };

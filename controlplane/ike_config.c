@@ -78,7 +78,7 @@ static ike_cfg_t *build_ike(struct cp_ike *ike, const struct cp_server *server, 
 	ike_cfg_create_t create = {
 		.version = IKEV2,
 		.local = sp_address_format(local, ike->config->uplink.address_be),
-		.local_port = CP_IKE_PORT,
+		.local_port = server->ike_port,
 		.remote = sp_address_format(remote, remote_be),
 		.remote_port = CP_IKE_PORT,
 		.force_encap = server->force_udp,

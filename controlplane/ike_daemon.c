@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "controlplane/ike_config.h"
 #include "controlplane/ike_creds.h"
+#include "controlplane/ike_early.h"
 #include "controlplane/ike_kernel.h"
 #include "controlplane/ike_listener.h"
 #include "controlplane/ike_log.h"
@@ -46,10 +47,10 @@ static void configure(void)
 		const char *key;
 		const char *value;
 	} settings[] = {
-		/* a lost datagram is sent again after 1.0, 1.5, 2.3, 3.4 s; given up after 13 s */
-		{ "retransmit_timeout", "1.0" },
+		/* a lost datagram is sent again after 0.5, 0.8, 1.1, 1.7, 2.5 s; given up after 10 s */
+		{ "retransmit_timeout", "0.5" },
 		{ "retransmit_base", "1.5" },
-		{ "retransmit_tries", "4" },
+		{ "retransmit_tries", "5" },
 		{ "make_before_break", "yes" }, /* reauthentication */
 		{ "delete_rekeyed_delay",
 		  "5" }, /* the old inbound CHILD_SA still takes what is on its way */
@@ -91,7 +92,9 @@ static bool register_socket(plugin_t *plugin, plugin_feature_t *feature, bool re
 static bool register_rest(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
 {
 	if (reg)
-		return cp_ike_creds_attach(ike) == 0 && cp_ike_listener_attach(ike) == 0;
+		return cp_ike_creds_attach(ike) == 0 && cp_ike_listener_attach(ike) == 0 &&
+		       cp_ike_early_attach(ike) == 0;
+	cp_ike_early_detach();
 	cp_ike_listener_detach();
 	cp_ike_creds_detach();
 	return TRUE;

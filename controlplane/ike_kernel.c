@@ -16,10 +16,12 @@
 
 #include "common/log.h"
 #include "common/secret.h"
+#include "controlplane/ike_early.h"
 #include "controlplane/ike_sas.h"
 
 /* How long an inbound SA stays after its successor was added, as with delete_rekeyed_delay. */
 #define INBOUND_GRACE_S 5
+#define EARLY_S 86400 /* lifetime of an early SA without rekeying */
 
 typedef struct private_kernel_t private_kernel_t;
 typedef struct expiry_t expiry_t;
@@ -117,6 +119,38 @@ METHOD(kernel_ipsec_t, get_features, kernel_feature_t, private_kernel_t *this)
 	return KERNEL_NO_POLICY_UPDATES;
 }
 
+/* The key of an SA whose negotiation has only begun, where it can be told: what the server sends right after it has processed our
+ * last message is decrypted, whether or not its answer arrives. It is no fault if that cannot be done. */
+static void add_early(private_kernel_t *this, const struct cp_ike_tunnel *tunnel, ike_sa_t *ike_sa,
+                      uint32_t spi_be)
+{
+	host_t *local = ike_sa->get_my_host(ike_sa), *remote = ike_sa->get_other_host(ike_sa);
+	const uint32_t rekey_s = tunnel->server->child_rekey_s;
+	struct ipc_sa_add add = {
+		.tunnel = tunnel->id,
+		.id = { .spi_be = spi_be, .direction = IPC_IN },
+		.flags = IPC_SA_EARLY,
+		.local_be = address_of(local),
+		.remote_be = address_of(remote),
+		.replay_window = this->ike->config->replay_window,
+		.hard_seconds = rekey_s ? 2 * rekey_s + 60 : EARLY_S, /* as long as it may come to live */
+	};
+	int rc = cp_ike_early_key(tunnel, &add);
+
+	if (rc == 0) {
+		add.id.destination_be = add.local_be;
+		if (ike_sa->has_condition(ike_sa, COND_NAT_ANY)) {
+			add.flags |= IPC_SA_UDP;
+			add.local_port_be = htons(local->get_port(local));
+			add.remote_port_be = htons(remote->get_port(remote));
+		}
+		rc = cp_dp_call(this->ike->dp, IPC_SA_ADD, &add, sizeof(add), NULL, 0);
+	}
+	sp_wipe(&add.key, sizeof(add.key));
+	sp_log(SP_LOG_DEBUG, "ike: an early key tunnel=%s spi=%08x result=%s", tunnel->name, ntohl(spi_be),
+	       strerror(-rc));
+}
+
 METHOD(kernel_ipsec_t, get_spi, status_t, private_kernel_t *this, host_t *src, host_t *dst,
        uint8_t protocol, uint32_t *spi)
 {
@@ -137,6 +171,7 @@ METHOD(kernel_ipsec_t, get_spi, status_t, private_kernel_t *this, host_t *src, h
 		return FAILED;
 	}
 	*spi = reply.spi_be;
+	add_early(this, tunnel, ike_sa, reply.spi_be);
 	return SUCCESS;
 }
 
@@ -227,6 +262,7 @@ METHOD(kernel_ipsec_t, add_sa, status_t, private_kernel_t *this, kernel_ipsec_sa
 		burn(this, &add.id);
 		return FAILED;
 	}
+	this->ike->tunnels[data->reqid - 1].suite = CP_IKE_SUITE(add.algorithm, add.flags);
 	if (data->inbound)
 		schedule_expiry(&add.id, data->lifetime);
 	sp_log(SP_LOG_DEBUG,

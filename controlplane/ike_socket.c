@@ -113,7 +113,14 @@ METHOD(socket_t, send_packet, status_t, private_socket_t *this, packet_t *packet
 
 METHOD(socket_t, get_port, uint16_t, private_socket_t *this, bool nat_t)
 {
-	return nat_t ? CP_IKE_NATT_PORT : CP_IKE_PORT;
+	/* Asked for the IKE_SA that this thread works on, when its ports float to those of NAT traversal. */
+	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
+	const struct cp_ike_tunnel *tunnel =
+		ike_sa ? cp_ike_find(this->ike, ike_sa->get_name(ike_sa)) : NULL;
+
+	if (!tunnel)
+		return nat_t ? CP_IKE_NATT_PORT : CP_IKE_PORT;
+	return nat_t ? tunnel->server->natt_port : tunnel->server->ike_port;
 }
 
 METHOD(socket_t, supported_families, socket_family_t, private_socket_t *this)
@@ -167,8 +174,10 @@ void cp_ike_socket_detach(void)
 /* Whether somebody asks us for an IKE_SA: we only ask, and stay silent. */
 static bool is_new_request(const struct ipc_punt *punt, const uint8_t *payload)
 {
-	const size_t start =
-		ntohs(punt->destination_port_be) == CP_IKE_NATT_PORT ? NON_ESP_MARKER : 0;
+	/* as libcharon tells them apart */
+	const bool is_marked = punt->source_port_be != htons(CP_IKE_PORT) &&
+	                       punt->destination_port_be != htons(CP_IKE_PORT);
+	const size_t start = is_marked ? NON_ESP_MARKER : 0;
 
 	return punt->length > start + IKE_FLAGS && payload[start + IKE_EXCHANGE] == IKE_SA_INIT &&
 	       !(payload[start + IKE_FLAGS] & IKE_FLAG_RESPONSE);

@@ -12,10 +12,13 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "controlplane/ike_tunnels.h"
 
 struct cp_orphan {
 	struct ipc_tunnel tunnel;
 	struct ipc_sa_id id;
+	uint32_t suite;
+	uint64_t added_ns;
 	struct cp_orphan *next;
 };
 
@@ -35,7 +38,13 @@ static void take_entry(void *context, const void *entry)
 	orphan = malloc(sizeof(*orphan));
 	if (!orphan) /* it goes when its lifetime ends */
 		return;
-	*orphan = (struct cp_orphan){ info->tunnel, info->id, orphans->list };
+	*orphan = (struct cp_orphan){
+		.tunnel = info->tunnel,
+		.id = info->id,
+		.suite = CP_IKE_SUITE(info->algorithm, info->flags),
+		.added_ns = info->added_ns,
+		.next = orphans->list,
+	};
 	orphans->list = orphan;
 }
 
@@ -68,6 +77,18 @@ size_t cp_orphans_count(const struct cp_orphans *orphans, const struct ipc_tunne
 	for (const struct cp_orphan *orphan = orphans->list; orphan; orphan = orphan->next)
 		count += is_same_tunnel(&orphan->tunnel, tunnel);
 	return count;
+}
+
+uint32_t cp_orphans_suite(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel)
+{
+	const struct cp_orphan *newest = NULL;
+
+	for (const struct cp_orphan *orphan = orphans->list; orphan; orphan = orphan->next) {
+		if (is_same_tunnel(&orphan->tunnel, tunnel) &&
+		    (!newest || orphan->added_ns > newest->added_ns))
+			newest = orphan;
+	}
+	return newest ? newest->suite : 0;
 }
 
 static bool carries_traffic(struct cp_orphans *orphans, uint32_t spi_be, uint32_t local_be)

@@ -31,6 +31,9 @@ int cp_orphans_read(struct cp_orphans *orphans);
 
 size_t cp_orphans_count(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel);
 
+/* CP_IKE_SUITE() of the newest orphan of TUNNEL; 0: there is none. */
+uint32_t cp_orphans_suite(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel);
+
 /* The orphans of TUNNEL, which has an inbound SA SPI_BE of ours at LOCAL_BE since ADDED_MS: removed
  * if that one carries traffic or CP_ORPHANS_KEEP_MS have passed. Returns how many are left. */
 size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tunnel,

@@ -135,8 +135,8 @@ static int set_peer(struct cp_supervisor *supervisor, const struct tunnel *tunne
 	const struct ipc_peer peer = {
 		.id = tunnel->ike->id,
 		.remote_be = remote_be,
-		.ike_port_be = htons(CP_IKE_PORT),
-		.natt_port_be = htons(CP_IKE_NATT_PORT),
+		.ike_port_be = htons(tunnel->ike->server->ike_port),
+		.natt_port_be = htons(tunnel->ike->server->natt_port),
 	};
 
 	return cp_dp_call(supervisor->dp, IPC_PEER_SET, &peer, sizeof(peer), NULL, 0);
@@ -247,6 +247,13 @@ static void read_orphans(struct cp_supervisor *supervisor)
 		sp_log(SP_LOG_WARN, "supervisor: the dataplane's SAs could not be read error=%s",
 		       strerror(-rc));
 	cp_orphans_drop_strangers(&supervisor->orphans, is_configured, supervisor);
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		struct cp_ike_tunnel *tunnel = &supervisor->ike.tunnels[i];
+		uint32_t suite = cp_orphans_suite(&supervisor->orphans, &tunnel->id);
+
+		if (suite)
+			tunnel->suite = suite;
+	}
 }
 
 static void rekey_if_expiring(void *context, const void *entry)

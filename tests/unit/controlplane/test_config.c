@@ -380,6 +380,12 @@ static const struct bad bad[] = {
 	{NULL, BAD_SERVERS("servers = ( { address = \"198.51.100.101\"; } );"), 4, "environment.servers.[0].name", "is missing"},
 	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; } );"), 4, "environment.servers.[0].address", "is missing"},
 	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; },\n { name = \"a\"; address = \"198.51.100.102\"; } );"), 5, "environment.servers.[1].name", "name of an earlier server"},
+	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 501; } );"), 4, "environment.servers.[0].local_port", "must be 500 (with 4500) or 1024 to 65534"},
+	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 4499; } );"), 4, "environment.servers.[0].local_port", "but for 4499 and 4500"},
+	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 65535; } );"), 4, "environment.servers.[0].local_port", "not 65535"},
+	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = \"500\"; } );"), 4, "environment.servers.[0].local_port", "must be a whole number"},
+	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 6000; },\n { name = \"b\"; address = \"198.51.100.101\"; account = \"you\"; local_port = 6000; } );"), 5, "environment.servers.[1].local_port", "6000 is taken by server \"a\""},
+	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 6000; },\n { name = \"b\"; address = \"198.51.100.102\"; local_port = 6001; } );"), 5, "environment.servers.[1].local_port", "6001 is taken by server \"a\""},
 	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; },\n { name = \"b\"; address = \"198.51.100.101\"; } );"), 5, "environment.servers.[1]", "account \"me\" is already used on server 198.51.100.101"},
 	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"vpn.example.com\"; },\n { name = \"b\"; address = \"VPN.example.com\"; } );"), 5, "environment.servers.[1]", "is already used"},
 	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100\"; } );"), 4, "environment.servers.[0].address", "IPv4 address or a DNS name"},
@@ -728,6 +734,53 @@ static void test_too_many_files(void **state)
 	rmdir("conf");
 }
 
+/* ---- outer ports ---- */
+
+static void assert_ports(const struct cp_server *server, unsigned ike, unsigned natt)
+{
+	assert_int_equal(server->ike_port, ike);
+	assert_int_equal(server->natt_port, natt);
+}
+
+static void test_ports(void **state)
+{
+	static const char *const texts[] = {
+		"environment: { name = \"production\"; pod_address = \"10.0.0.33\"; sources = [\"10.0.1.0/24\"]; vpn = \"ipsec\";\n"
+		"  auth = \"psk\"; secret_file = \"/s\";\n"
+		"  servers = ( { name = \"a\"; address = \"vpn.customer.example\"; account = \"a\"; },\n"
+		"              { name = \"b\"; address = \"VPN.customer.example\"; account = \"b\"; },\n"
+		"              { name = \"c\"; address = \"198.51.100.102\"; account = \"a\"; },\n"
+		"              { name = \"d\"; address = \"198.51.100.102\"; account = \"d\"; local_port = 6000; } );\n"
+		"  forwards = ( { port = 1; to = \"192.168.1.1:1\"; } ); };\n",
+		"environment: { name = \"staging\"; pod_address = \"10.0.0.34\"; sources = [\"10.0.1.0/24\"]; vpn = \"ipsec\";\n"
+		"  auth = \"psk\"; secret_file = \"/s\";\n"
+		"  servers = ( { name = \"b\"; address = \"vpn.customer.example\"; account = \"c\"; },\n"
+		"              { name = \"c\"; address = \"198.51.100.103\"; account = \"a\"; local_port = 500; } );\n"
+		"  forwards = ( { port = 1; to = \"192.168.1.1:1\"; } ); };\n",
+	};
+	struct cp_config *config = parse(GOOD_GATEWAY, texts, 2);
+	const struct cp_server *production = config->environments[0].servers, *staging = config->environments[1].servers;
+	unsigned derived = production[1].ike_port, other = staging[0].ike_port;
+
+	(void)state;
+	assert_ports(&production[0], 500, 4500);
+	assert_in_range(derived, 10000, 19998);
+	assert_int_equal(derived % 2, 0);
+	assert_ports(&production[1], derived, derived + 1);
+	assert_ports(&production[2], 500, 4500);
+	assert_ports(&production[3], 6000, 6001);
+	assert_in_range(other, 10000, 19998);
+	assert_int_not_equal(other, derived);
+	assert_ports(&staging[1], 500, 4500);
+	cp_config_destroy(config);
+
+	/* neither the order of the files nor what else is there changes what is derived from a name */
+	config = parse(GOOD_GATEWAY, (const char *const[]){texts[1], texts[0]}, 2);
+	assert_ports(&config->environments[0].servers[0], 500, 4500);
+	assert_ports(&config->environments[1].servers[1], derived, derived + 1);
+	cp_config_destroy(config);
+}
+
 /* ---- the documentation ---- */
 
 static bool is_documented(const char *text, const char *path)
@@ -808,7 +861,8 @@ int main(void)
 		cmocka_unit_test(test_many_mistakes),  cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_devices),	       cmocka_unit_test(test_other_forms),
 		cmocka_unit_test(test_load),	       cmocka_unit_test(test_nul_byte),
-		cmocka_unit_test(test_too_many_files), cmocka_unit_test(test_documentation),
+		cmocka_unit_test(test_too_many_files), cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_documentation),
 	};
 
 	return cmocka_run_group_tests(tests, unit_enter_directory, unit_leave_directory);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The outer UDP ports of each tunnel: a server's pool knows a client that comes back by them, so they follow from the
+ * configuration alone and are the same after a restart.
+ */
+#include "controlplane/config_read.h"
+
+#include <string.h>
+
+#define IKE_PORT 500u
+#define NATT_PORT 4500u
+#define DERIVED_FIRST 10000u /* pairs of an even and the next port */
+#define DERIVED_PAIRS 5000u
+
+static void set_ports(struct cp_server *server, unsigned port)
+{
+	server->ike_port = (uint16_t)port;
+	server->natt_port = (uint16_t)(port == IKE_PORT ? NATT_PORT : port + 1);
+}
+
+/* One port is for IKE or for NAT traversal, whoever uses it; and to one server no two tunnels have the same. */
+static bool do_collide(const struct cp_server *a, const struct cp_server *b)
+{
+	if (a->ike_port == b->natt_port || a->natt_port == b->ike_port)
+		return true;
+	return a->ike_port == b->ike_port && strcasecmp(a->address, b->address) == 0;
+}
+
+/* Another server that has its ports already and collides with SERVER; *HOME is its environment. NULL: none. */
+static const struct cp_server *find_collision(const struct cp_config *config, const struct cp_server *server,
+					      const struct cp_environment **home)
+{
+	for (size_t i = 0; i < config->environment_count; i++) {
+		*home = &config->environments[i];
+		for (size_t j = 0; j < (*home)->server_count; j++) {
+			const struct cp_server *other = &(*home)->servers[j];
+
+			if (other != server && other->ike_port && do_collide(other, server))
+				return other;
+		}
+	}
+	return NULL;
+}
+
+/* FNV-1a: where the search for a tunnel's ports begins, whatever other tunnels there are. */
+static unsigned hash_names(const char *environment, const char *server)
+{
+	uint32_t hash = 2166136261u;
+
+	for (const char *c = environment; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	hash = (hash ^ '/') * 16777619u;
+	for (const char *c = server; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	return hash;
+}
+
+static void derive(const struct cp_config *config, const struct cp_environment *environment, struct cp_server *server)
+{
+	unsigned hash = hash_names(environment->name, server->name);
+	const struct cp_environment *home;
+
+	set_ports(server, IKE_PORT);
+	/* there are more pairs than tunnels */
+	for (unsigned i = 0; i < DERIVED_PAIRS && find_collision(config, server, &home); i++)
+		set_ports(server, DERIVED_FIRST + 2 * ((hash + i) % DERIVED_PAIRS));
+}
+
+static const struct cp_node *find_key(const struct cp_node *root, const char *name)
+{
+	const struct cp_node *environment = cp_node_child(root, "environment");
+	const struct cp_node *servers = environment ? cp_node_child(environment, "servers") : NULL;
+
+	for (size_t i = 0; servers && i < servers->count; i++) {
+		const struct cp_node *key = cp_node_child(&servers->children[i], "name");
+
+		if (key && key->kind == CP_NODE_TEXT && strcmp(key->text, name) == 0)
+			return cp_node_child(&servers->children[i], "local_port");
+	}
+	return NULL;
+}
+
+static void take_configured(struct cp_reader *reader, const struct cp_node *root, struct cp_server *server)
+{
+	const struct cp_node *key = find_key(root, server->name);
+	const struct cp_environment *home;
+	const struct cp_server *other;
+
+	set_ports(server, server->local_port);
+	other = find_collision(reader->config, server, &home);
+	if (key && other)
+		cp_mistake(reader, key, NULL, "%u is taken by server \"%s\" in %s, which uses %u and %u", server->local_port,
+			   other->name, home->file, other->ike_port, other->natt_port);
+}
+
+void cp_check_ports(struct cp_reader *reader, const struct cp_node *const *roots)
+{
+	struct cp_config *config = reader->config;
+
+	for (size_t i = 0; i < config->environment_count; i++) {
+		struct cp_environment *environment = &config->environments[i];
+
+		for (size_t j = 0; j < environment->server_count; j++) {
+			if (environment->servers[j].local_port)
+				take_configured(reader, roots[i], &environment->servers[j]);
+		}
+	}
+	for (size_t i = 0; i < config->environment_count; i++) {
+		struct cp_environment *environment = &config->environments[i];
+
+		for (size_t j = 0; j < environment->server_count; j++) {
+			if (!environment->servers[j].local_port)
+				derive(config, environment, &environment->servers[j]);
+		}
+	}
+}
