@@ -117,11 +117,15 @@ static void remove_one(struct cp_orphans *orphans, struct cp_orphan **at)
 }
 
 size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tunnel,
-                         uint32_t spi_be, uint32_t local_be, uint64_t added_ms, uint64_t now_ms)
+                         uint32_t spi_be, uint32_t local_be, uint64_t added_ms,
+                         uint64_t *switched_ms, uint64_t now_ms)
 {
 	struct cp_orphan **at = &orphans->list;
 
-	if (now_ms - added_ms < CP_ORPHANS_KEEP_MS && !carries_traffic(orphans, spi_be, local_be))
+	if (!*switched_ms && carries_traffic(orphans, spi_be, local_be))
+		*switched_ms = now_ms;
+	if (*switched_ms ? now_ms - *switched_ms < CP_ORPHANS_GRACE_MS
+	                 : now_ms - added_ms < CP_ORPHANS_KEEP_MS)
 		return cp_orphans_count(orphans, tunnel);
 	while (*at) {
 		if (is_same_tunnel(&(*at)->tunnel, tunnel))

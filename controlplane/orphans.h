@@ -14,6 +14,7 @@
 #include "controlplane/dp_client.h"
 
 #define CP_ORPHANS_KEEP_MS 10000u /* at most, after our own outbound SA is there */
+#define CP_ORPHANS_GRACE_MS 2000u /* after the switch: what the server sent before is still on its way */
 #define CP_ORPHANS_POLL_MS 200u
 
 struct cp_orphan;
@@ -35,9 +36,11 @@ size_t cp_orphans_count(const struct cp_orphans *orphans, const struct ipc_tunne
 uint32_t cp_orphans_suite(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel);
 
 /* The orphans of TUNNEL, which has an inbound SA SPI_BE of ours at LOCAL_BE since ADDED_MS: removed
- * if that one carries traffic or CP_ORPHANS_KEEP_MS have passed. Returns how many are left. */
+ * CP_ORPHANS_GRACE_MS after that one began to carry traffic (noted in *SWITCHED_MS, 0: not yet), or
+ * CP_ORPHANS_KEEP_MS after ADDED_MS without any. Returns how many are left. */
 size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tunnel,
-                         uint32_t spi_be, uint32_t local_be, uint64_t added_ms, uint64_t now_ms);
+                         uint32_t spi_be, uint32_t local_be, uint64_t added_ms,
+                         uint64_t *switched_ms, uint64_t now_ms);
 
 /* Removes the orphans of tunnels that IS_KNOWN does not know: nobody will take over from them. */
 void cp_orphans_drop_strangers(struct cp_orphans *orphans,

@@ -29,6 +29,7 @@ struct tunnel {
 	const struct cp_ike_tunnel *ike;
 	size_t orphan_count;
 	uint64_t up_ms; /* our outbound SA is there since; 0: it is not */
+	uint64_t switched_ms; /* the server sends on our SAs since; 0: it does not */
 };
 
 struct cp_supervisor {
@@ -197,7 +198,7 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 	}
 	if (todo & CP_DO_DOWN) {
 		set_tunnel(supervisor, tunnel, 0);
-		tunnel->up_ms = 0;
+		tunnel->up_ms = tunnel->switched_ms = 0;
 	}
 	if (todo & CP_DO_RESOLVE)
 		cp_resolve(tunnel->ike->server->address, state->attempts - 1, index, on_resolved,
@@ -278,7 +279,8 @@ static void retire_orphans(struct cp_supervisor *supervisor)
 			tunnel->orphan_count = cp_orphans_retire(
 				&supervisor->orphans, &tunnel->ike->id,
 				tunnel->state.children[0].spi_be,
-				supervisor->config->uplink.address_be, tunnel->up_ms, now_ms());
+				supervisor->config->uplink.address_be, tunnel->up_ms,
+				&tunnel->switched_ms, now_ms());
 	}
 }
 

@@ -143,6 +143,13 @@ class VpnServer:
         with open(os.path.join(self._directory, name), "w", encoding="utf-8") as file:
             file.write(text)
 
+    def set_unique(self, policy):
+        """What becomes of an account that logs in twice: no (default), never, keep, replace."""
+        with open(os.path.join(self._directory, "swanctl.conf"), encoding="utf-8") as file:
+            text = file.read()
+        self._write("swanctl.conf", text.replace("\t\tpools = office\n",
+                                                 f"\t\tpools = office\n\t\tunique = {policy}\n"))
+
     def start(self):
         programs = self._run.path("bin")
         os.makedirs(programs, exist_ok=True)

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "common/log.h"
+#include "controlplane/ike_tunnels.h"
 #include "controlplane/orphans.h"
 
 #define OUR_EPOCH 7u
@@ -115,12 +116,22 @@ static void test_stay_until_our_own_carry_traffic(void **state)
 {
 	struct cp_orphans orphans = begin();
 	const struct ipc_tunnel a = tunnel("a"), b = tunnel("b");
+	uint64_t switched = 0;
 
 	(void)state;
-	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, 1500), 2);
+	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched, 1500), 2);
 	assert_int_equal(dataplane.count, 4);
 	dataplane.our_packets = 1;
-	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, 1700), 0);
+	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched, 1700), 2);
+	assert_int_equal(switched, 1700);
+	dataplane.our_packets = 0; /* once is enough */
+	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched,
+	                                   1699 + CP_ORPHANS_GRACE_MS),
+	                 2);
+	assert_int_equal(dataplane.count, 4);
+	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched,
+	                                   1700 + CP_ORPHANS_GRACE_MS),
+	                 0);
 	assert_int_equal(dataplane.count, 2);
 	assert_int_equal(cp_orphans_count(&orphans, &b), 1);
 	end(&orphans);
@@ -130,13 +141,14 @@ static void test_go_after_a_while_without_traffic(void **state)
 {
 	struct cp_orphans orphans = begin();
 	const struct ipc_tunnel a = tunnel("a");
+	uint64_t switched = 0;
 
 	(void)state;
-	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000,
+	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched,
 	                                   1000 + CP_ORPHANS_KEEP_MS - 1),
 	                 2);
 	assert_int_equal(
-		cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, 1000 + CP_ORPHANS_KEEP_MS),
+		cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched, 1000 + CP_ORPHANS_KEEP_MS),
 		0);
 	end(&orphans);
 }
@@ -145,11 +157,12 @@ static void test_those_gone_already_are_forgotten(void **state)
 {
 	struct cp_orphans orphans = begin();
 	const struct ipc_tunnel a = tunnel("a");
+	uint64_t switched = 5000;
 
 	(void)state;
 	dataplane.our_packets = 1;
 	dataplane.delete_status = -ENOENT;
-	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, 1500), 0);
+	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched, 9000), 0);
 	end(&orphans);
 }
 
@@ -171,6 +184,31 @@ static void test_strangers_go_at_once(void **state)
 	end(&orphans);
 }
 
+static void test_knows_the_newest_suite(void **state)
+{
+	struct cp_orphans orphans;
+	const struct ipc_tunnel a = tunnel("a"), b = tunnel("b");
+
+	(void)state;
+	memset(&dataplane, 0, sizeof(dataplane));
+	add("a", 1, OUR_EPOCH - 1);
+	add("a", 2, OUR_EPOCH - 1);
+	add("a", OUR_SPI, OUR_EPOCH);
+	dataplane.sas[0].algorithm = IPC_AES256_GCM16;
+	dataplane.sas[0].flags = IPC_SA_ESN | IPC_SA_UDP | IPC_SA_EXPIRING;
+	dataplane.sas[0].added_ns = 70;
+	dataplane.sas[1].algorithm = IPC_AES128_GCM16;
+	dataplane.sas[1].added_ns = 60;
+	dataplane.sas[2].algorithm = IPC_AES192_GCM16;
+	dataplane.sas[2].added_ns = 80;
+	cp_orphans_init(&orphans, NULL, OUR_EPOCH);
+	assert_int_equal(cp_orphans_read(&orphans), 0);
+	assert_int_equal(CP_IKE_SUITE_ALGORITHM(cp_orphans_suite(&orphans, &a)), IPC_AES256_GCM16);
+	assert_int_equal(CP_IKE_SUITE_FLAGS(cp_orphans_suite(&orphans, &a)), IPC_SA_ESN);
+	assert_int_equal(cp_orphans_suite(&orphans, &b), 0);
+	end(&orphans);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +217,7 @@ int main(void)
 		cmocka_unit_test(test_go_after_a_while_without_traffic),
 		cmocka_unit_test(test_those_gone_already_are_forgotten),
 		cmocka_unit_test(test_strangers_go_at_once),
+		cmocka_unit_test(test_knows_the_newest_suite),
 	};
 
 	sp_log_init("test", SP_LOG_ERR);

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A stream of numbered datagrams in both directions that counts what was lost, and where.
+
+The client sends at a steady rate to a UDP forward; the target numbers and counts, and answers each
+one with a number of its own. Neither repeats anything: what is missing was lost on the way.
+"""
+
+import json
+import sys
+
+from lab.host import LabError, wait_until
+
+PORT = 33005
+TARGET_PORT = 8085
+
+_TARGET = """
+import json, socket, struct, sys  # 33: SO_RCVBUFFORCE
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)
+s.bind((sys.argv[1], int(sys.argv[2])))
+got = again = sent = 0
+seen = bytearray(1 << 24)
+filler = bytes(60)
+while True:
+    data, peer = s.recvfrom(2048)
+    number, = struct.unpack_from("!I", data)
+    if number == 0xfffffffe:
+        s.sendto(data, peer)
+        continue
+    if number == 0xffffffff:
+        s.sendto(data[:4] + json.dumps({"got": got, "again": again, "sent": sent}).encode(), peer)
+        continue
+    again += seen[number]
+    got += not seen[number]
+    seen[number] = 1
+    s.sendto(struct.pack("!I", sent) + filler, peer)
+    sent += 1
+"""
+
+# Sends for as long as its input is open, then asks the target what it saw.
+_CLIENT = """
+import json, select, signal, socket, struct, sys, time  # 33: SO_RCVBUFFORCE
+stopped = []
+signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)
+s.connect((socket.gethostbyname(sys.argv[1]), int(sys.argv[2])))
+rate = int(sys.argv[3])
+s.setblocking(False)
+filler = bytes(60)
+sent = got = again = refused = 0
+seen = bytearray(1 << 24)
+answer = None
+last, gap = None, 0.0
+
+def take():
+    global got, again, answer, last, gap
+    while True:
+        try:
+            data = s.recv(2048)
+        except (BlockingIOError, ConnectionRefusedError):
+            return
+        now = time.monotonic()
+        if last is not None and now - last > gap:
+            gap = now - last
+        last = now
+        number, = struct.unpack_from("!I", data)
+        if number == 0xffffffff:
+            answer = json.loads(data[4:])
+            return
+        again += seen[number]
+        got += not seen[number]
+        seen[number] = 1
+
+while not select.select([s], [], [], 0.2)[0]:  # addresses on the way are resolved
+    s.send(struct.pack("!I", 0xfffffffe))
+time.sleep(0.2)
+try:
+    while s.recv(2048):
+        pass
+except BlockingIOError:
+    pass
+begun = due = time.monotonic()
+reported = 0
+while not stopped:
+    now = time.monotonic()
+    if now - due > 0.02:
+        due = now - 0.001  # held up: slower, not a burst
+    while due <= now:
+        try:
+            s.send(struct.pack("!I", sent) + filler)
+            sent += 1
+        except (BlockingIOError, ConnectionRefusedError):
+            refused += 1
+        due += 1 / rate
+    take()
+    if now - reported >= 0.1:
+        reported = now
+        print("sent", sent, got, flush=True)
+    select.select([s], [], [], max(0, due - time.monotonic()) + 0.0005)
+seconds = time.monotonic() - begun
+end = time.monotonic() + 10
+while answer is None and time.monotonic() < end:
+    quiet = time.monotonic() + 0.5
+    while time.monotonic() < quiet:
+        before = got
+        select.select([s], [], [], 0.1)
+        take()
+        if got != before:
+            quiet = time.monotonic() + 0.5
+    s.send(struct.pack("!I", 0xffffffff))
+    select.select([s], [], [], 0.5)
+    take()
+print("end", json.dumps({"sent": sent, "got": got, "again": again, "refused": refused, "seconds": seconds,
+                         "gap": gap, "target": answer}), flush=True)
+"""
+
+
+def _socket_drops(host):
+    """Datagrams that a host's full receive buffers lost: its own fault, not the gateway's."""
+    lines = [line.split() for line in host.run("cat", "/proc/net/snmp").stdout.splitlines()
+             if line.startswith("Udp:")]
+    return int(dict(zip(*lines))["RcvbufErrors"])
+
+
+class Datagrams:
+    """The stream; the forward of PORT must be there."""
+
+    def __init__(self, topology, rate=10000):
+        self._topology = topology
+        web = topology.site.web
+        target = web.host.start(sys.executable, "-c", _TARGET, web.address, str(TARGET_PORT),
+                                name="datagrams-target")
+        web.wait_listening(target, TARGET_PORT, "-Hlun")
+        self._hosts = {"server": topology.site.server_host, "target": web.host,
+                       "client": topology.client}
+        self._before = {name: _socket_drops(host) for name, host in self._hosts.items()}
+        self._process = topology.client.start(sys.executable, "-c", _CLIENT, "vpn", str(PORT),
+                                              str(rate), name="datagrams")
+        self.wait_for_more(500)
+
+    def _last(self, kind):
+        complete = self._process.output().rpartition("\n")[0]
+        lines = [line for line in complete.splitlines() if line.startswith(kind)]
+        return lines[-1].removeprefix(kind) if lines else None
+
+    def received(self):
+        last = self._last("sent ")
+        return int(last.split()[1]) if last else 0
+
+    def wait_for_more(self, count, timeout=20):
+        """Waits until COUNT further datagrams came back."""
+        wanted = self.received() + count
+
+        def have_come():
+            self._process.require_running()
+            return self.received() >= wanted
+        wait_until(have_come, timeout, f"{count} more datagrams")
+
+    def end(self):
+        """Stops; returns what was lost on the way out and back, less what full sockets of the
+        laboratory's hosts lost, and all that is known besides."""
+        self._process.stop(timeout=30)
+        report = json.loads(self._last("end ") or "null")
+        if not report or not report["target"]:
+            raise LabError(f"the stream's end did not get through: {report}")
+        sockets = {name: _socket_drops(host) - self._before[name]
+                   for name, host in self._hosts.items()}
+        report["sockets"] = sockets
+        report["out"] = (report["sent"] - report["target"]["got"]
+                         - sockets["server"] - sockets["target"])
+        report["back"] = report["target"]["sent"] - report["got"] - sockets["client"]
+        report["rate"] = report["sent"] / report["seconds"]
+        return report
