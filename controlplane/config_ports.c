@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The outer UDP ports of each tunnel: a server's pool knows a client that comes back by them, so they follow from the
- * configuration alone and are the same after a restart.
+ * The outer UDP ports of each tunnel: a server's pool knows a client that comes back by them, so
+ * they follow from the configuration alone and are the same after a restart.
  */
 #include "controlplane/config_read.h"
 
@@ -18,7 +18,8 @@ static void set_ports(struct cp_server *server, unsigned port)
 	server->natt_port = (uint16_t)(port == IKE_PORT ? NATT_PORT : port + 1);
 }
 
-/* One port is for IKE or for NAT traversal, whoever uses it; and to one server no two tunnels have the same. */
+/* One port is for IKE or for NAT traversal, whoever uses it; and to one server no two tunnels have
+ * the same. */
 static bool do_collide(const struct cp_server *a, const struct cp_server *b)
 {
 	if (a->ike_port == b->natt_port || a->natt_port == b->ike_port)
@@ -26,9 +27,11 @@ static bool do_collide(const struct cp_server *a, const struct cp_server *b)
 	return a->ike_port == b->ike_port && strcasecmp(a->address, b->address) == 0;
 }
 
-/* Another server that has its ports already and collides with SERVER; *HOME is its environment. NULL: none. */
-static const struct cp_server *find_collision(const struct cp_config *config, const struct cp_server *server,
-					      const struct cp_environment **home)
+/* Another server that has its ports already and collides with SERVER; *HOME is its environment.
+ * NULL: none. */
+static const struct cp_server *find_collision(const struct cp_config *config,
+                                              const struct cp_server *server,
+                                              const struct cp_environment **home)
 {
 	for (size_t i = 0; i < config->environment_count; i++) {
 		*home = &config->environments[i];
@@ -55,7 +58,8 @@ static unsigned hash_names(const char *environment, const char *server)
 	return hash;
 }
 
-static void derive(const struct cp_config *config, const struct cp_environment *environment, struct cp_server *server)
+static void derive(const struct cp_config *config, const struct cp_environment *environment,
+                   struct cp_server *server)
 {
 	unsigned hash = hash_names(environment->name, server->name);
 	const struct cp_environment *home;
@@ -80,7 +84,8 @@ static const struct cp_node *find_key(const struct cp_node *root, const char *na
 	return NULL;
 }
 
-static void take_configured(struct cp_reader *reader, const struct cp_node *root, struct cp_server *server)
+static void take_configured(struct cp_reader *reader, const struct cp_node *root,
+                            struct cp_server *server)
 {
 	const struct cp_node *key = find_key(root, server->name);
 	const struct cp_environment *home;
@@ -89,8 +94,10 @@ static void take_configured(struct cp_reader *reader, const struct cp_node *root
 	set_ports(server, server->local_port);
 	other = find_collision(reader->config, server, &home);
 	if (key && other)
-		cp_mistake(reader, key, NULL, "%u is taken by server \"%s\" in %s, which uses %u and %u", server->local_port,
-			   other->name, home->file, other->ike_port, other->natt_port);
+		cp_mistake(reader, key, NULL,
+		           "%u is taken by server \"%s\" in %s, which uses %u and %u",
+		           server->local_port, other->name, home->file, other->ike_port,
+		           other->natt_port);
 }
 
 void cp_check_ports(struct cp_reader *reader, const struct cp_node *const *roots)

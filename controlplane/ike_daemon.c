@@ -47,7 +47,8 @@ static void configure(void)
 		const char *key;
 		const char *value;
 	} settings[] = {
-		/* a lost datagram is sent again after 0.5, 0.8, 1.1, 1.7, 2.5 s; given up after 10 s */
+		/* a lost datagram is sent again after 0.5, 0.8, 1.1, 1.7, 2.5 s; given up after 10
+		   s */
 		{ "retransmit_timeout", "0.5" },
 		{ "retransmit_base", "1.5" },
 		{ "retransmit_tries", "5" },

@@ -65,11 +65,8 @@ METHOD(listener_t, ike_keys, bool, private_early_t *this, ike_sa_t *ike_sa, key_
 
 	if (rekey || this->ike->is_muted)
 		return TRUE;
-	INIT(nonces,
-		.ike_id = ike_sa->get_unique_id(ike_sa),
-		.initiator = chunk_clone(nonce_i),
-		.responder = chunk_clone(nonce_r),
-	);
+	INIT(nonces, .ike_id = ike_sa->get_unique_id(ike_sa), .initiator = chunk_clone(nonce_i),
+	     .responder = chunk_clone(nonce_r), );
 	destroy_nonces(take(nonces->ike_id));
 	pthread_mutex_lock(&this->lock);
 	nonces->next = this->list;
@@ -103,7 +100,8 @@ static uint16_t suite_of(const char *name)
 	return 0;
 }
 
-/* What the tunnel had the last time; otherwise the only one that is configured. Returns 0 or -EAGAIN. */
+/* What the tunnel had the last time; otherwise the only one that is configured. Returns 0 or
+ * -EAGAIN. */
 static int expect_suite(const struct cp_ike_tunnel *tunnel, struct ipc_sa_add *add)
 {
 	uint32_t last = tunnel->suite;
@@ -121,16 +119,19 @@ static int expect_suite(const struct cp_ike_tunnel *tunnel, struct ipc_sa_add *a
 
 /* ---- the key ---- */
 
-static int derive(ike_sa_t *ike_sa, const nonces_t *nonces, const char *suite, struct ipc_sa_add *add)
+static int derive(ike_sa_t *ike_sa, const nonces_t *nonces, const char *suite,
+                  struct ipc_sa_add *add)
 {
 	keymat_v2_t *keymat = (keymat_v2_t *)ike_sa->get_keymat(ike_sa);
 	proposal_t *proposal = proposal_create_from_string(PROTO_ESP, suite);
-	chunk_t encr_i = chunk_empty, integ_i = chunk_empty, encr_r = chunk_empty, integ_r = chunk_empty;
+	chunk_t encr_i = chunk_empty, integ_i = chunk_empty, encr_r = chunk_empty,
+		integ_r = chunk_empty;
 	int rc = -EAGAIN;
 
 	/* we are the initiator: the responder's keys are those of what comes in */
-	if (proposal && keymat->derive_child_keys(keymat, proposal, NULL, nonces->initiator, nonces->responder, &encr_i,
-	                                          &integ_i, &encr_r, &integ_r) &&
+	if (proposal &&
+	    keymat->derive_child_keys(keymat, proposal, NULL, nonces->initiator, nonces->responder,
+	                              &encr_i, &integ_i, &encr_r, &integ_r) &&
 	    encr_r.len + integ_r.len <= sizeof(add->key)) {
 		memcpy(add->key, encr_r.ptr, encr_r.len);
 		if (integ_r.len)

@@ -119,8 +119,9 @@ METHOD(kernel_ipsec_t, get_features, kernel_feature_t, private_kernel_t *this)
 	return KERNEL_NO_POLICY_UPDATES;
 }
 
-/* The key of an SA whose negotiation has only begun, where it can be told: what the server sends right after it has processed our
- * last message is decrypted, whether or not its answer arrives. It is no fault if that cannot be done. */
+/* The key of an SA whose negotiation has only begun, where it can be told: what the server sends
+ * right after it has processed our last message is decrypted, whether or not its answer arrives. It
+ * is no fault if that cannot be done. */
 static void add_early(private_kernel_t *this, const struct cp_ike_tunnel *tunnel, ike_sa_t *ike_sa,
                       uint32_t spi_be)
 {
@@ -133,7 +134,8 @@ static void add_early(private_kernel_t *this, const struct cp_ike_tunnel *tunnel
 		.local_be = address_of(local),
 		.remote_be = address_of(remote),
 		.replay_window = this->ike->config->replay_window,
-		.hard_seconds = rekey_s ? 2 * rekey_s + 60 : EARLY_S, /* as long as it may come to live */
+		.hard_seconds =
+			rekey_s ? 2 * rekey_s + 60 : EARLY_S, /* as long as it may come to live */
 	};
 	int rc = cp_ike_early_key(tunnel, &add);
 
@@ -147,8 +149,8 @@ static void add_early(private_kernel_t *this, const struct cp_ike_tunnel *tunnel
 		rc = cp_dp_call(this->ike->dp, IPC_SA_ADD, &add, sizeof(add), NULL, 0);
 	}
 	sp_wipe(&add.key, sizeof(add.key));
-	sp_log(SP_LOG_DEBUG, "ike: an early key tunnel=%s spi=%08x result=%s", tunnel->name, ntohl(spi_be),
-	       strerror(-rc));
+	sp_log(SP_LOG_DEBUG, "ike: an early key tunnel=%s spi=%08x result=%s", tunnel->name,
+	       ntohl(spi_be), strerror(-rc));
 }
 
 METHOD(kernel_ipsec_t, get_spi, status_t, private_kernel_t *this, host_t *src, host_t *dst,

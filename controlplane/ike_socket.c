@@ -113,7 +113,8 @@ METHOD(socket_t, send_packet, status_t, private_socket_t *this, packet_t *packet
 
 METHOD(socket_t, get_port, uint16_t, private_socket_t *this, bool nat_t)
 {
-	/* Asked for the IKE_SA that this thread works on, when its ports float to those of NAT traversal. */
+	/* Asked for the IKE_SA that this thread works on, when its ports float to those of NAT
+	 * traversal. */
 	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
 	const struct cp_ike_tunnel *tunnel =
 		ike_sa ? cp_ike_find(this->ike, ike_sa->get_name(ike_sa)) : NULL;

@@ -20,8 +20,9 @@
 #define CP_IKE_PORT 500u
 #define CP_IKE_NATT_PORT 4500u
 /* An algorithm of the contract with its flags (IPC_SA_ESN), in one word. */
-#define CP_IKE_SUITE(algorithm, flags) ((uint32_t)(algorithm) | ((uint32_t)(flags) & IPC_SA_ESN) << 16)
-#define CP_IKE_SUITE_ALGORITHM(suite) ((uint16_t)((suite) & 0xffffu))
+#define CP_IKE_SUITE(algorithm, flags) \
+	((uint32_t)(algorithm) | ((uint32_t)(flags)&IPC_SA_ESN) << 16)
+#define CP_IKE_SUITE_ALGORITHM(suite) ((uint16_t)((suite)&0xffffu))
 #define CP_IKE_SUITE_FLAGS(suite) ((suite) >> 16)
 #define CP_IKE_NAME_LEN (2 * IPC_NAME_LEN)
 

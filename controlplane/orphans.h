@@ -14,7 +14,8 @@
 #include "controlplane/dp_client.h"
 
 #define CP_ORPHANS_KEEP_MS 10000u /* at most, after our own outbound SA is there */
-#define CP_ORPHANS_GRACE_MS 2000u /* after the switch: what the server sent before is still on its way */
+#define CP_ORPHANS_GRACE_MS \
+	2000u /* after the switch: what the server sent before is still on its way */
 #define CP_ORPHANS_POLL_MS 200u
 
 struct cp_orphan;

@@ -28,7 +28,7 @@ struct tunnel {
 	struct cp_tunnel_state state; /* stepped with the lock held */
 	const struct cp_ike_tunnel *ike;
 	size_t orphan_count;
-	uint64_t up_ms; /* our outbound SA is there since; 0: it is not */
+	uint64_t up_ms;       /* our outbound SA is there since; 0: it is not */
 	uint64_t switched_ms; /* the server sends on our SAs since; 0: it does not */
 };
 
@@ -276,11 +276,11 @@ static void retire_orphans(struct cp_supervisor *supervisor)
 		struct tunnel *tunnel = &supervisor->tunnels[i];
 
 		if (tunnel->orphan_count && tunnel->up_ms && tunnel->state.child_count)
-			tunnel->orphan_count = cp_orphans_retire(
-				&supervisor->orphans, &tunnel->ike->id,
-				tunnel->state.children[0].spi_be,
-				supervisor->config->uplink.address_be, tunnel->up_ms,
-				&tunnel->switched_ms, now_ms());
+			tunnel->orphan_count =
+				cp_orphans_retire(&supervisor->orphans, &tunnel->ike->id,
+			                          tunnel->state.children[0].spi_be,
+			                          supervisor->config->uplink.address_be,
+			                          tunnel->up_ms, &tunnel->switched_ms, now_ms());
 	}
 }
 

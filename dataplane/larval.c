@@ -66,7 +66,8 @@ static void drop_old(struct dp_worker *w)
 	struct dp_larval *l = w->larval;
 	uint32_t old = 0;
 
-	while (old < l->n && !l->list[old].is_released && w->now_ns - l->list[old].since_ns > DP_LARVAL_NS) {
+	while (old < l->n && !l->list[old].is_released &&
+	       w->now_ns - l->list[old].since_ns > DP_LARVAL_NS) {
 		rte_pktmbuf_free(l->list[old].m);
 		w->count->drop[DP_ESP_NO_KEY]++;
 		old++;

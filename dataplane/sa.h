@@ -169,9 +169,10 @@ int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel
               uint16_t environment, uint64_t control_epoch, uint16_t link_mtu, void *memory);
 
 /*
- * ADD (without IPC_SA_EARLY) for an inbound SA of TUNNEL that was added early: what was negotiated in
- * the end takes effect. Where that is what was expected, replay window and counters go on. -ENOENT:
- * no such early SA, so it is for dp_sa_add(); otherwise as dp_sa_add(). The caller wipes ADD.
+ * ADD (without IPC_SA_EARLY) for an inbound SA of TUNNEL that was added early: what was negotiated
+ * in the end takes effect. Where that is what was expected, replay window and counters go on.
+ * -ENOENT: no such early SA, so it is for dp_sa_add(); otherwise as dp_sa_add(). The caller wipes
+ * ADD.
  */
 int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
                   uint64_t control_epoch);

@@ -147,9 +147,9 @@ static void test_go_after_a_while_without_traffic(void **state)
 	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched,
 	                                   1000 + CP_ORPHANS_KEEP_MS - 1),
 	                 2);
-	assert_int_equal(
-		cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched, 1000 + CP_ORPHANS_KEEP_MS),
-		0);
+	assert_int_equal(cp_orphans_retire(&orphans, &a, OUR_SPI, LOCAL, 1000, &switched,
+	                                   1000 + CP_ORPHANS_KEEP_MS),
+	                 0);
 	end(&orphans);
 }
 

@@ -12,6 +12,7 @@
 #include <rte_malloc.h>
 
 #include "dataplane/crypto_mb.h"
+#include "dataplane/larval.h"
 #include "dataplane/failover.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_forward.h"
@@ -71,6 +72,8 @@ static struct commit_world *create(void)
 		w->now_s = 1000;
 		w->now_ns = 1000 * 1000000000ull;
 		assert_int_equal(dp_crypto_create(&w->crypto, true), 0);
+		w->larval = dp_larval_create();
+		assert_non_null(w->larval);
 		assert_int_equal(dp_sa_table_create(&w->sas, i, 64, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_flow_table_create(&w->flows, 256, 1, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_portpool_create(&w->portpool, 64, 1, SOCKET_ID_ANY), 0);
@@ -85,6 +88,7 @@ static void destroy(struct commit_world *x)
 	for (unsigned i = 0; i < WORKERS; i++) {
 		dp_sa_table_destroy(x->workers[i].sas);
 		dp_crypto_destroy(x->workers[i].crypto);
+		dp_larval_destroy(x->workers[i].larval);
 		dp_flow_table_destroy(x->workers[i].flows);
 		dp_portpool_destroy(x->workers[i].portpool);
 	}
