@@ -131,6 +131,11 @@ def _device_drops(host):
             + sum(queue.get("drops", 0) for queue in queues if queue.get("root")))
 
 
+def _sent(host, device):
+    links = json.loads(host.run("ip", "-json", "-statistics", "link", "show", device).stdout)
+    return links[0]["stats64"]["tx"]["packets"]
+
+
 class Datagrams:
     """The stream; the forward of PORT must be there."""
 
@@ -150,10 +155,16 @@ class Datagrams:
     def _own_losses(self):
         """What the laboratory's hosts lost on the way out and back, being too slow: no fault of
         the gateway's. The server (a program that encrypts) has its buffers full now and then."""
-        hosts = self._hosts
+        hosts, topology = self._hosts, self._topology
+        counters = topology.gateway.counters()
         out = {name: _socket_drops(hosts[name]) for name in ("server", "target")}
         back = {"client": _socket_drops(hosts["client"]), "server": _device_drops(hosts["server"]),
-                "internet": _device_drops(self._topology.internet)}
+                "internet": _device_drops(topology.internet)}
+        # frames that a port's ring had no room for while the dataplane's core was taken away
+        out["ring"] = (_sent(topology.cluster, "to-gateway")
+                       - counters.get("port/cluster/rx-packets", 0))
+        back["ring"] = (_sent(topology.internet, "to-gateway")
+                        - counters.get("port/uplink/rx-packets", 0))
         return sum(out.values()), sum(back.values())
 
     def _last(self, kind):
