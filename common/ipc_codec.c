@@ -342,7 +342,7 @@ static const struct field sa_add_fields[] = {
 	FIELD(FIELD_HOST, struct ipc_sa_add, local_be),
 	FIELD(FIELD_HOST, struct ipc_sa_add, remote_be),
 	RANGE(struct ipc_sa_add, flags, 0, IPC_SA_ESN | IPC_SA_UDP | IPC_SA_EARLY),
-	RANGE(struct ipc_sa_add, algorithm, IPC_AES128_GCM16, IPC_AES256_GCM16),
+	RANGE(struct ipc_sa_add, algorithm, IPC_AES128_GCM16, IPC_AES256_CBC_SHA512_256),
 	FIELD(FIELD_PAD, struct ipc_sa_add, pad),
 	{0},
 };
@@ -353,6 +353,19 @@ static int check_sa_add(const void *body, size_t length)
 		[IPC_AES128_GCM16] = 20,
 		[IPC_AES192_GCM16] = 28,
 		[IPC_AES256_GCM16] = 36,
+		[IPC_CHACHA20_POLY1305] = 36,
+		[IPC_AES128_CBC_SHA1_96] = 16 + 20,
+		[IPC_AES128_CBC_SHA256_128] = 16 + 32,
+		[IPC_AES128_CBC_SHA384_192] = 16 + 48,
+		[IPC_AES128_CBC_SHA512_256] = 16 + 64,
+		[IPC_AES192_CBC_SHA1_96] = 24 + 20,
+		[IPC_AES192_CBC_SHA256_128] = 24 + 32,
+		[IPC_AES192_CBC_SHA384_192] = 24 + 48,
+		[IPC_AES192_CBC_SHA512_256] = 24 + 64,
+		[IPC_AES256_CBC_SHA1_96] = 32 + 20,
+		[IPC_AES256_CBC_SHA256_128] = 32 + 32,
+		[IPC_AES256_CBC_SHA384_192] = 32 + 48,
+		[IPC_AES256_CBC_SHA512_256] = 32 + 64,
 	};
 	const struct ipc_sa_add *add = body;
 	uint32_t destination_be = add->id.direction == IPC_IN ? add->local_be : add->remote_be;

@@ -35,7 +35,7 @@
 #define IPC_NAME_LEN 32u   /* names of instances, environments, servers; NUL included */
 #define IPC_DEVICE_LEN 128u
 #define IPC_PREFIXES_MAX 32u
-#define IPC_KEY_MAX 64u
+#define IPC_KEY_MAX 96u
 #define IPC_PUNT_MAX 10240u /* largest IKE datagram carried, bytes */
 
 enum ipc_type {
@@ -198,11 +198,28 @@ struct ipc_spi {
 
 enum ipc_direction { IPC_IN = 1, IPC_OUT = 2 };
 
-/* ESP algorithms, by their IANA names; keys as RFC 4106 section 8.1 lays them out (salt last). */
+/*
+ * ESP algorithms, encryption and integrity together. Keys: AES-GCM and ChaCha20-Poly1305 as RFC 4106
+ * section 8.1 and RFC 7634 section 2 lay them out (salt last); the others the cipher's key, then the
+ * HMAC's.
+ */
 enum ipc_algorithm {
 	IPC_AES128_GCM16 = 1,
 	IPC_AES192_GCM16 = 2,
 	IPC_AES256_GCM16 = 3,
+	IPC_CHACHA20_POLY1305 = 4,
+	IPC_AES128_CBC_SHA1_96 = 5, /* RFC 3602 with RFC 2404, 4868 */
+	IPC_AES128_CBC_SHA256_128 = 6,
+	IPC_AES128_CBC_SHA384_192 = 7,
+	IPC_AES128_CBC_SHA512_256 = 8,
+	IPC_AES192_CBC_SHA1_96 = 9,
+	IPC_AES192_CBC_SHA256_128 = 10,
+	IPC_AES192_CBC_SHA384_192 = 11,
+	IPC_AES192_CBC_SHA512_256 = 12,
+	IPC_AES256_CBC_SHA1_96 = 13,
+	IPC_AES256_CBC_SHA256_128 = 14,
+	IPC_AES256_CBC_SHA384_192 = 15,
+	IPC_AES256_CBC_SHA512_256 = 16,
 };
 
 #define IPC_SA_ESN 0x1u
@@ -227,7 +244,7 @@ struct ipc_sa_add {
 	uint16_t remote_port_be;
 	uint32_t flags;
 	uint16_t algorithm;      /* enum ipc_algorithm */
-	uint16_t key_length;     /* bytes of key[], salt included */
+	uint16_t key_length;     /* bytes of key[] */
 	uint32_t replay_window;  /* packets; IPC_IN */
 	uint32_t hard_seconds;   /* the dataplane removes the SA after it; 0: never */
 	uint32_t pad;
@@ -377,7 +394,7 @@ _Static_assert(sizeof(struct ipc_peer) == 72, "ipc_peer");
 _Static_assert(sizeof(struct ipc_tunnel_state) == 72, "ipc_tunnel_state");
 _Static_assert(sizeof(struct ipc_spi) == 8, "ipc_spi");
 _Static_assert(sizeof(struct ipc_sa_id) == 16, "ipc_sa_id");
-_Static_assert(sizeof(struct ipc_sa_add) == 176, "ipc_sa_add");
+_Static_assert(sizeof(struct ipc_sa_add) == 208, "ipc_sa_add");
 _Static_assert(sizeof(struct ipc_sa_update) == 32, "ipc_sa_update");
 _Static_assert(sizeof(struct ipc_sa_info) == 152, "ipc_sa_info");
 _Static_assert(sizeof(struct ipc_cursor) == 8, "ipc_cursor");

@@ -183,22 +183,44 @@ METHOD(kernel_ipsec_t, get_cpi, status_t, private_kernel_t *this, host_t *src, h
 	return NOT_SUPPORTED;
 }
 
-/* The contract's number for an AES-GCM with a 16 byte ICV, by the key's length with its 4 bytes of
- * salt; 0: not one that the dataplane does. */
+/* strongSwan's algorithms and the lengths of their keys (salt included), and the contract's number. */
+static const struct suite {
+	uint16_t encryption;
+	uint16_t integrity;
+	uint8_t key_bytes;
+	uint8_t integrity_bytes;
+	uint16_t algorithm;
+} suites[] = {
+	{ ENCR_AES_GCM_ICV16, AUTH_UNDEFINED, 20, 0, IPC_AES128_GCM16 },
+	{ ENCR_AES_GCM_ICV16, AUTH_UNDEFINED, 28, 0, IPC_AES192_GCM16 },
+	{ ENCR_AES_GCM_ICV16, AUTH_UNDEFINED, 36, 0, IPC_AES256_GCM16 },
+	{ ENCR_CHACHA20_POLY1305, AUTH_UNDEFINED, 36, 0, IPC_CHACHA20_POLY1305 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA1_96, 16, 20, IPC_AES128_CBC_SHA1_96 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_256_128, 16, 32, IPC_AES128_CBC_SHA256_128 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_384_192, 16, 48, IPC_AES128_CBC_SHA384_192 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_512_256, 16, 64, IPC_AES128_CBC_SHA512_256 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA1_96, 24, 20, IPC_AES192_CBC_SHA1_96 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_256_128, 24, 32, IPC_AES192_CBC_SHA256_128 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_384_192, 24, 48, IPC_AES192_CBC_SHA384_192 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_512_256, 24, 64, IPC_AES192_CBC_SHA512_256 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA1_96, 32, 20, IPC_AES256_CBC_SHA1_96 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_256_128, 32, 32, IPC_AES256_CBC_SHA256_128 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_384_192, 32, 48, IPC_AES256_CBC_SHA384_192 },
+	{ ENCR_AES_CBC, AUTH_HMAC_SHA2_512_256, 32, 64, IPC_AES256_CBC_SHA512_256 },
+};
+
+/* 0: not one that the dataplane does. */
 static uint16_t algorithm_of(const kernel_ipsec_add_sa_t *data)
 {
-	if (data->enc_alg != ENCR_AES_GCM_ICV16 || data->int_key.len)
-		return 0;
-	switch (data->enc_key.len) {
-	case 20:
-		return IPC_AES128_GCM16;
-	case 28:
-		return IPC_AES192_GCM16;
-	case 36:
-		return IPC_AES256_GCM16;
-	default:
-		return 0;
+	for (int i = 0; i < countof(suites); i++) {
+		const struct suite *suite = &suites[i];
+
+		if (suite->encryption == data->enc_alg && suite->key_bytes == data->enc_key.len &&
+		    suite->integrity_bytes == data->int_key.len &&
+		    (suite->integrity_bytes == 0 || suite->integrity == data->int_alg))
+			return suite->algorithm;
 	}
+	return 0;
 }
 
 static void fill_sa(struct ipc_sa_add *add, kernel_ipsec_sa_id_t *id,
@@ -217,8 +239,10 @@ static void fill_sa(struct ipc_sa_add *add, kernel_ipsec_sa_id_t *id,
 	if (data->esn)
 		add->flags |= IPC_SA_ESN;
 	add->algorithm = algorithm_of(data);
-	add->key_length = data->enc_key.len;
+	add->key_length = data->enc_key.len + data->int_key.len;
 	memcpy(add->key, data->enc_key.ptr, data->enc_key.len);
+	if (data->int_key.len)
+		memcpy(add->key + data->enc_key.len, data->int_key.ptr, data->int_key.len);
 	add->replay_window = data->inbound ? data->replay_window : 0;
 	add->hard_seconds = data->lifetime->time.life;
 }
@@ -242,10 +266,10 @@ METHOD(kernel_ipsec_t, add_sa, status_t, private_kernel_t *this, kernel_ipsec_sa
 	if (this->ike->is_muted || data->reqid == 0 || data->reqid > this->ike->tunnel_count)
 		return FAILED;
 	if (!algorithm_of(data) || data->mode != MODE_TUNNEL ||
-	    data->enc_key.len > sizeof(add.key)) {
+	    data->enc_key.len + data->int_key.len > sizeof(add.key)) {
 		sp_log(SP_LOG_ERR,
-		       "ike: the dataplane does not do what was negotiated tunnel=%s algorithm=%u",
-		       this->ike->tunnels[data->reqid - 1].name, data->enc_alg);
+		       "ike: the dataplane does not do what was negotiated tunnel=%s encryption=%u integrity=%u",
+		       this->ike->tunnels[data->reqid - 1].name, data->enc_alg, data->int_alg);
 		return NOT_SUPPORTED;
 	}
 	add.tunnel = this->ike->tunnels[data->reqid - 1].id;
@@ -268,9 +292,10 @@ METHOD(kernel_ipsec_t, add_sa, status_t, private_kernel_t *this, kernel_ipsec_sa
 	if (data->inbound)
 		schedule_expiry(&add.id, data->lifetime);
 	sp_log(SP_LOG_DEBUG,
-	       "ike: added an SA tunnel=%s spi=%08x direction=%s udp=%d esn=%d life_s=%u",
+	       "ike: added an SA tunnel=%s spi=%08x direction=%s algorithm=%u udp=%d esn=%d window=%u life_s=%u",
 	       this->ike->tunnels[data->reqid - 1].name, ntohl(id->spi),
-	       direction_name(add.id.direction), data->encap, data->esn, add.hard_seconds);
+	       direction_name(add.id.direction), add.algorithm, data->encap, data->esn,
+	       add.replay_window, add.hard_seconds);
 	return SUCCESS;
 }
 

@@ -21,15 +21,17 @@ struct dp_crypto;
 /* What ESP must know of an algorithm, and the length of the additional data; SAs carry a copy. */
 struct dp_crypto_suite {
 	uint8_t algorithm; /* enum ipc_algorithm */
-	uint8_t key_bytes; /* without the salt */
+	uint8_t key_bytes; /* of the cipher, without the salt */
 	uint8_t salt_bytes;
 	uint8_t iv_bytes; /* on the wire, between the ESP header and the text */
 	uint8_t icv_bytes;
-	uint8_t block_bytes; /* the text is a multiple of it; a power of two, at least 4 */
-	uint8_t aad_bytes;   /* set by the SA: 8, or 12 with extended sequence numbers */
-	uint8_t pad;
+	uint8_t block_bytes;     /* the text is a multiple of it; a power of two, at least 4 */
+	uint8_t aad_bytes;       /* set by the SA: 8, or 12 with extended sequence numbers */
+	uint8_t integrity_bytes; /* key of the HMAC; 0: the cipher does it all */
 };
 _Static_assert(sizeof(struct dp_crypto_suite) == 8, "dp_crypto_suite");
+
+#define DP_CRYPTO_SEED 16u
 
 /* Key schedule, embedded in the SA: room for what any algorithm of the library precomputes (GCM
  * needs most: 1008 bytes). */
@@ -49,17 +51,26 @@ void dp_crypto_destroy(struct dp_crypto *crypto);
 /* The library's implementation in use, "AVX512 VAES" for instance. */
 const char *dp_crypto_arch(const struct dp_crypto *crypto);
 
-/* Expands KEY (cipher key, then salt; the salt is not used here). -ENOTSUP: unknown algorithm;
- * -EINVAL: wrong length. */
+/* Expands KEY, of LENGTH bytes: cipher key, salt (not used here), key of the HMAC. SEED is random and
+ * secret: the initialization vectors of CBC come from it. -ENOTSUP: unknown algorithm; -EINVAL:
+ * wrong length. */
 int dp_crypto_key_init(struct dp_crypto *crypto, struct dp_crypto_key *schedule, unsigned algorithm,
-                       const uint8_t *key, size_t length);
+                       const uint8_t *key, size_t length, const uint8_t seed[DP_CRYPTO_SEED]);
 void dp_crypto_key_wipe(struct dp_crypto_key *schedule);
+
+/* Whether packets of this suite are worked on together, with those of other SAs: they are done
+ * after dp_crypto_flush(), not before. */
+static inline bool dp_crypto_is_queued(const struct dp_crypto_suite *suite)
+{
+	return suite->algorithm >= IPC_CHACHA20_POLY1305;
+}
 
 /*
  * Encrypt or decrypt in place the packets [FROM, TO) of a batch, all of one SA; those whose verdict
  * is not DP_OK are left alone. Per packet: esp is the ESP header, the text begins behind it and the
- * IV, the ICV ends the packet at l3 + l3_length; iv is the nonce, aad the additional data.
- * Decryption compares the ICV in constant time and sets DP_ESP_ICV where it is wrong.
+ * IV, the ICV ends the packet at l3 + l3_length; iv is the nonce (of which CBC takes the sequence
+ * number, to make an IV of it), aad the additional data. Decryption compares the ICV in constant
+ * time and sets DP_ESP_ICV where it is wrong. A queued packet is DP_CRYPTO until it is done.
  */
 void dp_crypto_encrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *suite,
                        const struct dp_crypto_key *key, struct dp_batch *b, unsigned from,
@@ -67,3 +78,6 @@ void dp_crypto_encrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *s
 void dp_crypto_decrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *suite,
                        const struct dp_crypto_key *key, struct dp_batch *b, unsigned from,
                        unsigned to);
+
+/* Completes what is queued. Before the batch goes on and before any of its SAs may go away. */
+void dp_crypto_flush(struct dp_crypto *crypto);

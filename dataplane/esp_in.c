@@ -263,8 +263,27 @@ static void finish_run(struct dp_worker *w, struct dp_batch *b, unsigned from, u
 	w->count->esp_in_packets += packets;
 }
 
+/* What came out of the queue; the rest of the batch is finished already. */
+static void finish_queued(struct dp_worker *w, struct dp_batch *b)
+{
+	unsigned to;
+
+	dp_crypto_flush(w->crypto);
+	for (unsigned from = 0; from < b->n; from = to) {
+		struct dp_sa_in *sa = b->p[from].sa_in;
+
+		to = from + 1;
+		if (b->p[from].verdict != DP_OK || !dp_crypto_is_queued(&sa->suite))
+			continue;
+		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_in == sa)
+			to++;
+		finish_run(w, b, from, to);
+	}
+}
+
 void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 {
+	bool has_queued = false;
 	unsigned to;
 
 	for (unsigned from = 0; from < b->n; from = to) {
@@ -276,6 +295,11 @@ void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_in == sa)
 			to++;
 		dp_crypto_decrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
-		finish_run(w, b, from, to);
+		if (dp_crypto_is_queued(&sa->suite))
+			has_queued = true;
+		else
+			finish_run(w, b, from, to);
 	}
+	if (has_queued)
+		finish_queued(w, b);
 }

@@ -15,9 +15,9 @@
 void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b);
 
 /*
- * Decrypts the burst, SA by SA, moves the replay windows and checks what comes out; then l3,
+ * Decrypts the burst, moves the replay windows and checks what comes out; then l3,
  * l3_length, l3_header and protocol are the inner packet's and the mbuf's data is exactly that
- * packet. Verdicts: ESP_ICV, ESP_REPLAY, ESP_PADDING, ESP_DUMMY, INNER_INVALID, L4_HEADER.
+ * packet. Verdicts: CRYPTO, ESP_ICV, ESP_REPLAY, ESP_PADDING, ESP_DUMMY, INNER_INVALID, L4_HEADER.
  * Fragments pass: dp_reassemble_inner() comes next. Worker only.
  */
 void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b);

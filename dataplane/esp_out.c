@@ -63,7 +63,8 @@ static inline void write_outer(uint8_t *outer, const struct dp_sa_out *sa, uint8
 		dp_store16(outer + 24, rte_cpu_to_be_16((uint16_t)(total - DP_IPV4_HEADER)));
 }
 
-/* RFC 4106 sections 4 and 5: the IV is the sequence number, unique as long as the key lives. */
+/* RFC 4106 sections 4 and 5, RFC 7634 section 2: the IV is the sequence number, unique as long as
+ * the key lives. CBC makes its own of it. */
 static inline void write_nonce(struct dp_pkt *p, const struct dp_sa_out *sa, uint64_t sequence)
 {
 	uint64_t iv = rte_cpu_to_be_64(sequence);
@@ -170,6 +171,7 @@ void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 void dp_esp_out_encrypt(struct dp_worker *w, struct dp_batch *b)
 {
 	unsigned from, to, packets = 0;
+	bool has_queued = false;
 
 	for (from = 0; from < b->n; from = to) {
 		struct dp_sa_out *sa = b->p[from].sa_out;
@@ -180,7 +182,10 @@ void dp_esp_out_encrypt(struct dp_worker *w, struct dp_batch *b)
 		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_out == sa)
 			to++;
 		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
+		has_queued |= dp_crypto_is_queued(&sa->suite);
 		packets += to - from;
 	}
+	if (has_queued)
+		dp_crypto_flush(w->crypto);
 	w->count->esp_out_packets += packets;
 }

@@ -20,7 +20,7 @@ struct dp_sa_out;
  */
 void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b);
 
-/* Encrypts the burst, SA by SA. Worker only. */
+/* Encrypts the burst. Verdict: CRYPTO. Worker only. */
 void dp_esp_out_encrypt(struct dp_worker *w, struct dp_batch *b);
 
 /* The largest inner packet whose ESP packet fits LINK_MTU, bytes; 0 if none does. */

@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define CAPACITY_MAX (1u << 24)
 #define SPI_RESERVED 255u /* RFC 4303 section 2.1 */
@@ -21,9 +22,12 @@
 #define OUTER_TTL 64
 #define TCP_IPV4_HEADERS 40
 
-union sa_memory {
-	struct dp_sa_in in;
-	struct dp_sa_out out;
+struct sa_memory {
+	union {
+		struct dp_sa_in in;
+		struct dp_sa_out out;
+	};
+	uint8_t seed[DP_CRYPTO_SEED]; /* random, for dp_crypto_key_init() */
 };
 
 static void set_deadline(struct dp_sa_table *t, struct dp_sa_entry *e, uint32_t now_s,
@@ -155,12 +159,20 @@ void dp_sa_table_destroy(struct dp_sa_table *table)
 
 void *dp_sa_alloc(int socket)
 {
-	return rte_zmalloc_socket("sa", sizeof(union sa_memory), RTE_CACHE_LINE_SIZE, socket);
+	struct sa_memory *memory =
+		rte_zmalloc_socket("sa", sizeof(*memory), RTE_CACHE_LINE_SIZE, socket);
+
+	if (memory &&
+	    getrandom(memory->seed, sizeof(memory->seed), 0) != (ssize_t)sizeof(memory->seed)) {
+		rte_free(memory);
+		return NULL;
+	}
+	return memory;
 }
 
 void dp_sa_wipe(void *memory)
 {
-	sp_wipe(memory, sizeof(union sa_memory));
+	sp_wipe(memory, sizeof(struct sa_memory));
 }
 
 void dp_sa_free(void *memory)
@@ -287,7 +299,7 @@ static int check_add(const struct ipc_sa_add *add)
 
 	if (!suite)
 		return -ENOTSUP;
-	if (add->key_length != suite->key_bytes + suite->salt_bytes)
+	if (add->key_length != suite->key_bytes + suite->salt_bytes + suite->integrity_bytes)
 		return -EINVAL;
 	if (!are_addresses_valid(add->local_be, add->remote_be, add->local_port_be,
 	                         add->remote_port_be, add->flags))
@@ -346,10 +358,11 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 		return -ENOENT;
 	memset(sa, 0, sizeof(*sa));
 	sa->suite = suite_for(add);
-	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length);
+	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length,
+	                        ((const struct sa_memory *)sa)->seed);
 	if (rc != 0)
 		return rc;
-	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sizeof(sa->salt));
+	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
 	sa->spi_be = add->id.spi_be;
 	sa->environment = environment;
 	sa->tunnel = tunnel;
@@ -381,10 +394,11 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 		return -ENOSPC;
 	memset(sa, 0, sizeof(*sa));
 	sa->suite = suite_for(add);
-	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length);
+	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length,
+	                        ((const struct sa_memory *)sa)->seed);
 	if (rc != 0)
 		return rc;
-	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sizeof(sa->salt));
+	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
 	e = entry_take(t);
 	place.entry = (uint32_t)(e - t->entries);
 	sa->spi_be = add->id.spi_be;

@@ -147,7 +147,8 @@ int dp_sa_table_create(struct dp_sa_table **table, uint16_t worker, uint32_t cap
 /* Wipes and frees the SAs too. The worker has stopped. */
 void dp_sa_table_destroy(struct dp_sa_table *table);
 
-/* Memory for one SA of either direction, NULL: none left. Control thread, before dp_sa_add(). */
+/* Memory for one SA of either direction, random bytes for it included; NULL: none left. Control
+ * thread, before dp_sa_add(). */
 void *dp_sa_alloc(int socket);
 /* Overwrites the memory of an SA, keys included. */
 void dp_sa_wipe(void *memory);

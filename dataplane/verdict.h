@@ -51,7 +51,7 @@ enum dp_answer {
 	X(NO_TUNNEL, "no-tunnel", UNREACHABLE, "no tunnel of the environment is up")                                   \
 	X(TOO_BIG, "too-big", TOO_BIG, "does not fit the tunnel and may not be fragmented")                            \
 	/* tunnel side */                                                                                              \
-	X(ESP_TRUNCATED, "esp-truncated", NONE, "shorter than ESP with its trailer, or not a multiple of 4")           \
+	X(ESP_TRUNCATED, "esp-truncated", NONE, "shorter than ESP with its trailer, or not a multiple of its block")    \
 	X(ESP_NO_SA, "esp-no-sa", NONE, "no security association with this SPI")                                       \
 	X(ESP_NO_KEY, "esp-no-key", NONE, "the SPI is allocated but its key has not arrived")                          \
 	X(ESP_ENCAPSULATION, "esp-encapsulation", NONE, "native ESP on an SA with UDP encapsulation or the reverse")   \

@@ -3,8 +3,8 @@
  * A burst from the uplink, and from a peer who knows the key: what is behind the ICV is as hostile
  * as what is before it.
  *
- * Input: one byte chooses the SA (bit 0 UDP, bit 1 extended numbers, bits 2 and 3 algorithm, bits 4
- * to 7 window), then records of flags (1 byte: bit 0 sealed, bit 1 with our SPI, bit 2 number and
+ * Input: one byte chooses the SA (bit 0 UDP, bit 1 extended numbers, bits 2 and 3 AES-GCM's
+ * key or 3 for what bits 4 to 7 choose of the other algorithms, bits 4 to 7 window), then records of flags (1 byte: bit 0 sealed, bit 1 with our SPI, bit 2 number and
  * addresses as they are in the data), type of service (1), sequence number (4), length (2) and as
  * many bytes: the text to seal, or what follows the outer header.
  */
@@ -25,7 +25,7 @@
 #define LENGTH_MAX 2048u
 #define ETHERNET 14u
 #define OUTER_MAX 28u
-#define ESP_OVERHEAD 32u
+#define ESP_OVERHEAD 56u
 #define LOCAL 0xcb00710au
 #define REMOTE 0xc6336465u
 #define PORT 4500
@@ -70,12 +70,13 @@ static struct ipc_sa_add request(uint8_t choice)
 		.local_port_be = htons(PORT),
 		.remote_port_be = htons(PORT),
 		.flags = (choice & 1 ? IPC_SA_UDP : 0) | (choice & 2 ? IPC_SA_ESN : 0),
-		.algorithm = (uint16_t)(IPC_AES128_GCM16 + (choice >> 2 & 3) % 3),
+		.algorithm = (uint16_t)((choice >> 2 & 3) < 3 ? IPC_AES128_GCM16 + (choice >> 2 & 3)
+		                                              : IPC_CHACHA20_POLY1305 + (choice >> 4) % 13),
 		.replay_window = 64u * (choice >> 4),
 	};
 	const struct dp_crypto_suite *suite = dp_crypto_suite(add.algorithm);
 
-	add.key_length = (uint16_t)(suite->key_bytes + suite->salt_bytes);
+	add.key_length = (uint16_t)(suite->key_bytes + suite->salt_bytes + suite->integrity_bytes);
 	memset(add.key, 0x5a, add.key_length);
 	return add;
 }
@@ -137,6 +138,7 @@ static void push_sealed(const struct esp_peer *peer, const struct dp_sa_in *sa, 
 
 	if (peer->is_esn && !(flags & 4))
 		sequence = dp_replay_infer(&sa->replay, number);
+	length -= length % peer_suite(peer->algorithm).block_bytes % 16; /* CBC cannot seal others */
 	push(packet, peer_seal(peer, sequence, sequence, data, length, packet));
 }
 
@@ -217,7 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(dp_sa_spi_alloc(&worker, 1, 0x4321, &add.id.spi_be) == 0);
 	require(dp_sa_add(&worker, &add, 1, 7, 1, 1500, memory) == 0);
 	memcpy(peer.key, add.key, add.key_length);
-	peer.key_bytes = add.key_length - 4u;
+	peer.algorithm = add.algorithm;
 	peer.spi = ntohl(add.id.spi_be);
 	peer.is_udp = (add.flags & IPC_SA_UDP) != 0;
 	peer.is_esn = (add.flags & IPC_SA_ESN) != 0;

@@ -447,7 +447,14 @@ static void test_sa_add(void **state)
 {
 	static const struct {
 		uint16_t algorithm, key_length;
-	} keys[] = {{IPC_AES128_GCM16, 20}, {IPC_AES192_GCM16, 28}, {IPC_AES256_GCM16, 36}};
+	} keys[] = {
+		{IPC_AES128_GCM16, 20},		 {IPC_AES192_GCM16, 28},	  {IPC_AES256_GCM16, 36},
+		{IPC_CHACHA20_POLY1305, 36},	 {IPC_AES128_CBC_SHA1_96, 36},	  {IPC_AES128_CBC_SHA256_128, 48},
+		{IPC_AES128_CBC_SHA384_192, 64}, {IPC_AES128_CBC_SHA512_256, 80}, {IPC_AES192_CBC_SHA1_96, 44},
+		{IPC_AES192_CBC_SHA256_128, 56}, {IPC_AES192_CBC_SHA384_192, 72}, {IPC_AES192_CBC_SHA512_256, 88},
+		{IPC_AES256_CBC_SHA1_96, 52},	 {IPC_AES256_CBC_SHA256_128, 64}, {IPC_AES256_CBC_SHA384_192, 80},
+		{IPC_AES256_CBC_SHA512_256, 96},
+	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(keys); i++) {
@@ -461,7 +468,8 @@ static void test_sa_add(void **state)
 	}
 	TUNNEL_FAULTS(IPC_SA_ADD, sa_add.tunnel);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.algorithm = 0);
-	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.algorithm = 4);
+	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.algorithm = 17);
+	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.algorithm = IPC_AES256_CBC_SHA1_96);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.algorithm = UINT16_MAX);
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.key[36] = 1);
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.pad = 1);

@@ -2,13 +2,15 @@
 #include "tests/unit/dataplane/esp_peer.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include <string.h>
+
+#include "common/ipc_proto.h"
 
 #define IPV4 20u
 #define UDP 8u
 #define ESP 8u
-#define IV 8u
 
 static void put16(uint8_t *p, uint32_t v)
 {
@@ -51,21 +53,42 @@ uint64_t peer_random(uint64_t *state)
 	return *state * 0x2545f4914f6cdd1dull;
 }
 
-static const EVP_CIPHER *cipher(unsigned key_bytes)
+struct peer_suite peer_suite(unsigned algorithm)
 {
-	return key_bytes == 16   ? EVP_aes_128_gcm()
-	       : key_bytes == 24 ? EVP_aes_192_gcm()
-	                         : EVP_aes_256_gcm();
+	static const unsigned keys[] = { 16, 24, 32 }, integrity[] = { 20, 32, 48, 64 },
+			      icvs[] = { 12, 16, 24, 32 };
+
+	if (algorithm < IPC_CHACHA20_POLY1305)
+		return (struct peer_suite){ keys[algorithm - IPC_AES128_GCM16], 0, 8, 16, 4 };
+	if (algorithm == IPC_CHACHA20_POLY1305)
+		return (struct peer_suite){ 32, 0, 8, 16, 4 };
+	algorithm -= IPC_AES128_CBC_SHA1_96;
+	return (struct peer_suite){ keys[algorithm / 4], integrity[algorithm % 4], 16,
+		                    icvs[algorithm % 4], 16 };
 }
 
-int peer_gcm_seal(const uint8_t *key, unsigned key_bytes, const uint8_t nonce[12],
-                  const uint8_t *aad, unsigned aad_bytes, const uint8_t *in, unsigned length,
-                  uint8_t *out, uint8_t icv[PEER_ICV])
+static const EVP_CIPHER *aead(unsigned algorithm)
+{
+	switch (algorithm) {
+	case IPC_AES128_GCM16:
+		return EVP_aes_128_gcm();
+	case IPC_AES192_GCM16:
+		return EVP_aes_192_gcm();
+	case IPC_AES256_GCM16:
+		return EVP_aes_256_gcm();
+	default:
+		return EVP_chacha20_poly1305();
+	}
+}
+
+int peer_aead_seal(unsigned algorithm, const uint8_t *key, const uint8_t nonce[12],
+                   const uint8_t *aad, unsigned aad_bytes, const uint8_t *in, unsigned length,
+                   uint8_t *out, uint8_t icv[PEER_ICV])
 {
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
 	int n, ok;
 
-	ok = c && EVP_EncryptInit_ex(c, cipher(key_bytes), NULL, key, nonce) == 1 &&
+	ok = c && EVP_EncryptInit_ex(c, aead(algorithm), NULL, key, nonce) == 1 &&
 	     EVP_EncryptUpdate(c, NULL, &n, aad, (int)aad_bytes) == 1 &&
 	     (length == 0 || EVP_EncryptUpdate(c, out, &n, in, (int)length) == 1) &&
 	     EVP_EncryptFinal_ex(c, out + length, &n) == 1 &&
@@ -74,22 +97,64 @@ int peer_gcm_seal(const uint8_t *key, unsigned key_bytes, const uint8_t nonce[12
 	return ok ? 0 : -1;
 }
 
-int peer_gcm_open(const uint8_t *key, unsigned key_bytes, const uint8_t nonce[12],
-                  const uint8_t *aad, unsigned aad_bytes, const uint8_t *in, unsigned length,
-                  uint8_t *out, const uint8_t icv[PEER_ICV])
+int peer_aead_open(unsigned algorithm, const uint8_t *key, const uint8_t nonce[12],
+                   const uint8_t *aad, unsigned aad_bytes, const uint8_t *in, unsigned length,
+                   uint8_t *out, const uint8_t icv[PEER_ICV])
 {
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
 	uint8_t tag[PEER_ICV];
 	int n, ok;
 
 	memcpy(tag, icv, sizeof(tag));
-	ok = c && EVP_DecryptInit_ex(c, cipher(key_bytes), NULL, key, nonce) == 1 &&
+	ok = c && EVP_DecryptInit_ex(c, aead(algorithm), NULL, key, nonce) == 1 &&
 	     EVP_DecryptUpdate(c, NULL, &n, aad, (int)aad_bytes) == 1 &&
 	     (length == 0 || EVP_DecryptUpdate(c, out, &n, in, (int)length) == 1) &&
 	     EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, PEER_ICV, tag) == 1 &&
 	     EVP_DecryptFinal_ex(c, out + length, &n) == 1;
 	EVP_CIPHER_CTX_free(c);
 	return ok ? 0 : -1;
+}
+
+int peer_cbc(unsigned algorithm, int is_encrypt, const uint8_t *key, const uint8_t iv[16],
+             const uint8_t *in, unsigned length, uint8_t *out)
+{
+	const unsigned key_bytes = peer_suite(algorithm).key_bytes;
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	int n, ok;
+
+	ok = c &&
+	     EVP_CipherInit_ex(c,
+	                       key_bytes == 16   ? EVP_aes_128_cbc()
+	                       : key_bytes == 24 ? EVP_aes_192_cbc()
+	                                         : EVP_aes_256_cbc(),
+	                       NULL, key, iv, is_encrypt) == 1 &&
+	     EVP_CIPHER_CTX_set_padding(c, 0) == 1 &&
+	     (length == 0 || EVP_CipherUpdate(c, out, &n, in, (int)length) == 1) &&
+	     EVP_CipherFinal_ex(c, out + length, &n) == 1;
+	EVP_CIPHER_CTX_free(c);
+	return ok ? 0 : -1;
+}
+
+int peer_hmac(unsigned algorithm, const uint8_t *key, const uint8_t *bytes, unsigned length,
+              const uint8_t *high, uint8_t icv[PEER_ICV_MAX])
+{
+	const struct peer_suite suite = peer_suite(algorithm);
+	const EVP_MD *md = suite.icv_bytes == 12   ? EVP_sha1()
+	                   : suite.icv_bytes == 16 ? EVP_sha256()
+	                   : suite.icv_bytes == 24 ? EVP_sha384()
+	                                           : EVP_sha512();
+	uint8_t whole[EVP_MAX_MD_SIZE], all[10240];
+	unsigned n;
+
+	if (length + 4 > sizeof(all))
+		return -1;
+	memcpy(all, bytes, length);
+	if (high)
+		memcpy(all + length, high, 4);
+	if (!HMAC(md, key, (int)suite.integrity_bytes, all, length + (high ? 4u : 0u), whole, &n))
+		return -1;
+	memcpy(icv, whole, suite.icv_bytes);
+	return 0;
 }
 
 void peer_checksum(uint8_t *packet)
@@ -111,12 +176,64 @@ static unsigned make_aad(const struct esp_peer *peer, uint64_t sequence, uint8_t
 	return 12;
 }
 
+/* The ESP packet from its header on; the text is at its place behind the IV. */
+static int seal_cbc(const struct esp_peer *peer, const struct peer_suite *suite, uint64_t sequence,
+                    uint8_t *esp, unsigned length)
+{
+	uint8_t *iv = esp + ESP, *text = iv + suite->iv_bytes, high[4];
+
+	put32(high, (uint32_t)(sequence >> 32));
+	if (peer_cbc(peer->algorithm, 1, peer->key, iv, text, length, text) != 0)
+		return -1;
+	return peer_hmac(peer->algorithm, peer->key + suite->key_bytes, esp,
+	                 ESP + suite->iv_bytes + length, peer->is_esn ? high : NULL, text + length);
+}
+
+static int open_cbc(const struct esp_peer *peer, const struct peer_suite *suite, uint64_t sequence,
+                    const uint8_t *esp, unsigned length, uint8_t *text)
+{
+	const uint8_t *iv = esp + ESP, *in = iv + suite->iv_bytes;
+	uint8_t high[4], icv[PEER_ICV_MAX];
+
+	put32(high, (uint32_t)(sequence >> 32));
+	if (peer_hmac(peer->algorithm, peer->key + suite->key_bytes, esp,
+	              ESP + suite->iv_bytes + length, peer->is_esn ? high : NULL, icv) != 0 ||
+	    memcmp(icv, in + length, suite->icv_bytes) != 0)
+		return -1;
+	return peer_cbc(peer->algorithm, 0, peer->key, iv, in, length, text);
+}
+
+static int seal_aead(const struct esp_peer *peer, const struct peer_suite *suite, uint64_t sequence,
+                     uint8_t *esp, unsigned length)
+{
+	uint8_t *text = esp + ESP + suite->iv_bytes, nonce[12], aad[12];
+
+	memcpy(nonce, peer->key + suite->key_bytes, 4);
+	memcpy(nonce + 4, esp + ESP, 8);
+	return peer_aead_seal(peer->algorithm, peer->key, nonce, aad, make_aad(peer, sequence, aad),
+	                      text, length, text, text + length);
+}
+
+static int open_aead(const struct esp_peer *peer, const struct peer_suite *suite, uint64_t sequence,
+                     const uint8_t *esp, unsigned length, uint8_t *text)
+{
+	const uint8_t *in = esp + ESP + suite->iv_bytes;
+	uint8_t nonce[12], aad[12];
+
+	memcpy(nonce, peer->key + suite->key_bytes, 4);
+	memcpy(nonce + 4, esp + ESP, 8);
+	return peer_aead_open(peer->algorithm, peer->key, nonce, aad, make_aad(peer, sequence, aad),
+	                      in, length, text, in + length);
+}
+
 unsigned peer_seal(const struct esp_peer *peer, uint64_t sequence, uint64_t iv, const uint8_t *text,
                    unsigned length, uint8_t *packet)
 {
+	const struct peer_suite suite = peer_suite(peer->algorithm);
 	unsigned outer = IPV4 + (peer->is_udp ? UDP : 0),
-		 total = outer + ESP + IV + length + PEER_ICV;
-	uint8_t *esp = packet + outer, nonce[12], aad[12];
+		 total = outer + ESP + suite.iv_bytes + length + suite.icv_bytes;
+	uint64_t more = iv * 2 + 1; /* never 0 */
+	uint8_t *esp = packet + outer;
 
 	memset(packet, 0, outer);
 	packet[0] = 0x45;
@@ -136,17 +253,17 @@ unsigned peer_seal(const struct esp_peer *peer, uint64_t sequence, uint64_t iv, 
 	put32(esp + 4, (uint32_t)sequence);
 	put32(esp + 8, (uint32_t)(iv >> 32));
 	put32(esp + 12, (uint32_t)iv);
-	memcpy(nonce, peer->key + peer->key_bytes, 4);
-	memcpy(nonce + 4, esp + ESP, IV);
-	if (peer_gcm_seal(peer->key, peer->key_bytes, nonce, aad, make_aad(peer, sequence, aad),
-	                  text, length, esp + ESP + IV, esp + ESP + IV + length) != 0)
+	for (unsigned i = 8; i < suite.iv_bytes; i++)
+		esp[ESP + i] = (uint8_t)peer_random(&more);
+	memmove(esp + ESP + suite.iv_bytes, text, length);
+	if ((suite.integrity_bytes ? seal_cbc : seal_aead)(peer, &suite, sequence, esp, length) != 0)
 		return 0;
 	return total;
 }
 
 static const char *check_outer(const struct esp_peer *peer, const uint8_t *packet, unsigned length)
 {
-	if (length < IPV4 + UDP + ESP + IV + PEER_ICV || get16(packet + 2) != length)
+	if (length < IPV4 + ESP || get16(packet + 2) != length)
 		return "length";
 	if (packet[0] != 0x45 || packet[1] != peer->tos)
 		return "version, header length or type of service";
@@ -170,11 +287,12 @@ static const char *check_outer(const struct esp_peer *peer, const uint8_t *packe
 int peer_open(const struct esp_peer *peer, const uint8_t *packet, unsigned length,
               uint64_t *sequence, uint8_t *text, const char **why)
 {
+	const struct peer_suite suite = peer_suite(peer->algorithm);
+	const unsigned around = IPV4 + (peer->is_udp ? UDP : 0) + ESP + suite.iv_bytes +
+	                        suite.icv_bytes;
 	const uint8_t *esp = packet + IPV4 + (peer->is_udp ? UDP : 0);
-	unsigned text_bytes = length - (unsigned)(esp - packet) - ESP - IV - PEER_ICV;
-	uint8_t nonce[12], aad[12];
 
-	*why = check_outer(peer, packet, length);
+	*why = length < around ? "too short" : check_outer(peer, packet, length);
 	if (*why)
 		return -1;
 	if (get32(esp) != peer->spi) {
@@ -182,14 +300,12 @@ int peer_open(const struct esp_peer *peer, const uint8_t *packet, unsigned lengt
 		return -1;
 	}
 	*sequence = (*sequence >> 32) << 32 | get32(esp + 4);
-	memcpy(nonce, peer->key + peer->key_bytes, 4);
-	memcpy(nonce + 4, esp + ESP, IV);
-	if (peer_gcm_open(peer->key, peer->key_bytes, nonce, aad, make_aad(peer, *sequence, aad),
-	                  esp + ESP + IV, text_bytes, text, esp + ESP + IV + text_bytes) != 0) {
+	if ((suite.integrity_bytes ? open_cbc : open_aead)(peer, &suite, *sequence, esp,
+	                                                   length - around, text) != 0) {
 		*why = "ICV";
 		return -1;
 	}
-	return (int)text_bytes;
+	return (int)(length - around);
 }
 
 void peer_inner(uint8_t *packet, unsigned length, uint8_t protocol, uint32_t source,

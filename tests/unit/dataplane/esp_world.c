@@ -68,7 +68,7 @@ void world_destroy(struct world *x)
 struct ipc_sa_add world_add_request(enum ipc_direction direction, uint32_t spi,
                                     enum ipc_algorithm algorithm, uint32_t flags)
 {
-	const struct dp_crypto_suite *suite = dp_crypto_suite(algorithm);
+	const struct peer_suite suite = peer_suite(algorithm);
 	struct ipc_sa_add add = {
 		.tunnel = { .environment = "production", .server = "a" },
 		.id = { .spi_be = htonl(spi), .direction = (uint8_t)direction },
@@ -76,7 +76,8 @@ struct ipc_sa_add world_add_request(enum ipc_direction direction, uint32_t spi,
 		.remote_be = htonl(WORLD_REMOTE),
 		.flags = flags,
 		.algorithm = (uint16_t)algorithm,
-		.key_length = (uint16_t)(suite->key_bytes + suite->salt_bytes),
+		.key_length = (uint16_t)(suite.key_bytes +
+		                         (suite.integrity_bytes ? suite.integrity_bytes : 4u)),
 		.replay_window = 64,
 	};
 	uint64_t state = 0x9e3779b97f4a7c15ull ^ spi ^ (uint64_t)direction << 40;
@@ -129,7 +130,7 @@ struct esp_peer world_peer(const struct ipc_sa_add *add)
 {
 	int is_in = add->id.direction == IPC_IN;
 	struct esp_peer peer = {
-		.key_bytes = add->key_length - 4u,
+		.algorithm = add->algorithm,
 		.spi = ntohl(add->id.spi_be),
 		.is_esn = (add->flags & IPC_SA_ESN) != 0,
 		.is_udp = (add->flags & IPC_SA_UDP) != 0,

@@ -136,7 +136,8 @@ static void refuses_bad_requests(void **state)
 		assert_int_equal(world_add(x, &add, 1), error); \
 	} while (0)
 	REFUSED(good_out, add.algorithm = 0, -ENOTSUP);
-	REFUSED(good_out, add.algorithm = 4, -ENOTSUP);
+	REFUSED(good_out, add.algorithm = 17, -ENOTSUP);
+	REFUSED(good_out, add.algorithm = IPC_AES256_CBC_SHA512_256, -EINVAL);
 	REFUSED(good_out, add.key_length = 16, -EINVAL);
 	REFUSED(good_out, add.key_length = 24, -EINVAL);
 	REFUSED(good_out, add.local_be = 0, -EINVAL);
