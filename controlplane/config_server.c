@@ -199,12 +199,14 @@ const struct cp_key cp_tunnel_keys[] = {
 
 void cp_server_set_defaults(struct cp_server *server)
 {
-	/* What a stock strongSwan accepts by default, strongest first; AEAD and others may not share a proposal. */
+	/* What a stock strongSwan accepts by default, strongest first; AEAD and others may not share a proposal. No SHA-1
+	 * unless it is asked for. */
 	static const char *const ike[] = {
 		"aes256gcm16-aes128gcm16-prfsha384-prfsha256-ecp384-ecp256-modp3072-modp2048",
 		"aes256-aes128-sha384-sha256-ecp384-ecp256-modp3072-modp2048",
 	};
-	static const char *const esp[] = {"aes256gcm16", "aes128gcm16"};
+	static const char *const esp[] = {"aes256gcm16", "aes128gcm16", "chacha20poly1305", "aes256-sha256",
+					  "aes128-sha256"};
 
 	for (size_t i = 0; i < sizeof(ike) / sizeof(ike[0]); i++)
 		strcpy(server->ike_proposals[i], ike[i]);

@@ -172,10 +172,11 @@ const char *cp_ike_proposal_fault(const char *proposal)
 	return NULL;
 }
 
-static bool is_esp_cipher(const char *token)
+static bool is_one_of(const char *token, const char *const *words)
 {
-	return strcmp(token, "aes128gcm16") == 0 || strcmp(token, "aes192gcm16") == 0 ||
-	       strcmp(token, "aes256gcm16") == 0;
+	while (*words && strcmp(token, *words) != 0)
+		words++;
+	return *words != NULL;
 }
 
 /* What may follow the ciphers: the key exchange of a rekey, and extended sequence numbers. */
@@ -190,28 +191,47 @@ static bool is_esp_addition(const char *token)
 	return strcmp(token, "esn") == 0 || strcmp(token, "noesn") == 0;
 }
 
+static const char esp_forms[] =
+	"must be ciphers of one kind: aes128gcm16, aes192gcm16, aes256gcm16, chacha20poly1305; or aes128, aes192, aes256 "
+	"together with sha1, sha256, sha384, sha512; then key exchange groups, esn or noesn, joined by '-'; "
+	"this version does no other ESP algorithm";
+
+/* RFC 7296 section 3.3: ciphers that authenticate and those that need an HMAC do not share a proposal. */
 const char *cp_esp_proposal_fault(const char *proposal)
 {
-	static const char forms[] = "must be of aes128gcm16, aes192gcm16 and aes256gcm16, then key exchange groups, esn or noesn, "
-				    "joined by '-'; this version does no other ESP algorithm";
+	static const char *const aeads[] = {"aes128gcm16", "aes192gcm16", "aes256gcm16", "chacha20poly1305", NULL};
+	static const char *const ciphers[] = {"aes128", "aes192", "aes256", NULL};
+	static const char *const integrities[] = {"sha1", "sha256", "sha384", "sha512", NULL};
+	size_t aead_count = 0, cipher_count = 0, integrity_count = 0;
 	char token[32];
-	size_t ciphers = 0;
 
 	for (;;) {
 		size_t length = strcspn(proposal, "-");
 
 		if (length < 1 || length >= sizeof(token) || strspn(proposal, LOWER DIGITS) < length)
-			return forms;
+			return esp_forms;
 		memcpy(token, proposal, length);
 		token[length] = 0;
-		if (is_esp_cipher(token))
-			ciphers++;
-		else if (ciphers == 0 || !is_esp_addition(token))
-			return forms;
+		if (is_one_of(token, aeads))
+			aead_count++;
+		else if (is_one_of(token, ciphers))
+			cipher_count++;
+		else if (aead_count + cipher_count == 0)
+			return esp_forms;
+		else if (is_one_of(token, integrities))
+			integrity_count++;
+		else if (!is_esp_addition(token))
+			return esp_forms;
 		if (proposal[length] == 0)
-			return NULL;
+			break;
 		proposal += length + 1;
 	}
+	if (aead_count > 0 && cipher_count + integrity_count > 0)
+		return "must not mix: aes...gcm16 and chacha20poly1305 go into one proposal, aes128 to aes256 with "
+		       "their sha... into another one";
+	if (aead_count == 0 && integrity_count == 0)
+		return "aes128, aes192 and aes256 need sha256, sha384, sha512 or sha1 beside them";
+	return NULL;
 }
 
 const char *cp_user_fault(const char *user)

@@ -232,14 +232,22 @@ METHOD(listener_t, ike_rekey, bool, private_listener_t *this, ike_sa_t *old, ike
 	return TRUE;
 }
 
+/* As "AES_GCM_16_256" or "AES_CBC_256 HMAC_SHA2_256_128". */
 static void describe_suite(child_sa_t *child_sa, char *to, size_t size)
 {
 	proposal_t *proposal = child_sa->get_proposal(child_sa);
 	uint16_t algorithm, key_bits;
+	int length;
 
-	if (proposal &&
-	    proposal->get_algorithm(proposal, ENCRYPTION_ALGORITHM, &algorithm, &key_bits))
-		snprintf(to, size, "%N_%u", encryption_algorithm_names, algorithm, key_bits);
+	if (!proposal ||
+	    !proposal->get_algorithm(proposal, ENCRYPTION_ALGORITHM, &algorithm, &key_bits))
+		return;
+	length = snprintf(to, size, "%N", encryption_algorithm_names, algorithm);
+	if (key_bits && length > 0 && (size_t)length < size)
+		length += snprintf(to + length, size - length, "_%u", key_bits);
+	if (proposal->get_algorithm(proposal, INTEGRITY_ALGORITHM, &algorithm, NULL) &&
+	    algorithm != AUTH_UNDEFINED && length > 0 && (size_t)length < size)
+		snprintf(to + length, size - length, " %N", integrity_algorithm_names, algorithm);
 }
 
 static void describe_child(child_sa_t *child_sa, struct cp_event *event)

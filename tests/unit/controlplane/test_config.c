@@ -89,7 +89,10 @@ static void test_defaults(void **state)
 	assert_string_equal(server->identity, "198.51.100.101");
 	assert_string_equal(server->esp_proposals[0], "aes256gcm16");
 	assert_string_equal(server->esp_proposals[1], "aes128gcm16");
-	assert_string_equal(server->esp_proposals[2], "");
+	assert_string_equal(server->esp_proposals[2], "chacha20poly1305");
+	assert_string_equal(server->esp_proposals[3], "aes256-sha256");
+	assert_string_equal(server->esp_proposals[4], "aes128-sha256");
+	assert_string_equal(server->esp_proposals[5], "");
 	assert_int_equal(server->ike_rekey_s, 14400);
 	assert_int_equal(server->child_rekey_s, 3600);
 	assert_int_equal(server->dpd_s, 30);
@@ -364,7 +367,9 @@ static const struct bad bad[] = {
 	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"s/p\"; server_ca = \"/s/ca\";"), 3, "environment.password_file", "must be an absolute path"},
 	{NULL, MORE("ike_proposals = \"AES256\";"), 6, "environment.ike_proposals", "must be a proposal"},
 	{NULL, MORE("ike_proposals = [];"), 6, "environment.ike_proposals", "must have 1 to 8"},
-	{NULL, MORE("esp_proposals = [\"aes256gcm16\",\n\"aes256-sha256\"];"), 7, "environment.esp_proposals.[1]", "no other ESP algorithm"},
+	{NULL, MORE("esp_proposals = [\"aes256gcm16\",\n\"aes256gcm16-sha256\"];"), 7, "environment.esp_proposals.[1]", "must not mix"},
+	{NULL, MORE("esp_proposals = [\"aes256-sha256\",\n\"3des-sha1\"];"), 7, "environment.esp_proposals.[1]", "no other ESP algorithm"},
+	{NULL, MORE("esp_proposals = \"aes256\";"), 6, "environment.esp_proposals", "need sha256"},
 	{NULL, MORE("esp_proposals = 5;"), 6, "environment.esp_proposals", "must be text"},
 	{NULL, MORE("ike_rekey = 2;"), 6, "environment.ike_rekey", "must be 0 (never) or 3 to 604800"},
 	{NULL, MORE("child_rekey = 86401;"), 6, "environment.child_rekey", "must be 0 (never) or 3 to 86400"},
@@ -568,10 +573,18 @@ static void test_other_forms(void **state)
 		{cp_ike_proposal_fault, "aes256-sha256,aes128-sha1", false}, {cp_ike_proposal_fault, "", false},
 		{cp_esp_proposal_fault, "aes256gcm16", true}, {cp_esp_proposal_fault, "aes128gcm16-aes256gcm16", true},
 		{cp_esp_proposal_fault, "aes192gcm16-modp2048-esn", true}, {cp_esp_proposal_fault, "aes256gcm16-x25519-noesn-esn", true},
-		{cp_esp_proposal_fault, "aes256gcm8", false}, {cp_esp_proposal_fault, "aes256-sha256", false},
+		{cp_esp_proposal_fault, "aes256gcm8", false}, {cp_esp_proposal_fault, "aes256-sha256", true},
+		{cp_esp_proposal_fault, "aes128-sha1", true}, {cp_esp_proposal_fault, "aes192-sha384-ecp384-esn", true},
+		{cp_esp_proposal_fault, "aes256-aes128-sha512-sha256-modp2048-esn-noesn", true}, {cp_esp_proposal_fault, "aes256-sha512", true},
+		{cp_esp_proposal_fault, "chacha20poly1305-x25519", true}, {cp_esp_proposal_fault, "aes256gcm16-chacha20poly1305", true},
+		{cp_esp_proposal_fault, "aes256", false}, {cp_esp_proposal_fault, "aes256-esn", false}, {cp_esp_proposal_fault, "sha256", false},
+		{cp_esp_proposal_fault, "sha256-aes256", false}, {cp_esp_proposal_fault, "aes256-sha256_96", false},
+		{cp_esp_proposal_fault, "aes256-md5", false}, {cp_esp_proposal_fault, "3des-sha1", false},
+		{cp_esp_proposal_fault, "aes256ctr-sha256", false}, {cp_esp_proposal_fault, "aes256-aesxcbc", false},
+		{cp_esp_proposal_fault, "chacha20poly1305-sha256", false}, {cp_esp_proposal_fault, "null-sha256", false},
 		{cp_esp_proposal_fault, "aes256gcm16-aes128", false}, {cp_esp_proposal_fault, "aes256gcm16-sha256", false},
 		{cp_esp_proposal_fault, "aes256gcm16-", false}, {cp_esp_proposal_fault, "ecp256", false}, {cp_esp_proposal_fault, "", false},
-		{cp_esp_proposal_fault, "chacha20poly1305", false}, {cp_esp_proposal_fault, "null", false},
+		{cp_esp_proposal_fault, "chacha20poly1305", true}, {cp_esp_proposal_fault, "null", false},
 		{cp_user_fault, "sallyport", true}, {cp_user_fault, "_x-1", true}, {cp_user_fault, "", false}, {cp_user_fault, "1a", false},
 		{cp_user_fault, "root:", false},
 	};
