@@ -3,12 +3,15 @@
 Who talks through the dataplane: VPN servers (scapy's IPsec layer is the independent ESP), clients in the cluster, and the
 customer's hosts behind a tunnel.
 """
+import collections
+import hmac
 import itertools
 import os
 import socket
 import struct
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from scapy.layers.inet import IP, TCP, UDP, in4_chksum
 from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.packet import Raw
@@ -17,7 +20,21 @@ from scapy.utils import checksum
 import contract as c
 import harness
 
-KEY_BYTES = {c.AES128_GCM16: 16, c.AES192_GCM16: 24, c.AES256_GCM16: 32}
+# key: of the cipher, salt included; aead: of the cryptography package; hash: of hashlib; crypt, auth: scapy's names
+Suite = collections.namedtuple("Suite", "key iv icv block aead hash integrity crypt auth")
+
+
+def _cbc(key, hash_name, integrity, icv, auth):
+    return Suite(key, 16, icv, 16, None, hash_name, integrity, "AES-CBC", auth)
+
+
+_HMACS = (("sha1", 20, 12, "HMAC-SHA1-96"), ("sha256", 32, 16, "SHA2-256-128"), ("sha384", 48, 24, "SHA2-384-192"),
+          ("sha512", 64, 32, "SHA2-512-256"))
+SUITES = {c.AES128_GCM16: Suite(20, 8, 16, 4, AESGCM, None, 0, "AES-GCM", None),
+          c.AES192_GCM16: Suite(28, 8, 16, 4, AESGCM, None, 0, "AES-GCM", None),
+          c.AES256_GCM16: Suite(36, 8, 16, 4, AESGCM, None, 0, "AES-GCM", None),
+          c.CHACHA20_POLY1305: Suite(36, 8, 16, 4, ChaCha20Poly1305, None, 0, "CHACHA20-POLY1305", None),
+          **{c.AES128_CBC_SHA1_96 + 4 * i + j: _cbc(key, *_HMACS[j]) for i, key in enumerate((16, 24, 32)) for j in range(4)}}
 POD = {"prod": "10.0.0.33", "dark": "10.0.0.35", "staging": "10.0.0.34", "tiny": "10.0.0.36"}
 CLIENT = "10.0.1.5"      # behind the cluster's router
 NEIGHBOUR = "10.0.0.7"   # on the cluster's subnet
@@ -110,13 +127,15 @@ class SaPair:
         self.tunnel, self.algorithm, self.udp, self.esn = tunnel, algorithm, udp, esn
         self.spi_in = spi_in  # as in the dataplane: from the server to us
         self.spi_out = struct.unpack("!I", os.urandom(4))[0] | 0x40000000
-        self.key_in = os.urandom(KEY_BYTES[algorithm] + 4)
-        self.key_out = os.urandom(KEY_BYTES[algorithm] + 4)
+        self.suite = suite = SUITES[algorithm]
+        self.key_in = os.urandom(suite.key + suite.integrity)
+        self.key_out = os.urandom(suite.key + suite.integrity)
         nat_t = UDP(sport=4500, dport=4500) if udp else None
-        common = dict(crypt_algo="AES-GCM", esn_en=esn, esn=0)
-        self.sealer = SecurityAssociation(ESP, spi=spi_in, crypt_key=self.key_in, nat_t_header=nat_t,
+        common = dict(crypt_algo=suite.crypt, auth_algo=suite.auth, nat_t_header=nat_t, esn_en=esn, esn=0)
+        self.sealer = SecurityAssociation(ESP, spi=spi_in, crypt_key=self.key_in[:suite.key], auth_key=self.key_in[suite.key:],
                                           tunnel_header=IP(src=tunnel.remote, dst=tunnel.local), **common)
-        self.opener = SecurityAssociation(ESP, spi=self.spi_out, crypt_key=self.key_out, nat_t_header=nat_t,
+        self.opener = SecurityAssociation(ESP, spi=self.spi_out, crypt_key=self.key_out[:suite.key],
+                                          auth_key=self.key_out[suite.key:],
                                           tunnel_header=IP(src=tunnel.local, dst=tunnel.remote), **common)
         self.sequence_out = 0  # last one seen from the dataplane
 
@@ -137,12 +156,39 @@ class SaPair:
     @property
     def overhead(self):
         """Bytes around an inner packet, padding apart: IPv4, UDP, ESP header, IV, trailer's two bytes, ICV."""
-        return 20 + (8 if self.udp else 0) + 8 + 8 + 2 + 16
+        return 20 + (8 if self.udp else 0) + 8 + self.suite.iv + 2 + self.suite.icv
 
     @property
     def inner_mtu(self):
         room = harness.MTU - self.overhead + 2
-        return room - room % 4 - 2
+        return room - room % self.suite.block - 2
+
+    def icv(self, key, esp, high=0):
+        """The HMAC of an ESP packet without its ICV; RFC 4303 section 2.2.1 appends the high bits of an extended number."""
+        text = esp + (struct.pack("!I", high) if self.esn else b"")
+        return hmac.new(key[self.suite.key:], text, self.suite.hash).digest()[:self.suite.icv]
+
+    def aad(self, spi, sequence, high=0):
+        return struct.pack("!III", spi, high, sequence) if self.esn else struct.pack("!II", spi, sequence)
+
+    def decrypt(self, esp, sequence):
+        """The plaintext of an ESP packet of the dataplane's, without scapy."""
+        key, iv_end = self.key_out, 8 + self.suite.iv
+        if self.suite.aead:
+            cipher = self.suite.aead(key[:-4])
+            return cipher.decrypt(key[-4:] + esp[8:iv_end], esp[iv_end:], self.aad(self.spi_out, sequence))
+        assert hmac.compare_digest(self.icv(key, esp[:-self.suite.icv]), esp[-self.suite.icv:]), "the ICV is wrong"
+        cipher = Cipher(algorithms.AES(key[:self.suite.key]), modes.CBC(esp[8:iv_end])).decryptor()
+        return cipher.update(esp[iv_end:-self.suite.icv]) + cipher.finalize()
+
+    def encrypt(self, head, plain, sequence):
+        """What follows the ESP header HEAD."""
+        key, iv = self.key_in, os.urandom(self.suite.iv)
+        if self.suite.aead:
+            return iv + self.suite.aead(key[:-4]).encrypt(key[-4:] + iv, plain, self.aad(self.spi_in, sequence))
+        cipher = Cipher(algorithms.AES(key[:self.suite.key]), modes.CBC(iv)).encryptor()
+        body = iv + cipher.update(plain) + cipher.finalize()
+        return body + self.icv(key, head + body)
 
     def is_mine(self, frame):
         if frame[12:14] != b"\x08\x00" or frame[30:34] != socket.inet_aton(self.tunnel.remote):
@@ -164,20 +210,22 @@ class SaPair:
         assert spi == self.spi_out
         assert sequence == self.sequence_out + 1, "sequence numbers go up by one"
         self.sequence_out = sequence
-        salt, key = self.key_out[-4:], self.key_out[:-4]
-        aad = struct.pack("!III", spi, 0, sequence) if self.esn else esp[:8]
-        plain = AESGCM(key).decrypt(salt + esp[8:16], esp[16:], aad)
+        plain = self.decrypt(esp, sequence)
         pad_length, next_header = plain[-2:]
         assert next_header == 4
         assert plain[-2 - pad_length:-2] == bytes(range(1, pad_length + 1)), "RFC 4303 section 2.4"
-        assert len(plain) % 4 == 0 and pad_length < 4
-        by_scapy = self.opener.decrypt(outer.copy())
+        assert len(plain) % self.suite.block == 0 and pad_length < self.suite.block
+        # scapy 2.5 does not know that extended numbers belong to the HMAC
+        by_scapy = self.opener.decrypt(outer.copy(), verify=not (self.esn and self.suite.hash))
         assert bytes(by_scapy) == plain[:len(plain) - 2 - pad_length]
         return check_checksums(by_scapy)
 
     def seal(self, inner, sequence=None, high=0):
         """The outer packet around an inner one; HIGH: the upper half of an extended sequence number."""
         outer = self.sealer.encrypt(inner, seq_num=sequence, esn=high)
+        if self.esn and self.suite.hash:  # see open()
+            esp = bytes(outer[ESP])[:-self.suite.icv]
+            outer[ESP].data = esp[8:] + self.icv(self.key_in, esp, high)
         if self.udp:
             outer[UDP].len = len(outer) - 20  # scapy 2.5 counts the UDP header alone
         return outer
@@ -187,10 +235,8 @@ class SaPair:
         if sequence is None:
             sequence = self.sealer.seq_num
             self.sealer.seq_num += 1
-        iv = os.urandom(8)
         head = struct.pack("!II", self.spi_in, sequence)
-        aad = struct.pack("!III", self.spi_in, 0, sequence) if self.esn else head
-        body = head + iv + AESGCM(self.key_in[:-4]).encrypt(self.key_in[-4:] + iv, plain, aad)
+        body = head + self.encrypt(head, plain, sequence)
         return self.outer(body)
 
     def outer(self, payload, source=None, udp=None):
