@@ -80,7 +80,7 @@ class Gateway:
         self.controlplane = None
         self._uplink = uplink
         self._cluster = cluster
-        self._dataplane_settings = {"idle": "adaptive", "hugepages": "off", "workers": 1,
+        self.dataplane_settings = {"idle": "adaptive", "hugepages": "off", "workers": 1,
                                     "sessions": 65536, **(dataplane or {})}
         self.configure(environments)
 
@@ -103,7 +103,7 @@ gateway: {{
   uplink: {_group(self._uplink)};
   cluster: {_group(self._cluster)};
 }};
-dataplane: {_group(self._dataplane_settings)};
+dataplane: {_group(self.dataplane_settings)};
 """)
         for environment in environments:
             self._write(self._path("environments.d", f"{environment.name}.conf"),
@@ -163,10 +163,10 @@ environment: {{
                    or os.path.exists(os.path.join(self.run_dir, "dataplane.sock")), 20,
                    "the dataplane opens its socket")
 
-    def start_controlplane(self):
+    def start_controlplane(self, *argv):
         self.controlplane = self.host.start(
             program("sallyport-controlplane"), "--instance", self.instance, "--run-dir",
-            self.run_dir, "--config-dir", self.config_dir, name="controlplane")
+            self.run_dir, "--config-dir", self.config_dir, *argv, name="controlplane")
 
     def start(self):
         self.start_dataplane()

@@ -134,9 +134,10 @@ class VpnServer:
         shutil.copy(key, os.path.join(self._directory, "private", "server.pem"))
         shutil.copy(certificate, os.path.join(self._directory, "x509", "server.pem"))
         self._write("strongswan.conf", _STRONGSWAN_CONF.format(vici=self._vici))
-        self._write("swanctl.conf", _SWANCTL_CONF.format(
+        self._configuration = _SWANCTL_CONF.format(
             address=address, identity=identity, pool=pool, account=account, password=password,
-            psk=psk))
+            psk=psk)
+        self._write("swanctl.conf", self._configuration)
         host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
 
     def _write(self, name, text):
@@ -161,8 +162,19 @@ class VpnServer:
         wait_until(lambda: self.process.require_running()
                    or os.path.exists(self._vici.removeprefix("unix://")), 20,
                    f"charon of {self.host.name} opens its socket")
+        self._load()
+
+    def _load(self):
         self.swanctl("--load-all", "--noprompt", "--file",
                      os.path.join(self._directory, "swanctl.conf"))
+
+    def accept_only(self, esp_proposal, connection="accounts"):
+        """From now on no other ESP proposal; who is connected is thrown out."""
+        selector = "local_ts = 0.0.0.0/0\n"
+        self._write("swanctl.conf", self._configuration.replace(
+            selector, f"{selector}\t\t\t\tesp_proposals = {esp_proposal}\n"))
+        self._load()
+        self.swanctl("--terminate", "--ike", connection, "--force")
 
     def kill(self):
         """The machine dies: no message to anybody."""
