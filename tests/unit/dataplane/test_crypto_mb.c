@@ -192,7 +192,7 @@ static struct dp_pkt *lay_out(struct dp_batch *b, uint8_t *buffer,
 	memcpy(p->iv, nonce, 12);
 	memcpy(p->aad, aad, 12);
 	memcpy(p->esp, aad, 4);
-	memcpy(p->esp + 4, aad + suite->aad_bytes - 4, 4);
+	memcpy(p->esp + 4, aad + (suite->aad_bytes == 12 ? 8 : 4), 4);
 	memcpy(buffer + before_text(suite), text, length);
 	return p;
 }
