@@ -48,6 +48,7 @@ struct dp_crypto {
 	struct gcm_context_data gcm __rte_cache_aligned; /* scratch of the library */
 	IMB_MGR *mgr;
 	char arch[24];
+	bool has_jobs; /* since the last flush */
 	struct tags tags[DP_BURST] __rte_cache_aligned;
 };
 
@@ -515,12 +516,16 @@ static void cbc_decrypt(struct dp_crypto *c, const struct dp_crypto_suite *suite
 	}
 }
 
-void dp_crypto_flush(struct dp_crypto *crypto)
+bool dp_crypto_flush(struct dp_crypto *crypto)
 {
 	IMB_JOB *job;
 
+	if (likely(!crypto->has_jobs))
+		return false;
+	crypto->has_jobs = false;
 	while ((job = IMB_FLUSH_JOB(crypto->mgr)) != NULL)
 		take_completed(crypto, job);
+	return true;
 }
 
 /* ---- of one SA ---- */
@@ -550,9 +555,11 @@ void dp_crypto_encrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *s
 		gcm_encrypt(crypto, crypto->mgr->gcm256_enc, suite, key, b, from, to);
 		break;
 	case IPC_CHACHA20_POLY1305:
+		crypto->has_jobs = true;
 		chacha_encrypt(crypto, suite, key, b, from, to);
 		break;
 	case IPC_AES128_CBC_SHA1_96 ... IPC_AES256_CBC_SHA512_256:
+		crypto->has_jobs = true;
 		cbc_encrypt(crypto, suite, (const struct cbc_key *)key, b, from, to);
 		break;
 	default:
@@ -575,9 +582,11 @@ void dp_crypto_decrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *s
 		gcm_decrypt(crypto, crypto->mgr->gcm256_dec, suite, key, b, from, to);
 		break;
 	case IPC_CHACHA20_POLY1305:
+		crypto->has_jobs = true;
 		chacha_decrypt(crypto, suite, key, b, from, to);
 		break;
 	case IPC_AES128_CBC_SHA1_96 ... IPC_AES256_CBC_SHA512_256:
+		crypto->has_jobs = true;
 		cbc_decrypt(crypto, suite, (const struct cbc_key *)key, b, from, to);
 		break;
 	default:

@@ -79,5 +79,6 @@ void dp_crypto_decrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *s
                        const struct dp_crypto_key *key, struct dp_batch *b, unsigned from,
                        unsigned to);
 
-/* Completes what is queued. Before the batch goes on and before any of its SAs may go away. */
-void dp_crypto_flush(struct dp_crypto *crypto);
+/* Completes what is queued; whether there was anything. Before the batch goes on and before any of
+ * its SAs may go away. */
+bool dp_crypto_flush(struct dp_crypto *crypto);

@@ -268,7 +268,6 @@ static void finish_queued(struct dp_worker *w, struct dp_batch *b)
 {
 	unsigned to;
 
-	dp_crypto_flush(w->crypto);
 	for (unsigned from = 0; from < b->n; from = to) {
 		struct dp_sa_in *sa = b->p[from].sa_in;
 
@@ -283,7 +282,6 @@ static void finish_queued(struct dp_worker *w, struct dp_batch *b)
 
 void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 {
-	bool has_queued = false;
 	unsigned to;
 
 	for (unsigned from = 0; from < b->n; from = to) {
@@ -295,11 +293,9 @@ void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_in == sa)
 			to++;
 		dp_crypto_decrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
-		if (dp_crypto_is_queued(&sa->suite))
-			has_queued = true;
-		else
+		if (likely(!dp_crypto_is_queued(&sa->suite)))
 			finish_run(w, b, from, to);
 	}
-	if (has_queued)
+	if (dp_crypto_flush(w->crypto))
 		finish_queued(w, b);
 }

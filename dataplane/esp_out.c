@@ -171,7 +171,6 @@ void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 void dp_esp_out_encrypt(struct dp_worker *w, struct dp_batch *b)
 {
 	unsigned from, to, packets = 0;
-	bool has_queued = false;
 
 	for (from = 0; from < b->n; from = to) {
 		struct dp_sa_out *sa = b->p[from].sa_out;
@@ -182,10 +181,8 @@ void dp_esp_out_encrypt(struct dp_worker *w, struct dp_batch *b)
 		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_out == sa)
 			to++;
 		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
-		has_queued |= dp_crypto_is_queued(&sa->suite);
 		packets += to - from;
 	}
-	if (has_queued)
-		dp_crypto_flush(w->crypto);
+	dp_crypto_flush(w->crypto);
 	w->count->esp_out_packets += packets;
 }

@@ -480,6 +480,23 @@ def test_not_a_reply(dp, flow, change):
     flow.back("PA", b"goes on")
 
 
+@pytest.mark.parametrize("algorithm", [c.AES256_GCM16, c.AES256_CBC_SHA256_128], ids=["gcm", "cbc"])
+@pytest.mark.parametrize("inside, outside, result", [(0, 0, 0), (0, 2, 0), (0, 3, None), (1, 2, 1), (2, 1, 1), (2, 3, 3), (3, 0, 3)])
+def test_congestion_on_the_way_in(dp, tunnel, algorithm, inside, outside, result):
+    """RFC 6040 figure 4; DSCP stays as it is inside, whatever stands outside."""
+    pair = tunnel.up(algorithm=algorithm)
+    flow = Flow(tunnel).connect()
+    outer = IP(bytes(pair.seal(IP(bytes(flow.from_server("PA", b"marked", tos=0xB8 | inside))))))
+    outer.tos = 0x28 | outside
+    del outer.chksum
+    if result is None:
+        with dp.dropped("inner-invalid"):
+            dp.uplink.send_ip(outer)
+        return
+    dp.uplink.send_ip(outer)
+    assert flow.take_at_client("the marked packet").tos == 0xB8 | result
+
+
 # ---- rekeying ----
 
 def test_make_before_break(dp, flow):
