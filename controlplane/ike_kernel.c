@@ -183,7 +183,8 @@ METHOD(kernel_ipsec_t, get_cpi, status_t, private_kernel_t *this, host_t *src, h
 	return NOT_SUPPORTED;
 }
 
-/* strongSwan's algorithms and the lengths of their keys (salt included), and the contract's number. */
+/* strongSwan's algorithms and the lengths of their keys (salt included), and the contract's number.
+ */
 static const struct suite {
 	uint16_t encryption;
 	uint16_t integrity;

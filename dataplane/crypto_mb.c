@@ -58,15 +58,15 @@ struct hmac {
 	unsigned block_bytes;
 };
 
-#define GCM_SUITE(id, key)                                                                               \
-	{                                                                                          \
-		.algorithm = id, .key_bytes = key, .salt_bytes = 4, .iv_bytes = 8,                 \
-		.icv_bytes = GCM_ICV, .block_bytes = 4, .aad_bytes = 8                             \
+#define GCM_SUITE(id, key)                                                         \
+	{                                                                          \
+		.algorithm = id, .key_bytes = key, .salt_bytes = 4, .iv_bytes = 8, \
+		.icv_bytes = GCM_ICV, .block_bytes = 4, .aad_bytes = 8             \
 	}
-#define CBC_SUITE(id, key, integrity, icv)                                                               \
-	{                                                                                          \
-		.algorithm = id, .key_bytes = key, .iv_bytes = CBC_IV, .icv_bytes = icv,           \
-		.block_bytes = 16, .aad_bytes = 8, .integrity_bytes = integrity                    \
+#define CBC_SUITE(id, key, integrity, icv)                                               \
+	{                                                                                \
+		.algorithm = id, .key_bytes = key, .iv_bytes = CBC_IV, .icv_bytes = icv, \
+		.block_bytes = 16, .aad_bytes = 8, .integrity_bytes = integrity          \
 	}
 
 static const struct dp_crypto_suite suites[] = {

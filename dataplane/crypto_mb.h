@@ -51,8 +51,8 @@ void dp_crypto_destroy(struct dp_crypto *crypto);
 /* The library's implementation in use, "AVX512 VAES" for instance. */
 const char *dp_crypto_arch(const struct dp_crypto *crypto);
 
-/* Expands KEY, of LENGTH bytes: cipher key, salt (not used here), key of the HMAC. SEED is random and
- * secret: the initialization vectors of CBC come from it. -ENOTSUP: unknown algorithm; -EINVAL:
+/* Expands KEY, of LENGTH bytes: cipher key, salt (not used here), key of the HMAC. SEED is random
+ * and secret: the initialization vectors of CBC come from it. -ENOTSUP: unknown algorithm; -EINVAL:
  * wrong length. */
 int dp_crypto_key_init(struct dp_crypto *crypto, struct dp_crypto_key *schedule, unsigned algorithm,
                        const uint8_t *key, size_t length, const uint8_t seed[DP_CRYPTO_SEED]);

@@ -4,9 +4,10 @@
  * as what is before it.
  *
  * Input: one byte chooses the SA (bit 0 UDP, bit 1 extended numbers, bits 2 and 3 AES-GCM's
- * key or 3 for what bits 4 to 7 choose of the other algorithms, bits 4 to 7 window), then records of flags (1 byte: bit 0 sealed, bit 1 with our SPI, bit 2 number and
- * addresses as they are in the data), type of service (1), sequence number (4), length (2) and as
- * many bytes: the text to seal, or what follows the outer header.
+ * key or 3 for what bits 4 to 7 choose of the other algorithms, bits 4 to 7 window), then records
+ * of flags (1 byte: bit 0 sealed, bit 1 with our SPI, bit 2 number and addresses as they are in the
+ * data), type of service (1), sequence number (4), length (2) and as many bytes: the text to seal,
+ * or what follows the outer header.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -70,8 +71,9 @@ static struct ipc_sa_add request(uint8_t choice)
 		.local_port_be = htons(PORT),
 		.remote_port_be = htons(PORT),
 		.flags = (choice & 1 ? IPC_SA_UDP : 0) | (choice & 2 ? IPC_SA_ESN : 0),
-		.algorithm = (uint16_t)((choice >> 2 & 3) < 3 ? IPC_AES128_GCM16 + (choice >> 2 & 3)
-		                                              : IPC_CHACHA20_POLY1305 + (choice >> 4) % 13),
+		.algorithm = (uint16_t)((choice >> 2 & 3) < 3
+		                                ? IPC_AES128_GCM16 + (choice >> 2 & 3)
+		                                : IPC_CHACHA20_POLY1305 + (choice >> 4) % 13),
 		.replay_window = 64u * (choice >> 4),
 	};
 	const struct dp_crypto_suite *suite = dp_crypto_suite(add.algorithm);
@@ -138,7 +140,8 @@ static void push_sealed(const struct esp_peer *peer, const struct dp_sa_in *sa, 
 
 	if (peer->is_esn && !(flags & 4))
 		sequence = dp_replay_infer(&sa->replay, number);
-	length -= length % peer_suite(peer->algorithm).block_bytes % 16; /* CBC cannot seal others */
+	length -=
+		length % peer_suite(peer->algorithm).block_bytes % 16; /* CBC cannot seal others */
 	push(packet, peer_seal(peer, sequence, sequence, data, length, packet));
 }
 

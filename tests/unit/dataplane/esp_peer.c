@@ -256,7 +256,8 @@ unsigned peer_seal(const struct esp_peer *peer, uint64_t sequence, uint64_t iv, 
 	for (unsigned i = 8; i < suite.iv_bytes; i++)
 		esp[ESP + i] = (uint8_t)peer_random(&more);
 	memmove(esp + ESP + suite.iv_bytes, text, length);
-	if ((suite.integrity_bytes ? seal_cbc : seal_aead)(peer, &suite, sequence, esp, length) != 0)
+	if ((suite.integrity_bytes ? seal_cbc : seal_aead)(peer, &suite, sequence, esp, length) !=
+	    0)
 		return 0;
 	return total;
 }
@@ -288,8 +289,8 @@ int peer_open(const struct esp_peer *peer, const uint8_t *packet, unsigned lengt
               uint64_t *sequence, uint8_t *text, const char **why)
 {
 	const struct peer_suite suite = peer_suite(peer->algorithm);
-	const unsigned around = IPV4 + (peer->is_udp ? UDP : 0) + ESP + suite.iv_bytes +
-	                        suite.icv_bytes;
+	const unsigned around =
+		IPV4 + (peer->is_udp ? UDP : 0) + ESP + suite.iv_bytes + suite.icv_bytes;
 	const uint8_t *esp = packet + IPV4 + (peer->is_udp ? UDP : 0);
 
 	*why = length < around ? "too short" : check_outer(peer, packet, length);

@@ -97,8 +97,8 @@ struct cbc_vector {
 	const char *key, *iv, *plain, *cipher;
 };
 
-#define NIST_PLAIN                                                                                 \
-	"6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"                         \
+#define NIST_PLAIN                                                         \
+	"6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51" \
 	"30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
 
 /* RFC 3602 section 4, cases 1 to 4; NIST SP 800-38A F.2.3 and F.2.5. */
@@ -135,7 +135,8 @@ static const struct cbc_vector cbc_vectors[] = {
 
 struct hmac_vector {
 	unsigned algorithm;
-	int key; /* its bytes; -1: "Jefe" again and again; -2: 1, 2, 3, ...; -3: up to 32, then 10, ... */
+	int key; /* its bytes; -1: "Jefe" again and again; -2: 1, 2, 3, ...; -3: up to 32, then 10,
+	            ... */
 	const char *data, *icv;
 };
 
@@ -290,9 +291,10 @@ static void knows_published_vectors_of_hmac(void **state)
 		IMB_JOB *job;
 
 		for (unsigned k = 0; k < suite->integrity_bytes; k++)
-			key[k] = v->key == -1 ? (uint8_t)"Jefe"[k % 4]
-			         : v->key < -1  ? (uint8_t)(k + 1 - (v->key == -3 && k >= 32 ? 23 : 0))
-			                        : (uint8_t)v->key;
+			key[k] = v->key == -1 ? (uint8_t) "Jefe"[k % 4]
+			         : v->key < -1
+			                 ? (uint8_t)(k + 1 - (v->key == -3 && k >= 32 ? 23 : 0))
+			                 : (uint8_t)v->key;
 		assert_int_equal(from_hex(v->icv, icv), suite->icv_bytes);
 		peer_hmac(v->algorithm, key, data, length, NULL, by_openssl);
 		assert_memory_equal(by_openssl, icv, suite->icv_bytes);
@@ -386,7 +388,8 @@ static void agrees_with_openssl(void **state)
 				continue;
 			assert_int_equal(b->p[i].verdict, DP_OK);
 			seal_by_openssl(&suite, key, &b->p[i], plain[i], lengths[i], expected, icv);
-			assert_memory_equal(buffers[i] + before, expected + before - 20, lengths[i]);
+			assert_memory_equal(buffers[i] + before, expected + before - 20,
+			                    lengths[i]);
 			assert_memory_equal(buffers[i] + before + lengths[i], icv, suite.icv_bytes);
 		}
 		/* one bit anywhere: text, ICV, additional data, nonce or IV */
@@ -482,7 +485,8 @@ static void refuses_wrong_keys(void **state)
 	(void)state;
 	for (unsigned algorithm = 1; algorithm <= IPC_AES256_CBC_SHA512_256; algorithm++) {
 		struct peer_suite suite = peer_suite(algorithm);
-		unsigned right = suite.key_bytes + (suite.integrity_bytes ? suite.integrity_bytes : 4);
+		unsigned right =
+			suite.key_bytes + (suite.integrity_bytes ? suite.integrity_bytes : 4);
 
 		for (unsigned length = 0; length <= sizeof(key); length++)
 			assert_int_equal(dp_crypto_key_init(crypto, &schedule, algorithm, key,

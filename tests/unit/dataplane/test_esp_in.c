@@ -14,9 +14,9 @@
 
 static const uint32_t flags_of[] = { 0, IPC_SA_UDP, IPC_SA_ESN, IPC_SA_ESN | IPC_SA_UDP };
 /* One of each way of working. */
-static const unsigned kinds[] = { IPC_AES128_GCM16, IPC_CHACHA20_POLY1305, IPC_AES128_CBC_SHA1_96,
-	                          IPC_AES192_CBC_SHA256_128, IPC_AES256_CBC_SHA384_192,
-	                          IPC_AES256_CBC_SHA512_256 };
+static const unsigned kinds[] = { IPC_AES128_GCM16,          IPC_CHACHA20_POLY1305,
+	                          IPC_AES128_CBC_SHA1_96,    IPC_AES192_CBC_SHA256_128,
+	                          IPC_AES256_CBC_SHA384_192, IPC_AES256_CBC_SHA512_256 };
 
 /* One inbound SA and the server that sends on it. */
 struct link {
@@ -144,7 +144,8 @@ static void passes_padding_of_any_length(void **state)
 		for (unsigned tfc = 16; tfc < 1300; tfc += 112) {
 			memcpy(text, inner, sizeof(inner));
 			memset(text + sizeof(inner), 0xa5, tfc);
-			send_text(&l, ++sequence, text, peer_trailer(text, sizeof(inner) + tfc, 2, 4));
+			send_text(&l, ++sequence, text,
+			          peer_trailer(text, sizeof(inner) + tfc, 2, 4));
 			world_in(x);
 			check_inner(&l, &x->batch.p[0], inner, sizeof(inner));
 			world_clear(x);
@@ -168,8 +169,7 @@ static void keeps_sas_apart(void **state)
 
 	(void)state;
 	for (uint16_t t = 0; t < 4; t++)
-		l[t] = link_add(x, t, IPC_AES128_GCM16 + t, t & 1 ? IPC_SA_UDP : IPC_SA_ESN,
-		                128);
+		l[t] = link_add(x, t, IPC_AES128_GCM16 + t, t & 1 ? IPC_SA_UDP : IPC_SA_ESN, 128);
 	for (unsigned round = 0; round < 50; round++) {
 		unsigned from[DP_BURST];
 
@@ -214,7 +214,8 @@ static void mixes_suites_in_a_burst(void **state)
 			bool is_sent[WORLD_TUNNELS] = { false };
 
 			for (unsigned i = 0; i < DP_BURST; i++) {
-				unsigned t = from[i] = (unsigned)(peer_random(&seed) >> 33) % WORLD_TUNNELS;
+				unsigned t = from[i] =
+					(unsigned)(peer_random(&seed) >> 33) % WORLD_TUNNELS;
 				unsigned what = (unsigned)(peer_random(&seed) >> 33) % 8;
 				struct dp_pkt *p;
 
@@ -222,13 +223,15 @@ static void mixes_suites_in_a_burst(void **state)
 				peer_inner(inner[i], lengths[i], UDP, WORLD_TARGET, WORLD_INNER);
 				expected[i] = DP_OK;
 				if (what == 0 && is_sent[t])
-					expected[i] = DP_ESP_REPLAY; /* the number of the one before */
+					expected[i] =
+						DP_ESP_REPLAY; /* the number of the one before */
 				else
 					sequence[t]++;
 				p = send_packet(&l[t], sequence[t], inner[i], lengths[i]);
 				is_sent[t] = true;
 				if (what == 1) { /* anywhere behind the numbers */
-					unsigned bytes = (unsigned)(p->l3 + p->l3_length - p->esp) - 8;
+					unsigned bytes =
+						(unsigned)(p->l3 + p->l3_length - p->esp) - 8;
 
 					p->esp[8 + (peer_random(&seed) >> 20) % bytes] ^= 0x20;
 					expected[i] = DP_ESP_ICV;
@@ -240,14 +243,16 @@ static void mixes_suites_in_a_burst(void **state)
 			world_in(x);
 			for (unsigned i = 0; i < DP_BURST; i++) {
 				if (expected[i] == DP_OK)
-					check_inner(&l[from[i]], &x->batch.p[i], inner[i], lengths[i]);
+					check_inner(&l[from[i]], &x->batch.p[i], inner[i],
+					            lengths[i]);
 				else
 					assert_int_equal(x->batch.p[i].verdict, expected[i]);
 			}
 			world_clear(x);
 		}
 		for (unsigned t = 0; t < WORLD_TUNNELS; t++)
-			assert_true(l[t].sa->packets == packets[t] && x->tunnels[t].packets_in == packets[t]);
+			assert_true(l[t].sa->packets == packets[t] &&
+			            x->tunnels[t].packets_in == packets[t]);
 		world_destroy(x);
 	}
 }

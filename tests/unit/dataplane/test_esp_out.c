@@ -35,7 +35,8 @@ static void check_sent(struct world *x, unsigned i, const struct esp_peer *peer,
 		fail_msg("packet %u, length %u: %s", i, length, why);
 	assert_true(got == sequence);
 	/* no more padding than needed */
-	assert_int_equal(n, (length + 2 + suite.block_bytes - 1) / suite.block_bytes * suite.block_bytes);
+	assert_int_equal(n, (length + 2 + suite.block_bytes - 1) / suite.block_bytes *
+	                            suite.block_bytes);
 	assert_int_equal(text[n - 1], 4);
 	assert_int_equal(text[n - 2], n - 2 - length);
 	for (unsigned k = 0; k < text[n - 2]; k++)
@@ -179,8 +180,9 @@ static void mixes_suites_in_a_burst(void **state)
 			for (unsigned i = 0; i < DP_BURST; i++) {
 				lengths[i] = 28 + (unsigned)(peer_random(&seed) >> 33) % 1350;
 				peer_inner(inner[i], lengths[i], 17, WORLD_INNER, WORLD_TARGET);
-				world_push_inner(x, inner[i], lengths[i],
-				                 (uint16_t)((peer_random(&seed) >> 33) % WORLD_TUNNELS));
+				world_push_inner(
+					x, inner[i], lengths[i],
+					(uint16_t)((peer_random(&seed) >> 33) % WORLD_TUNNELS));
 			}
 			world_out(x);
 			for (unsigned i = 0; i < DP_BURST; i++) {
@@ -224,8 +226,10 @@ static void makes_unpredictable_vectors(void **state)
 			unsigned equal = 0;
 
 			for (unsigned k = 0; k < 16; k++)
-				equal += (unsigned)__builtin_popcount((uint8_t)~(ivs[i][k] ^ ivs[j][k]));
-			assert_in_range(equal, 24, 104); /* of 128: random ones differ in about half */
+				equal += (unsigned)__builtin_popcount(
+					(uint8_t) ~(ivs[i][k] ^ ivs[j][k]));
+			assert_in_range(equal, 24,
+			                104); /* of 128: random ones differ in about half */
 		}
 	}
 }
@@ -302,8 +306,8 @@ static void fits_exactly_with_every_suite(void **state)
 	(void)state;
 	for (unsigned kind = 0; kind < IPC_AES256_CBC_SHA512_256 * 4; kind++) {
 		struct world *x = world_create(0, 8);
-		const struct dp_sa_out *sa = world_add_out(x, 0, SPI, IPC_AES128_GCM16 + kind / 4,
-		                                           flags_of[kind % 4]);
+		const struct dp_sa_out *sa =
+			world_add_out(x, 0, SPI, IPC_AES128_GCM16 + kind / 4, flags_of[kind % 4]);
 		const struct peer_suite suite = peer_suite(IPC_AES128_GCM16 + kind / 4);
 		unsigned inner = 0, needs = 0;
 		uint8_t packet[WORLD_LINK_MTU];
@@ -320,7 +324,8 @@ static void fits_exactly_with_every_suite(void **state)
 					break;
 				inner++;
 			}
-			assert_int_equal(dp_esp_inner_mtu(sa, (uint16_t)link), inner < 20 ? 0 : inner);
+			assert_int_equal(dp_esp_inner_mtu(sa, (uint16_t)link),
+			                 inner < 20 ? 0 : inner);
 		}
 		assert_int_equal(x->tunnels[0].inner_mtu, dp_esp_inner_mtu(sa, WORLD_LINK_MTU));
 		assert_int_equal(x->tunnels[0].mss, x->tunnels[0].inner_mtu - 40);
@@ -333,7 +338,8 @@ static void fits_exactly_with_every_suite(void **state)
 			world_out(x);
 			assert_int_equal(p->verdict, more ? DP_TOO_BIG : DP_OK);
 			if (!more)
-				assert_in_range(p->l3_length, WORLD_LINK_MTU - suite.block_bytes + 1,
+				assert_in_range(p->l3_length,
+				                WORLD_LINK_MTU - suite.block_bytes + 1,
 				                WORLD_LINK_MTU);
 			world_clear(x);
 		}
