@@ -143,7 +143,8 @@ int peer_hmac(unsigned algorithm, const uint8_t *key, const uint8_t *bytes, unsi
 	                   : suite.icv_bytes == 16 ? EVP_sha256()
 	                   : suite.icv_bytes == 24 ? EVP_sha384()
 	                                           : EVP_sha512();
-	uint8_t whole[EVP_MAX_MD_SIZE], all[10240];
+	static uint8_t all[65536];
+	uint8_t whole[EVP_MAX_MD_SIZE];
 	unsigned n;
 
 	if (length + 4 > sizeof(all))

@@ -425,6 +425,57 @@ static void agrees_with_openssl(void **state)
 	free(expected);
 }
 
+/* An ESP packet that came in fragments may be as long as IPv4 allows. */
+static void takes_the_longest_datagrams(void **state)
+{
+	enum { LENGTH = 65424 };
+	struct dp_batch *b = aligned_alloc(64, sizeof(*b));
+	uint8_t(*buffers)[65536] = malloc(4 * sizeof(*buffers)), *plain = malloc(LENGTH),
+	*expected = malloc(65536);
+	uint8_t key[IPC_KEY_MAX] = { 3 }, nonce[12] = { 4 }, aad[12] = { 5 }, icv[ICV_MAX];
+	uint64_t seed = 12;
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH; i++)
+		plain[i] = (uint8_t)peer_random(&seed);
+	for (unsigned s = 0; s < RTE_DIM(suites); s++) {
+		struct dp_crypto_suite suite = suites[s];
+		const unsigned before = before_text(&suite);
+		struct dp_crypto_key schedule;
+
+		suite.aad_bytes = 12;
+		assert_int_equal(dp_crypto_key_init(crypto, &schedule, suite.algorithm, key,
+		                                    key_length(&suite), seed_of_ivs),
+		                 0);
+		b->n = 0;
+		for (unsigned i = 0; i < 4; i++)
+			lay_out(b, buffers[i], &suite, nonce, aad, plain, LENGTH - 16 * i);
+		dp_crypto_encrypt(crypto, &suite, &schedule, b, 0, 4);
+		dp_crypto_flush(crypto);
+		for (unsigned i = 0; i < 4; i++) {
+			assert_int_equal(b->p[i].verdict, DP_OK);
+			seal_by_openssl(&suite, key, &b->p[i], plain, LENGTH - 16 * i, expected,
+			                icv);
+			assert_memory_equal(buffers[i] + before, expected + before - 20,
+			                    LENGTH - 16 * i);
+			assert_memory_equal(buffers[i] + before + LENGTH - 16 * i, icv,
+			                    suite.icv_bytes);
+		}
+		buffers[2][before + 60000] ^= 1;
+		dp_crypto_decrypt(crypto, &suite, &schedule, b, 0, 4);
+		dp_crypto_flush(crypto);
+		for (unsigned i = 0; i < 4; i++) {
+			assert_int_equal(b->p[i].verdict, i == 2 ? DP_ESP_ICV : DP_OK);
+			if (i != 2)
+				assert_memory_equal(buffers[i] + before, plain, LENGTH - 16 * i);
+		}
+	}
+	free(b);
+	free(buffers);
+	free(plain);
+	free(expected);
+}
+
 /* A vector of CBC is the sequence number under AES with the seed as its key; OpenSSL's CBC of one
  * block with a zero IV is just that. */
 static void makes_vectors_from_the_seed(void **state)
@@ -577,6 +628,7 @@ int main(void)
 		cmocka_unit_test(knows_published_vectors_of_cbc),
 		cmocka_unit_test(knows_published_vectors_of_hmac),
 		cmocka_unit_test(agrees_with_openssl),
+		cmocka_unit_test(takes_the_longest_datagrams),
 		cmocka_unit_test(makes_vectors_from_the_seed),
 		cmocka_unit_test(keeps_back_what_is_queued),
 		cmocka_unit_test(refuses_wrong_keys),
