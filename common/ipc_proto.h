@@ -30,7 +30,7 @@
 
 #define IPC_MAGIC 0x53414c59u /* "SALY" */
 #define IPC_VERSION_MAJOR 1
-#define IPC_VERSION_MINOR 1
+#define IPC_VERSION_MINOR 2
 #define IPC_MSG_MAX 16384u /* bytes, header included */
 #define IPC_NAME_LEN 32u   /* names of instances, environments, servers; NUL included */
 #define IPC_DEVICE_LEN 128u

@@ -89,6 +89,19 @@ static const char *const suite_names[] = {
 	[IPC_AES128_GCM16] = "aes128gcm16",
 	[IPC_AES192_GCM16] = "aes192gcm16",
 	[IPC_AES256_GCM16] = "aes256gcm16",
+	[IPC_CHACHA20_POLY1305] = "chacha20poly1305",
+	[IPC_AES128_CBC_SHA1_96] = "aes128-sha1",
+	[IPC_AES128_CBC_SHA256_128] = "aes128-sha256",
+	[IPC_AES128_CBC_SHA384_192] = "aes128-sha384",
+	[IPC_AES128_CBC_SHA512_256] = "aes128-sha512",
+	[IPC_AES192_CBC_SHA1_96] = "aes192-sha1",
+	[IPC_AES192_CBC_SHA256_128] = "aes192-sha256",
+	[IPC_AES192_CBC_SHA384_192] = "aes192-sha384",
+	[IPC_AES192_CBC_SHA512_256] = "aes192-sha512",
+	[IPC_AES256_CBC_SHA1_96] = "aes256-sha1",
+	[IPC_AES256_CBC_SHA256_128] = "aes256-sha256",
+	[IPC_AES256_CBC_SHA384_192] = "aes256-sha384",
+	[IPC_AES256_CBC_SHA512_256] = "aes256-sha512",
 };
 
 static uint16_t suite_of(const char *name)

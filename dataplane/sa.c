@@ -451,7 +451,8 @@ int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	rc = check_add(add);
 	if (rc != 0)
 		return rc;
-	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length);
+	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length,
+	                        ((const struct sa_memory *)sa)->seed);
 	if (rc != 0)
 		return rc;
 	if (!is_as_expected(sa, add)) {
@@ -459,7 +460,8 @@ int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 		sa->packets = sa->bytes = sa->used_ns = 0;
 	}
 	sa->suite = suite_for(add);
-	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sizeof(sa->salt));
+	sa->salt = 0;
+	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
 	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
 	sa->is_early = 0;
 	e = &w->sas->entries[place->entry];

@@ -308,9 +308,10 @@ def test_held_until_the_key_is_there(dp, flow, count):
     dp.control.sa_del(pair.spi_in, flow.tunnel.local, c.IN)
 
 
-def test_early_key(dp, flow):
+@pytest.mark.parametrize("algorithm", KINDS.values(), ids=KINDS)
+def test_early_key(dp, flow, algorithm):
     """A key that is expected opens what comes before the negotiation's end; what was negotiated then goes on from there."""
-    pair = peers.SaPair(flow.tunnel, dp.control.spi_alloc("prod", "a"), c.AES256_GCM16, True, True)
+    pair = peers.SaPair(flow.tunnel, dp.control.spi_alloc("prod", "a"), algorithm, True, True)
     add = pair.message(c.IN, 64)
     early = pair.message(c.IN, 64)
     early.flags |= c.SA_EARLY

@@ -174,20 +174,19 @@ static void confirms_an_early_key(void **state)
 	world_destroy(x);
 }
 
-static void takes_what_was_negotiated_instead(void **state)
+static void check_other_than_expected(unsigned expected, unsigned negotiated)
 {
 	struct world *x = world_create(0, 4);
 	struct ipc_sa_add early, add;
 	struct dp_sa_in *sa;
-	uint8_t inner[100], text[110], packet[300];
+	uint8_t inner[100], text[112], packet[300];
 	struct esp_peer peer;
 	uint32_t spi_be;
 	unsigned length;
 
-	(void)state;
 	assert_int_equal(dp_sa_spi_alloc(&x->w, 1, 4242, &spi_be), 0);
-	early = world_add_request(IPC_IN, 4242, IPC_AES128_GCM16, IPC_SA_EARLY);
-	add = world_add_request(IPC_IN, 4242, IPC_AES256_GCM16, 0);
+	early = world_add_request(IPC_IN, 4242, expected, IPC_SA_EARLY);
+	add = world_add_request(IPC_IN, 4242, negotiated, 0);
 	assert_int_equal(world_add(x, &early, 1), 0);
 	sa = dp_sa_lookup(x->w.sas, spi_be)->sa;
 	assert_true(dp_replay_commit(&sa->replay, 77));
@@ -200,13 +199,22 @@ static void takes_what_was_negotiated_instead(void **state)
 	peer_inner(inner, sizeof(inner), 17, WORLD_TARGET, WORLD_INNER);
 	peer = world_peer(&add);
 	memcpy(text, inner, sizeof(inner));
-	length = peer_trailer(text, sizeof(inner), 2, 4);
+	length = peer_trailer(text, sizeof(inner), 10, 4);
 	length = peer_seal(&peer, 1, 1, text, length, packet);
 	world_push_outer(x, packet, length);
 	world_in(x);
 	assert_int_equal(x->batch.p[0].verdict, DP_OK);
 	assert_memory_equal(x->batch.p[0].l3, inner, sizeof(inner));
 	world_destroy(x);
+}
+
+static void takes_what_was_negotiated_instead(void **state)
+{
+	(void)state;
+	check_other_than_expected(IPC_AES128_GCM16, IPC_AES256_GCM16);
+	check_other_than_expected(IPC_AES128_GCM16, IPC_AES256_CBC_SHA512_256);
+	check_other_than_expected(IPC_AES128_CBC_SHA256_128, IPC_CHACHA20_POLY1305);
+	check_other_than_expected(IPC_AES192_CBC_SHA1_96, IPC_AES256_GCM16);
 }
 
 static void has_no_early_outbound_key(void **state)
