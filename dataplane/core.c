@@ -24,6 +24,7 @@
 #include "dataplane/portpool.h"
 #include "dataplane/punt.h"
 #include "dataplane/reassembly.h"
+#include "dataplane/resync.h"
 #include "dataplane/sa.h"
 
 #define RING_SIZE 2048u
@@ -128,6 +129,7 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	w->punt_limit.per_second = PUNTS_PER_SECOND;
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
 		w->server_limit[i].per_second = SERVER_PUNTS_PER_SECOND;
+	w->resync_limit.per_second = DP_RESYNC_WORKER_PER_SECOND;
 	dp_worker_clock_init(w);
 	return make_tables(core, w, socket, why);
 }

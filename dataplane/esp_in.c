@@ -3,8 +3,10 @@
  * is only authentic. */
 #include "dataplane/esp_in.h"
 
+#include "dataplane/esp_nonce.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/larval.h"
+#include "dataplane/resync.h"
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -48,28 +50,7 @@ static inline bool is_text_length_valid(const struct dp_sa_in *sa, const struct 
 	       ((all - around) & (sa->suite.block_bytes - 1u)) == 0;
 }
 
-/* RFC 4106 sections 4 and 5; the additional data also keeps the inferred number for the commit. */
-static inline void set_nonce(struct dp_pkt *p, const struct dp_sa_in *sa, uint64_t sequence)
-{
-	dp_store32(p->iv, sa->salt);
-	memcpy(p->iv + 4, p->esp + ESP_HEADER, 8);
-	dp_store32(p->aad, sa->spi_be);
-	if (sa->is_esn) {
-		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)(sequence >> 32)));
-		dp_store32(p->aad + 8, rte_cpu_to_be_32((uint32_t)sequence));
-	} else {
-		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)sequence));
-	}
-}
-
-static inline uint64_t get_sequence(const struct dp_pkt *p, const struct dp_sa_in *sa)
-{
-	uint32_t first = rte_be_to_cpu_32(dp_load32(p->aad + 4));
-
-	return sa->is_esn ? (uint64_t)first << 32 | rte_be_to_cpu_32(dp_load32(p->aad + 8)) : first;
-}
-
-static inline enum dp_verdict check_sa(struct dp_pkt *p)
+static inline enum dp_verdict check_sa(struct dp_worker *w, struct dp_pkt *p)
 {
 	const struct dp_sa_in *sa = p->sa_in;
 	uint64_t sequence = rte_be_to_cpu_32(dp_load32(p->esp + 4));
@@ -80,11 +61,14 @@ static inline enum dp_verdict check_sa(struct dp_pkt *p)
 		return DP_ESP_PEER;
 	if (unlikely(!is_text_length_valid(sa, p)))
 		return DP_ESP_TRUNCATED;
-	if (sa->is_esn)
+	if (sa->is_esn) {
 		sequence = dp_replay_infer(&sa->replay, (uint32_t)sequence);
+		if (unlikely(dp_resync_is_due(sa)))
+			sequence = dp_resync(w, p, sequence);
+	}
 	if (unlikely(!dp_replay_check(&sa->replay, sequence)))
 		return DP_ESP_REPLAY;
-	set_nonce(p, sa, sequence);
+	dp_esp_nonce_in(p, sa, sequence);
 	p->environment = sa->environment;
 	p->tunnel = sa->tunnel;
 	return DP_OK;
@@ -121,7 +105,7 @@ void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
 	}
 	for (unsigned i = 0; i < b->n; i++) {
 		if (likely(b->p[i].verdict == DP_OK))
-			b->p[i].verdict = check_sa(&b->p[i]);
+			b->p[i].verdict = check_sa(w, &b->p[i]);
 	}
 }
 
@@ -241,7 +225,7 @@ static void finish_run(struct dp_worker *w, struct dp_batch *b, unsigned from, u
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		if (unlikely(!dp_replay_commit(&sa->replay, get_sequence(p, sa)))) {
+		if (unlikely(!dp_replay_commit(&sa->replay, dp_esp_sequence_in(p, sa)))) {
 			p->verdict = DP_ESP_REPLAY;
 			continue;
 		}
@@ -254,6 +238,7 @@ static void finish_run(struct dp_worker *w, struct dp_batch *b, unsigned from, u
 	}
 	if (!is_heard)
 		return;
+	sa->failures = 0;
 	sa->used_ns = w->now_ns;
 	sa->packets += packets;
 	sa->bytes += bytes;
@@ -280,6 +265,14 @@ static void finish_queued(struct dp_worker *w, struct dp_batch *b)
 	}
 }
 
+static void count_failures(struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		if (unlikely(b->p[i].verdict == DP_ESP_ICV))
+			b->p[i].sa_in->failures++;
+	}
+}
+
 void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 {
 	unsigned to;
@@ -298,4 +291,5 @@ void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 	}
 	if (dp_crypto_flush(w->crypto))
 		finish_queued(w, b);
+	count_failures(b);
 }

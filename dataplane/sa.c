@@ -6,6 +6,7 @@
 #include "dataplane/esp_out.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/larval.h"
+#include "dataplane/resync.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
@@ -369,6 +370,7 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
 	sa->is_early = (add->flags & IPC_SA_EARLY) != 0;
 	dp_replay_init(&sa->replay, add->replay_window);
+	sa->resync_limit.per_second = DP_RESYNC_PACKETS_PER_SECOND;
 	fill_lease(&sa->lease, w, add, control_epoch, place->entry);
 	apply_in(sa);
 	e->kind = DP_SA_IN;

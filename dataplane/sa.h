@@ -19,6 +19,7 @@
 #include <rte_common.h>
 
 #include "common/ipc_proto.h"
+#include "dataplane/bucket.h"
 #include "dataplane/crypto_mb.h"
 #include "dataplane/replay.h"
 
@@ -60,7 +61,9 @@ struct dp_sa_in {
 	uint64_t packets;
 	uint64_t bytes;   /* of inner packets */
 	uint64_t used_ns; /* last authentic packet, 0: never */
-	uint8_t pad2[24];
+	struct dp_bucket resync_limit;
+	uint32_t failures; /* of the integrity check in a row, bursts taken whole */
+	uint8_t pad2[4];
 	struct dp_replay replay; /* its head ends line 1 */
 	/* line 10 */
 	struct dp_crypto_key key;
@@ -94,7 +97,7 @@ struct dp_sa_out {
 	uint32_t spi_be;
 	uint16_t environment; /* slot */
 	uint16_t tunnel;      /* slot */
-	uint8_t pad[8];
+	uint64_t kept_ns;     /* last keepalive, 0: never */
 	/* line 2 */
 	struct dp_crypto_key key;
 	struct dp_sa_lease lease;

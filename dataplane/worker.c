@@ -10,6 +10,7 @@
 #include <rte_pause.h>
 
 #include "dataplane/larval.h"
+#include "dataplane/keepalive.h"
 #include "dataplane/nat_forward.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/path.h"
@@ -160,6 +161,7 @@ int dp_worker_run(void *worker)
 		work += receive(w);
 		work += receive_handed(w);
 		work += dp_port_send_others(w);
+		dp_keepalive(w);
 		if (w->answers->n || w->answers_inside->n)
 			dp_path_answers(w);
 		dp_nexthop_poll(w);

@@ -13,7 +13,9 @@
 
 #include "common/ipc_proto.h"
 #include "dataplane/batch.h"
+#include "dataplane/bucket.h"
 #include "dataplane/generation.h"
+#include "dataplane/keepalive.h"
 #include "dataplane/tunnel.h"
 #include "dataplane/verdict.h"
 
@@ -45,6 +47,9 @@ struct dp_counters {
 	uint64_t esp_in_packets;
 	uint64_t esp_out_packets;
 	uint64_t esp_held; /* waited for their key */
+	uint64_t esp_resync_tries;
+	uint64_t esp_resyncs;
+	uint64_t esp_keepalives;
 	uint64_t sessions_created;
 	uint64_t sessions_ended;
 	uint64_t sessions_now;
@@ -65,13 +70,6 @@ struct dp_counters {
 	uint64_t loops;
 	uint64_t loops_idle;
 	uint64_t mbufs_free; /* of the pool; the control thread alone */
-};
-
-/* Tokens per second, refilled from the worker's clock. */
-struct dp_bucket {
-	uint64_t last_ns;
-	uint32_t tokens;
-	uint32_t per_second;
 };
 
 struct dp_worker {
@@ -114,6 +112,9 @@ struct dp_worker {
 	struct dp_bucket arp_limit;  /* ARP to the control thread */
 	struct dp_bucket punt_limit; /* IKE of all servers */
 	struct dp_bucket server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
+	struct dp_bucket resync_limit; /* packets tried with other sequence numbers */
+	struct dp_keepalive keepalive;
+	uint64_t reclaim_due_ns; /* no search for a port to take back before it */
 	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */
 	struct dp_hold *hold;     /* packets that wait for ARP */
@@ -141,19 +142,3 @@ void dp_worker_clock_init(struct dp_worker *w);
 
 /* Reads the clock from the TSC; once per loop. */
 void dp_worker_tick(struct dp_worker *w);
-
-/* Takes a token; false: over the limit. */
-static inline bool dp_bucket_take(struct dp_bucket *b, uint64_t now_ns)
-{
-	if (b->tokens == 0) {
-		uint64_t ns_per_token = 1000000000u / b->per_second; /* slow side only */
-		uint64_t earned = (now_ns - b->last_ns) / ns_per_token;
-
-		if (earned == 0)
-			return false;
-		b->tokens = earned > b->per_second ? b->per_second : (uint32_t)earned;
-		b->last_ns = now_ns;
-	}
-	b->tokens--;
-	return true;
-}

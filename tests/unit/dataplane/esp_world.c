@@ -11,6 +11,7 @@
 #include "dataplane/esp_in.h"
 #include "dataplane/esp_out.h"
 #include "dataplane/larval.h"
+#include "dataplane/resync.h"
 
 #define BUFFERS 127u
 #define ETHERNET 14u
@@ -45,6 +46,7 @@ struct world *world_create(uint16_t worker, uint32_t capacity)
 	x->w.now_s = 1000;
 	x->w.now_ns = 1000 * 1000000000ull;
 	x->w.now_tsc = 5000;
+	x->w.resync_limit.per_second = DP_RESYNC_WORKER_PER_SECOND;
 	for (unsigned i = 0; i < WORLD_TUNNELS; i++)
 		x->tunnels[i].environment = (uint16_t)(i + 100);
 	assert_int_equal(dp_crypto_create(&x->w.crypto, true), 0);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Nonce and additional data of an inbound packet: RFC 4106 sections 4 and 5.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#include <rte_byteorder.h>
+
+#include "dataplane/batch.h"
+#include "dataplane/sa.h"
+#include "dataplane/wire.h"
+
+/* The additional data also keeps the whole sequence number until the packet's end in the replay window. */
+static inline void dp_esp_nonce_in(struct dp_pkt *p, const struct dp_sa_in *sa, uint64_t sequence)
+{
+	dp_store32(p->iv, sa->salt);
+	memcpy(p->iv + 4, p->esp + 8, 8);
+	dp_store32(p->aad, sa->spi_be);
+	if (sa->is_esn) {
+		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)(sequence >> 32)));
+		dp_store32(p->aad + 8, rte_cpu_to_be_32((uint32_t)sequence));
+	} else {
+		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)sequence));
+	}
+}
+
+static inline uint64_t dp_esp_sequence_in(const struct dp_pkt *p, const struct dp_sa_in *sa)
+{
+	uint32_t first = rte_be_to_cpu_32(dp_load32(p->aad + 4));
+
+	return sa->is_esn ? (uint64_t)first << 32 | rte_be_to_cpu_32(dp_load32(p->aad + 8)) : first;
+}
