@@ -12,6 +12,7 @@
 
 #include "dataplane/ipv4.h"
 #include "dataplane/nat_flow.h"
+#include "dataplane/nat_reclaim.h"
 #include "dataplane/nat_rewrite.h"
 #include "dataplane/port.h"
 #include "dataplane/portpool.h"
@@ -110,9 +111,25 @@ static void fill_session(struct dp_flow *out, struct dp_flow *in, uint16_t tunne
 	dp_nat_rewrite_prepare(in);
 }
 
+/* A port towards the endpoint; for a TCP connection with this initial sequence number also that of one that is over. */
+static int find_port(struct dp_worker *w, const struct dp_port_endpoint *endpoint, uint32_t sequence, uint16_t *port_be)
+{
+	int rc = dp_portpool_take(w->portpool, endpoint, port_be);
+	uint32_t session;
+
+	if (likely(rc != -EADDRINUSE) || endpoint->protocol != IPPROTO_TCP)
+		return rc;
+	session = dp_nat_reclaim_find(w, endpoint, sequence);
+	if (session == DP_FLOW_NONE)
+		return rc;
+	end_session(w, session);
+	w->count->sessions_reclaimed++;
+	return dp_portpool_take(w->portpool, endpoint, port_be);
+}
+
 /* Takes a port and a place in the table. DP_OK and the outward flow, or why not. */
 static enum dp_verdict create_session(struct dp_worker *w, const struct dp_forward *fwd, const struct dp_flow_key *key,
-				      uint16_t tunnel, struct dp_flow **flow)
+				      uint16_t tunnel, uint32_t sequence, struct dp_flow **flow)
 {
 	struct dp_port_endpoint endpoint = { .inner_be = w->tunnels[tunnel].inner_be, .remote_be = fwd->to_address_be,
 					     .remote_port_be = fwd->to_port_be, .scope = fwd->environment,
@@ -122,7 +139,7 @@ static enum dp_verdict create_session(struct dp_worker *w, const struct dp_forwa
 				      .direction = DP_FLOW_INWARD, .environment = fwd->environment };
 	enum dp_flow_state state = key->protocol == IPPROTO_UDP ? DP_FLOW_UDP : DP_FLOW_OPENING;
 
-	if (dp_portpool_take(w->portpool, &endpoint, &inward.destination_port_be) < 0)
+	if (find_port(w, &endpoint, sequence, &inward.destination_port_be) < 0)
 		return DP_PORTS_EXHAUSTED;
 	if (dp_flow_add(w->flows, key, &inward, state, w->now_s, flow) < 0) {
 		dp_portpool_release(w->portpool, &endpoint, inward.destination_port_be);
@@ -176,7 +193,7 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 	p->verdict = DP_SESSION_QUOTA;
 	if (w->environments[fwd->environment].sessions >= e->session_quota)
 		return NULL;
-	p->verdict = (uint8_t)create_session(w, fwd, key, tunnel, &f);
+	p->verdict = (uint8_t)create_session(w, fwd, key, tunnel, segment.sequence, &f);
 	if (p->verdict == DP_OK && p->protocol == IPPROTO_TCP)
 		dp_tcp_open(f, dp_flow_other(f), &segment);
 	return f;

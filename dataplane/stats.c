@@ -37,6 +37,7 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(esp_keepalives, "esp/out-keepalives"),
 	FIELD(sessions_created, "sessions/created"),
 	FIELD(sessions_ended, "sessions/ended"),
+	FIELD(sessions_reclaimed, "sessions/reclaimed"),
 	FIELD(sessions_now, "sessions/now"),
 	FIELD(session_capacity, "sessions/capacity"),
 	FIELD(answers_rst, "answers/rst"),

@@ -173,6 +173,11 @@ static enum dp_tcp_verdict track_rst(struct dp_flow *from, struct dp_flow *to, c
 	return DP_TCP_PASS;
 }
 
+static bool is_fin_acknowledged(const struct dp_flow *from, const struct dp_flow *to)
+{
+	return (from->flags & DP_TCP_FLOW_FIN) && !is_before(to->acknowledged, from->sequence_end);
+}
+
 static void note_fin(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *s)
 {
 	uint32_t fin = s->sequence + s->payload;
@@ -180,13 +185,10 @@ static void note_fin(struct dp_flow *from, struct dp_flow *to, const struct dp_t
 	if ((from->flags & DP_TCP_FLOW_FIN) || !is_in_window(from, to, fin))
 		return;
 	from->flags |= DP_TCP_FLOW_FIN;
+	if (is_fin_acknowledged(to, from))
+		from->flags |= DP_TCP_FLOW_LAST;
 	from->sequence_end = fin + 1;
 	set_state(from, to, DP_FLOW_CLOSING);
-}
-
-static bool is_fin_acknowledged(const struct dp_flow *from, const struct dp_flow *to)
-{
-	return (from->flags & DP_TCP_FLOW_FIN) && !is_before(to->acknowledged, from->sequence_end);
 }
 
 static void advance(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *s)

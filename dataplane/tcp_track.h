@@ -21,13 +21,14 @@
 /* struct dp_flow flags: what this side has sent. */
 #define DP_TCP_FLOW_FIN 0x01u       /* a FIN within the window; sequence_end is behind it and stays */
 #define DP_TCP_FLOW_SCALE 0x02u     /* its SYN carried a window scale */
+#define DP_TCP_FLOW_LAST 0x08u      /* its FIN acknowledged the other one: it keeps no TIME-WAIT */
 #define DP_TCP_FLOW_CHALLENGE 0x04u /* it answered a SYN with a mere ACK, whose number is in acknowledged */
 
 /*
  * Seconds without a packet after which a session ends. Partly open and partly closed connections get the transitory
  * timeout (RFC 5382 REQ-5: at least 4 minutes); TIME_WAIT lasts a little over the 60 s of common stacks,
  * and with the sequence numbers checked (RFC 6191) ports return sooner than with the 4 minutes of
- * RFC 793. RFC 7857 section 2.2 would keep a session 4 minutes behind a RST, because a lost RST leaves the receiver with a
+ * RFC 793; sooner still where a target's ports run out (dataplane/nat_reclaim.h). RFC 7857 section 2.2 would keep a session 4 minutes behind a RST, because a lost RST leaves the receiver with a
  * stale connection; here what that receiver sends on keeps the session, so the silence may be short.
  */
 #define DP_TIMEOUT_TRANSITORY_S 240u

@@ -52,6 +52,7 @@ struct dp_counters {
 	uint64_t esp_keepalives;
 	uint64_t sessions_created;
 	uint64_t sessions_ended;
+	uint64_t sessions_reclaimed; /* of those: for their port */
 	uint64_t sessions_now;
 	uint64_t session_capacity;
 	uint64_t answers_rst;
@@ -114,7 +115,8 @@ struct dp_worker {
 	struct dp_bucket server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
 	struct dp_bucket resync_limit; /* packets tried with other sequence numbers */
 	struct dp_keepalive keepalive;
-	uint64_t reclaim_due_ns; /* no search for a port to take back before it */
+	uint64_t reclaim_due_ns; /* dp_nat_reclaim_find() */
+	uint16_t reclaim_port;
 	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */
 	struct dp_hold *hold;     /* packets that wait for ARP */
