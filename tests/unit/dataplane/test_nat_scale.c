@@ -61,6 +61,7 @@ static struct {
 	struct dp_forward forwards[16];
 	struct dp_tunnel tunnels[TUNNEL + 1];
 	struct dp_environment_state environments[SLOT + 1];
+	struct dp_port ports[DP_PORT_COUNT];
 	struct dp_batch batch;
 	uint8_t packet[DP_BURST][128];
 	/* the servers: which connection has which port */
@@ -101,6 +102,8 @@ static int set_up(void **state)
 	x.w.now_ns = 5000 * SECOND;
 	x.w.generation = &x.generation;
 	x.w.tunnels = x.tunnels;
+	x.w.ports = x.ports;
+	x.ports[DP_PORT_CLUSTER].mtu = 1500;
 	x.w.environments = x.environments;
 	x.tunnels[TUNNEL] = (struct dp_tunnel){ .inner_be = rte_cpu_to_be_32(INNER), .environment = SLOT, .inner_mtu = 1400,
 						.mss = 1360, .is_up = 1 };
