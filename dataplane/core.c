@@ -13,6 +13,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
+#include <rte_pause.h>
 
 #include "common/log.h"
 #include "dataplane/commit.h"
@@ -284,6 +285,10 @@ void dp_core_stop(struct dp_core *core)
 			atomic_store(&core->workers[i]->stop, true);
 	if (core->is_started)
 		rte_eal_mp_wait_lcore();
+	/* EAL has waited; that what they wrote is seen here is promised by this alone */
+	for (uint16_t i = 0; core->is_started && i < core->worker_count; i++)
+		while (!atomic_load_explicit(&core->workers[i]->has_stopped, memory_order_acquire))
+			rte_pause();
 	for (enum dp_port_id id = 0; core->is_started && id < DP_PORT_COUNT; id++) {
 		rte_eth_dev_stop(core->ports[id].ethdev);
 		rte_eth_dev_close(core->ports[id].ethdev);

@@ -376,59 +376,97 @@ static void sessions(struct dp_requests *r, const struct ipc_session_query *quer
 }
 
 /* Counters of other threads are read where they stand: each is one aligned word. */
+/* What to fill in; each worker does so for what it is the home of, and alone knows while packets flow. */
+struct state_request {
+	const struct dp_core *core;
+	uint32_t first; /* of the generation */
+	uint32_t count;
+	struct ipc_environment_state *out;
+};
+
+static int on_state(struct dp_worker *w, void *argument)
+{
+	const struct state_request *q = argument;
+
+	for (uint32_t n = 0; n < q->count; n++) {
+		const struct dp_environment *e = &q->core->generation->environments[q->first + n];
+		const struct dp_environment_state *s = &w->environments[e->slot];
+		struct ipc_environment_state *out = &q->out[n];
+
+		if (e->home != w->index)
+			continue;
+		memcpy(out->name, e->name, IPC_NAME_LEN);
+		if (s->active != DP_NONE_SLOT)
+			memcpy(out->active, q->core->tunnel_slots[s->active].server, IPC_NAME_LEN);
+		out->move_counter = s->move_counter;
+		out->packets_out = s->packets_out;
+		out->bytes_out = s->bytes_out;
+		out->packets_in = s->packets_in;
+		out->bytes_in = s->bytes_in;
+		out->sessions = s->sessions;
+		out->home_worker = e->home;
+	}
+	return 0;
+}
+
 static void state(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
 {
-	struct ipc_environment_state *out = (struct ipc_environment_state *)(reply->body + sizeof(struct ipc_list));
-	const struct dp_generation *g = r->core->generation;
-	uint32_t i = (uint32_t)c->cursor, n = 0;
+	uint32_t all = r->core->generation ? r->core->generation->environment_count : 0, end;
+	struct state_request q = { .core = r->core, .out = (struct ipc_environment_state *)(reply->body + sizeof(struct ipc_list)) };
 
-	for (; g && i < g->environment_count && n < LIST_ROOM(*out); i++, n++) {
-		const struct dp_environment *e = &g->environments[i];
-		const struct dp_environment_state *s = &r->core->environments[e->slot];
+	q.first = (uint32_t)RTE_MIN(c->cursor, (uint64_t)all);
+	q.count = RTE_MIN(all - q.first, (uint32_t)LIST_ROOM(*q.out));
+	end = q.first + q.count;
+	memset(q.out, 0, q.count * sizeof(*q.out));
+	dp_core_call_all(r->core, on_state, &q);
+	finish_list(reply, end < all ? end : 0, q.count, sizeof(*q.out));
+}
 
-		memset(&out[n], 0, sizeof(out[n]));
-		memcpy(out[n].name, e->name, IPC_NAME_LEN);
-		if (s->active != DP_NONE_SLOT)
-			memcpy(out[n].active, r->core->tunnel_slots[s->active].server, IPC_NAME_LEN);
-		out[n].move_counter = s->move_counter;
-		out[n].packets_out = s->packets_out;
-		out[n].bytes_out = s->bytes_out;
-		out[n].packets_in = s->packets_in;
-		out[n].bytes_in = s->bytes_in;
-		out[n].sessions = s->sessions;
-		out[n].home_worker = e->home;
+struct tunnels_request {
+	const struct dp_core *core;
+	uint32_t count;
+	struct ipc_tunnel_info *out;
+	uint16_t slots[LIST_ROOM(struct ipc_tunnel_info)];
+};
+
+static int on_tunnels(struct dp_worker *w, void *argument)
+{
+	const struct tunnels_request *q = argument;
+
+	for (uint32_t n = 0; n < q->count; n++) {
+		const struct dp_slot *slot = &q->core->tunnel_slots[q->slots[n]];
+		const struct dp_tunnel *t = &w->tunnels[q->slots[n]];
+		struct ipc_tunnel_info *out = &q->out[n];
+
+		if (dp_core_home(q->core, slot->environment_slot) != w->index)
+			continue;
+		memcpy(out->id.environment, slot->environment, IPC_NAME_LEN);
+		memcpy(out->id.server, slot->server, IPC_NAME_LEN);
+		out->inner_address_be = t->inner_be;
+		out->remote_be = slot->peer.remote_be;
+		out->heard_ns = t->heard_ns;
+		out->packets_out = t->packets_out;
+		out->bytes_out = t->bytes_out;
+		out->packets_in = t->packets_in;
+		out->bytes_in = t->bytes_in;
+		out->inner_mtu = t->inner_mtu;
+		out->is_up = t->is_up;
+		out->is_active = w->environments[slot->environment_slot].active == q->slots[n];
 	}
-	finish_list(reply, g && i < g->environment_count ? i : 0, n, sizeof(*out));
+	return 0;
 }
 
 static void tunnels(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
 {
-	struct ipc_tunnel_info *out = (struct ipc_tunnel_info *)(reply->body + sizeof(struct ipc_list));
-	const struct dp_core *core = r->core;
-	uint32_t i = (uint32_t)c->cursor, n = 0;
+	struct tunnels_request q = { .core = r->core, .out = (struct ipc_tunnel_info *)(reply->body + sizeof(struct ipc_list)) };
+	uint32_t i = (uint32_t)RTE_MIN(c->cursor, (uint64_t)DP_TUNNELS_MAX);
 
-	for (; i < DP_TUNNELS_MAX && n < LIST_ROOM(*out); i++) {
-		const struct dp_slot *slot = &core->tunnel_slots[i];
-		const struct dp_tunnel *t = &core->tunnels[i];
-
-		if (!*slot->environment)
-			continue;
-		memset(&out[n], 0, sizeof(out[n]));
-		memcpy(out[n].id.environment, slot->environment, IPC_NAME_LEN);
-		memcpy(out[n].id.server, slot->server, IPC_NAME_LEN);
-		out[n].inner_address_be = t->inner_be;
-		out[n].remote_be = slot->peer.remote_be;
-		out[n].heard_ns = t->heard_ns;
-		out[n].packets_out = t->packets_out;
-		out[n].bytes_out = t->bytes_out;
-		out[n].packets_in = t->packets_in;
-		out[n].bytes_in = t->bytes_in;
-		out[n].inner_mtu = t->inner_mtu;
-		out[n].is_up = t->is_up;
-		out[n].is_active = core->environments[slot->environment_slot].active == i;
-		n++;
-	}
-	finish_list(reply, i < DP_TUNNELS_MAX ? i : 0, n, sizeof(*out));
+	for (; i < DP_TUNNELS_MAX && q.count < RTE_DIM(q.slots); i++)
+		if (*r->core->tunnel_slots[i].environment)
+			q.slots[q.count++] = (uint16_t)i;
+	memset(q.out, 0, q.count * sizeof(*q.out));
+	dp_core_call_all(r->core, on_tunnels, &q);
+	finish_list(reply, i < DP_TUNNELS_MAX ? i : 0, q.count, sizeof(*q.out));
 }
 
 /* ---- moves ---- */

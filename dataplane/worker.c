@@ -177,5 +177,6 @@ int dp_worker_run(void *worker)
 		w->count->loops_idle++;
 		rest(w, ++idle);
 	}
+	atomic_store_explicit(&w->has_stopped, true, memory_order_release);
 	return 0;
 }

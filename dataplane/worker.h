@@ -130,6 +130,7 @@ struct dp_worker {
 	int request_result;
 	atomic_uint request_state; /* 0 free, 1 posted, 2 done */
 	atomic_bool stop;
+	atomic_bool has_stopped; /* the last that the worker writes */
 };
 
 /* Runs FN on the worker between two bursts and returns its result; control thread only. In a process
