@@ -172,6 +172,7 @@ class Wire:
         self.macs = {}
         self.arp_seen = collections.Counter()  # requests by address asked for
         self.muted = set()                     # addresses whose ARP requests stay unanswered
+        self.keepalives = []                   # (time, frame): they come when they are due, whatever a test does
         for address in neighbours:
             self.add_neighbour(address)
         self.capture = Capture(capture_path)
@@ -205,6 +206,9 @@ class Wire:
                 continue
             self.capture.add(frame)
             if frame[12:14] == b"\x08\x06" and self._answer_arp(frame):
+                continue
+            if is_keepalive(frame):
+                self.keepalives.append((time.monotonic(), frame))
                 continue
             with self.arrived:
                 self.frames.append(frame)
@@ -267,6 +271,11 @@ class Wire:
             frames = list(self.frames)
             self.frames.clear()
         return frames
+
+
+def is_keepalive(frame):
+    """RFC 3948 section 2.3."""
+    return frame[12:14] == b"\x08\x00" and frame[16:18] == b"\0\x1d" and frame[23] == socket.IPPROTO_UDP and frame[42] == 0xFF
 
 
 def mac_bytes(text):
