@@ -73,13 +73,14 @@ def _run(argv, limit=LIMIT_S, **environment):
         raise
 
 
-def _meson(build):
+def _meson(build, *options):
     def suite(outcome, _):
         junit = os.path.join(ROOT, build, "meson-logs", "testlog.junit.xml")
         if os.path.exists(junit):
             os.unlink(junit)
-        status = _run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs"],
-                      ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="halt_on_error=1")
+        status = _run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", *options],
+                      ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="halt_on_error=1",
+                      TSAN_OPTIONS="suppressions=" + os.path.join(ROOT, "tests", "unit", "tsan.suppressions"))
         outcome.add_junit(junit, status)
     return suite
 
@@ -139,6 +140,7 @@ SUITES = {
     "style": _pytest("tests/style"),
     "unit": _meson("build"),
     "unit-asan": _meson("build-asan"),
+    "unit-tsan": _meson("build-tsan", "--suite", "threads"),
     "fuzz": _fuzz,
     "packet": _pytest("tests/packet"),
     "packet-asan": _pytest("tests/packet", "build-asan"),
