@@ -35,7 +35,7 @@ uint64_t dp_resync(struct dp_worker *w, const struct dp_pkt *p, uint64_t inferre
 	/* 0 stands for a number below the beginning: then the first half that may be is 0 */
 	uint64_t first = inferred ? (inferred >> 32) + 1 : 0;
 
-	if (p->l3_length > DP_RESYNC_LENGTH_MAX)
+	if (p->l3_length > DP_RESYNC_LENGTH_MAX || sa->suite.algorithm > IPC_AES256_GCM16)
 		return inferred;
 	if (!dp_bucket_take(&sa->resync_limit, w->now_ns) || !dp_bucket_take(&w->resync_limit, w->now_ns))
 		return inferred;

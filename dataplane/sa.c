@@ -466,6 +466,7 @@ int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
 	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
 	sa->is_early = 0;
+	sa->failures = 0;
 	e = &w->sas->entries[place->entry];
 	fill_lease(&sa->lease, w, add, control_epoch, place->entry);
 	apply_in(sa);
