@@ -34,6 +34,8 @@
 #define ARP_PER_SECOND 1000u
 #define PUNTS_PER_SECOND 5000u
 #define SERVER_PUNTS_PER_SECOND 500u
+#define ICMP_ERRORS_PER_SECOND 1000u
+#define PMTUS_PER_SECOND 20u
 
 static const char *const port_names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
 
@@ -131,6 +133,8 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
 		w->server_limit[i].per_second = SERVER_PUNTS_PER_SECOND;
 	w->resync_limit.per_second = DP_RESYNC_WORKER_PER_SECOND;
+	w->icmp_limit.per_second = ICMP_ERRORS_PER_SECOND;
+	w->pmtu_limit.per_second = PMTUS_PER_SECOND;
 	dp_worker_clock_init(w);
 	return make_tables(core, w, socket, why);
 }

@@ -3,6 +3,7 @@
 #include "dataplane/ctl.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "dataplane/ctl_requests.h"
 #include "dataplane/failover.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/pmtu.h"
 #include "dataplane/punt.h"
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
@@ -263,6 +265,20 @@ static void forward_ike(struct ctl *c, const struct rte_mbuf *m)
 		own_counters(c)->drop[DP_PUNT_QUEUE_FULL]++;
 }
 
+/* The SA it quotes may be at home on any worker. */
+static void learn_pmtu(struct ctl *c, const struct rte_mbuf *m)
+{
+	struct dp_pmtu_quote quote;
+	bool is_learned = false;
+
+	if (dp_pmtu_read(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &quote) == 0)
+		for (uint16_t i = 0; i < c->core->worker_count && !is_learned; i++)
+			is_learned = dp_worker_call(c->core->workers[i], dp_pmtu_learn, &quote) == 0;
+	own_counters(c)->drop[is_learned ? DP_PMTU_ACCEPTED : DP_PMTU_REFUSED]++;
+	if (is_learned)
+		c->requests.changed |= IPC_CHANGED_TUNNELS;
+}
+
 static unsigned take_punted(struct ctl *c)
 {
 	struct rte_mbuf *m[PUNT_BURST];
@@ -272,6 +288,8 @@ static unsigned take_punted(struct ctl *c)
 		if (m[i]->packet_type == RTE_PTYPE_L2_ETHER_ARP)
 			dp_nexthop_learn(c->core->nexthops, (enum dp_port_id)m[i]->port, rte_pktmbuf_mtod(m[i], uint8_t *),
 					 now_ns());
+		else if (rte_pktmbuf_mtod(m[i], const uint8_t *)[9] == IPPROTO_ICMP)
+			learn_pmtu(c, m[i]);
 		else
 			forward_ike(c, m[i]);
 	}
@@ -322,6 +340,7 @@ static int on_expire(struct dp_worker *w, void *argument)
 {
 	struct expired *e = argument;
 
+	dp_pmtu_expire(w);
 	e->count = dp_sa_expire(w, e->memory, EXPIRE_AT_ONCE);
 	e->changed |= dp_sa_take_changed(w) || e->count;
 	return 0;

@@ -7,6 +7,7 @@
 #include <rte_ether.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/pmtu.h"
 #include "dataplane/port.h"
 #include "dataplane/punt.h"
 #include "dataplane/wire.h"
@@ -77,12 +78,23 @@ static enum dp_verdict local_arp(struct dp_worker *w, struct dp_pkt *p)
 	return verdict;
 }
 
+/* Only the control thread can ask all workers for the SA it is about (dataplane/pmtu.h). */
+static enum dp_verdict punt_too_big(struct dp_worker *w, struct dp_pkt *p)
+{
+	if (!dp_bucket_take(&w->pmtu_limit, w->now_ns))
+		return DP_RATE_LIMITED;
+	rte_pktmbuf_adj(p->m, (uint16_t)(p->l3 - rte_pktmbuf_mtod(p->m, uint8_t *)));
+	return dp_punt(w, p->m);
+}
+
 static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
 {
 	if (p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP)
 		return local_arp(w, p);
 	if (p->protocol == IPPROTO_UDP)
 		return dp_punt_ike(w, p);
+	if (p->protocol == IPPROTO_ICMP && p->port == DP_PORT_UPLINK && dp_pmtu_is_too_big(p->l3 + p->l3_header))
+		return punt_too_big(w, p);
 	if (p->protocol == IPPROTO_ICMP)
 		return dp_answer_echo(w, p);
 	return DP_NOT_FOR_US;

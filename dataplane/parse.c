@@ -8,6 +8,7 @@
 #include <rte_prefetch.h>
 
 #include "dataplane/ipv4.h"
+#include "dataplane/nat_icmp.h"
 #include "dataplane/port.h"
 #include "dataplane/punt.h"
 #include "dataplane/wire.h"
@@ -99,7 +100,7 @@ static void prefetch(struct rte_mbuf **m, unsigned i, unsigned n)
 		rte_prefetch0(rte_pktmbuf_mtod(m[i + 4], void *));
 }
 
-/* TCP and UDP to an environment's address go forward, fragments too; everything else is dealt with here. */
+/* TCP and UDP to an environment's address go forward, fragments and ICMP errors too; everything else is dealt with here. */
 static bool is_forward(struct dp_worker *w, struct dp_pkt *p)
 {
 	uint32_t destination;
@@ -118,6 +119,8 @@ static bool is_forward(struct dp_worker *w, struct dp_pkt *p)
 			p->verdict = DP_NO_FORWARD;
 		else if (dp_ipv4_is_fragment(p->l3))
 			p->verdict = DP_FRAGMENT;
+		else
+			return dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER);
 		return false;
 	}
 	if (destination == w->ports[DP_PORT_CLUSTER].address_be) {

@@ -13,6 +13,7 @@
 #include "dataplane/handoff.h"
 #include "dataplane/local.h"
 #include "dataplane/nat_forward.h"
+#include "dataplane/nat_icmp.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
@@ -45,33 +46,41 @@ static void into_tunnel(struct dp_worker *w, struct dp_batch *b)
 /* Cluster to customer: a service called a forward of its environment. */
 static void forward_out(struct dp_worker *w, struct dp_batch *b)
 {
+	struct dp_batch errors, pieces;
 	struct dp_oversized oversized;
-	struct dp_batch pieces;
 
 	run(w, b, dp_reassemble_cluster);   /* fragments wait; whole datagrams go on */
+	dp_nat_icmp_split(w, b, &errors);
+	dp_batch_compact(w, b);
 	run(w, b, dp_nat_forward_out);      /* session; DNAT to the target, SNAT to the tunnel's inner address */
 	dp_fragment_for_tunnel(w, b, &oversized);
 	dp_batch_compact(w, b);
 	into_tunnel(w, b);
 	while (dp_fragment_next(w, &oversized, &pieces))
 		into_tunnel(w, &pieces);
+	run(w, &errors, dp_nat_icmp_out);   /* about a reply: quoted as its sender knows it */
+	into_tunnel(w, &errors);
 }
 
 /* Customer to cluster: a reply out of a tunnel. */
 static void forward_in(struct dp_worker *w, struct dp_batch *b)
 {
+	struct dp_batch errors, pieces;
 	struct dp_oversized oversized;
-	struct dp_batch pieces;
 
 	run(w, b, dp_esp_in_lookup);        /* SPI to SA; peer; replay window */
 	run(w, b, dp_esp_in_decrypt);       /* whole burst; ICV, replay commit, the inner header */
 	run(w, b, dp_reassemble_inner);     /* fragments wait; whole datagrams go on */
+	dp_nat_icmp_split(w, b, &errors);
+	dp_batch_compact(w, b);
 	run(w, b, dp_nat_forward_in);       /* a session of this tunnel's environment; back to the client */
 	dp_fragment_for_port(w, b, &oversized);
 	dp_batch_compact(w, b);
 	leave(w, b);
 	while (dp_fragment_next(w, &oversized, &pieces))
 		leave(w, &pieces);
+	run(w, &errors, dp_nat_icmp_in);    /* about a request: quoted as the client knows it */
+	leave(w, &errors);
 }
 
 static void local(struct dp_worker *w, struct dp_batch *b)

@@ -286,6 +286,14 @@ static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
 	sa->inner_mtu = dp_esp_inner_mtu(sa, link_mtu);
 }
 
+/* What the tunnel's path is known to take, else what the link does. */
+static uint16_t path_mtu(const struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu)
+{
+	uint16_t learned = w->tunnels[tunnel].path_mtu;
+
+	return learned && learned < link_mtu ? learned : link_mtu;
+}
+
 static bool are_addresses_valid(uint32_t local_be, uint32_t remote_be, uint16_t local_port_be,
                                 uint16_t remote_port_be, uint32_t flags)
 {
@@ -410,7 +418,7 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	sa->limit = sa->is_esn ? UINT64_MAX : UINT32_MAX;
 	sa->mark = sa->limit / 4 * 3;
 	fill_lease(&sa->lease, w, add, control_epoch, place.entry);
-	apply_out(sa, link_mtu);
+	apply_out(sa, path_mtu(w, tunnel, link_mtu));
 	e->kind = DP_SA_OUT;
 	e->out = sa;
 	e->spi_be = sa->spi_be;
@@ -497,7 +505,7 @@ int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t li
 		return -EEXIST;
 	set_addresses(&e->out->lease, u->local_be, u->remote_be, u->local_port_be,
 	              u->remote_port_be, u->flags);
-	apply_out(e->out, link_mtu);
+	apply_out(e->out, path_mtu(w, e->out->tunnel, link_mtu));
 	refresh_tunnel(w, e->out->tunnel);
 	return 0;
 }
@@ -662,6 +670,20 @@ bool dp_sa_take_changed(struct dp_worker *w)
 
 	w->sas->is_changed = false;
 	return is_changed;
+}
+
+struct dp_sa_out *dp_sa_out_lookup(struct dp_sa_table *table, uint32_t spi_be, uint32_t destination_be)
+{
+	const struct dp_sa_place *place = find_out(table, spi_be, destination_be);
+
+	return place ? table->entries[place->entry].out : NULL;
+}
+
+void dp_sa_set_link_mtu(struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu)
+{
+	for (struct dp_sa_out *sa = w->tunnels[tunnel].out; sa; sa = sa->older)
+		sa->inner_mtu = dp_esp_inner_mtu(sa, link_mtu);
+	refresh_tunnel(w, tunnel);
 }
 
 bool dp_sa_out_at_mark(struct dp_worker *w, struct dp_sa_out *sa)

@@ -206,6 +206,12 @@ unsigned dp_sa_expire(struct dp_worker *w, void **to_free, unsigned max);
  * IPC_CHANGED_SAS. */
 bool dp_sa_take_changed(struct dp_worker *w);
 
+/* The outbound SA with this SPI to this address, or NULL. */
+struct dp_sa_out *dp_sa_out_lookup(struct dp_sa_table *table, uint32_t spi_be, uint32_t destination_be);
+
+/* The way to the tunnel's server takes outer packets of LINK_MTU bytes: for all its outbound SAs. */
+void dp_sa_set_link_mtu(struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu);
+
 /* SEQUENCE reached the mark: false if no number is left; otherwise notes the warning and moves the
  * mark to the limit. */
 bool dp_sa_out_at_mark(struct dp_worker *w, struct dp_sa_out *sa);

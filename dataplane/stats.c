@@ -49,6 +49,7 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(ike_in, "ike/in-datagrams"),
 	FIELD(ike_out, "ike/out-datagrams"),
 	FIELD(handoffs, "worker/handoffs"),
+	FIELD(icmp_translated, "icmp/translated"),
 	FIELD(fragments_in, "fragments/in"),
 	FIELD(fragments_waiting, "fragments/waiting"),
 	FIELD(fragments_out, "fragments/out"),

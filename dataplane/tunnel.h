@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <rte_common.h>
@@ -27,8 +28,11 @@ struct dp_tunnel {
 	uint64_t bytes_out;     /* inner IPv4 bytes */
 	uint64_t packets_in;
 	uint64_t bytes_in;
+	/* line 1, cold */
+	uint32_t path_until_s;  /* path_mtu holds until then */
+	uint16_t path_mtu;      /* outer bytes that the way to the server takes (dataplane/pmtu.h); 0: the link's */
 } __rte_cache_aligned;
-_Static_assert(sizeof(struct dp_tunnel) == 64, "dp_tunnel: one line");
+_Static_assert(offsetof(struct dp_tunnel, path_until_s) == 64, "dp_tunnel: line 1");
 
 struct dp_environment_state {
 	uint64_t packets_out;

@@ -63,6 +63,9 @@ enum dp_answer {
 	X(ESP_SEQUENCE, "esp-sequence", NONE, "the outbound sequence numbers are used up")                             \
 	X(INNER_INVALID, "inner-invalid", NONE, "what came out of the tunnel is no valid IPv4 packet")                 \
 	X(INNER_NO_SESSION, "inner-no-session", NONE, "from the tunnel, but no reply to a session of its environment") \
+	X(NO_SESSION_QUOTED, "no-session-quoted", NONE, "ICMP, but no error about a packet of a session from that side") \
+	X(PMTU_ACCEPTED, "pmtu-accepted", NONE, "\"packet too big\" about our ESP: the tunnel's MTU was lowered")       \
+	X(PMTU_REFUSED, "pmtu-refused", NONE, "\"packet too big\" that quotes no recent ESP packet of ours")           \
 	X(NATT_KEEPALIVE, "natt-keepalive", NONE, "a NAT-T keepalive, RFC 3948 section 2.3")                           \
 	X(CRYPTO, "crypto", NONE, "the crypto library refused")                                                        \
 	/* control packets */                                                                                          \

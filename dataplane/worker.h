@@ -64,6 +64,7 @@ struct dp_counters {
 	uint64_t ike_in;
 	uint64_t ike_out;
 	uint64_t handoffs;
+	uint64_t icmp_translated;
 	uint64_t fragments_in;  /* that were put together, or wait for it */
 	uint64_t fragments_waiting; /* now */
 	uint64_t fragments_out; /* pieces that we cut */
@@ -117,6 +118,8 @@ struct dp_worker {
 	struct dp_keepalive keepalive;
 	uint64_t reclaim_due_ns; /* dp_nat_reclaim_find() */
 	uint16_t reclaim_port;
+	struct dp_bucket icmp_limit; /* errors translated */
+	struct dp_bucket pmtu_limit; /* "packet too big" about ESP */
 	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */
 	struct dp_hold *hold;     /* packets that wait for ARP */

@@ -67,6 +67,8 @@ def configuration():
         servers.append(c.Server(id=c.tunnel_id(environment, server), priority=ord(server) - ord("a")))
     forwards.append(forward("prod", 33001, "192.168.100.31", 22))
     forwards.append(forward("prod", UDP_FORWARD_PORT, NAME_SERVER, 53, socket.IPPROTO_UDP))
+    for name in ("dark", "tiny"):
+        forwards.append(forward(name, UDP_FORWARD_PORT, NAME_SERVER, 53, socket.IPPROTO_UDP))
     forwards.append(forward("prod", PREFERRED_PORT, TARGET, TARGET_PORT, server="b"))
     return environments, servers, forwards
 

@@ -190,7 +190,12 @@ static void answers_echo_and_no_other_icmp(void **state)
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
 		for (unsigned type = 0; type < 20; type++) {
-			enum dp_verdict verdict = run(
+			enum dp_verdict verdict;
+
+			if (table[i].destination == LINK_POD &&
+			    (type == 3 || type == 11 || type == 12))
+				continue; /* an error about a reply: translated at home */
+			verdict = run(
 				x, table[i].port,
 				build_echo(x, table[i].port, (uint8_t)type, table[i].destination));
 
