@@ -69,8 +69,11 @@ static void add_details(struct cli_table *table, const json_t *tunnel)
 	char text[1024];
 
 	if (cli_member_is_true(tunnel, "up")) {
-		cli_table_cell(table, "%s%s", cli_member_text(tunnel, "suite"),
-		               cli_member_is_true(tunnel, "udp_encapsulation") ? ", in UDP" : "");
+		const char *unreachable = cli_member_text(tunnel, "unreachable");
+
+		cli_table_cell(table, "%s%s%s%s", cli_member_text(tunnel, "suite"),
+		               cli_member_is_true(tunnel, "udp_encapsulation") ? ", in UDP" : "",
+		               *unreachable ? "; " : "", unreachable);
 		return;
 	}
 	cli_tunnel_explain(tunnel, text, sizeof(text));

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SP_SECRET_MAX 1024u
+#define SP_SECRET_MAX 16384u /* a private key of 8192 bits in PEM fits in */
 
 struct sp_secret {
 	size_t length; /* bytes of data[] in use */

@@ -23,7 +23,9 @@
 #define CP_PROPOSALS_MAX 8u
 
 enum cp_vpn { CP_VPN_IPSEC = 1 };
-enum cp_auth { CP_AUTH_PSK = 1, CP_AUTH_EAP_MSCHAPV2 = 2 };
+enum cp_auth { CP_AUTH_PSK = 1, CP_AUTH_EAP_MSCHAPV2 = 2, CP_AUTH_EAP_TLS = 3, CP_AUTH_CERTIFICATE = 4 };
+/* Whether the server's certificate was revoked: not asked; counts where it can be known; must be known. */
+enum cp_revocation { CP_REVOCATION_OFF = 1, CP_REVOCATION_IF_AVAILABLE = 2, CP_REVOCATION_STRICT = 3 };
 
 struct cp_server {
 	char name[IPC_NAME_LEN];
@@ -31,14 +33,20 @@ struct cp_server {
 	uint16_t priority;               /* 1 is preferred; default: the position in the list */
 	char address[CP_TEXT_LEN];       /* IPv4 address or DNS name */
 	char identity[CP_TEXT_LEN];      /* server_identity; default: address */
+	bool is_identity_set;            /* server_identity is there: it is sent to the server, and required of it */
+	char aaa_identity[CP_TEXT_LEN];  /* of the server inside EAP-TLS; empty: that of the VPN server */
 	char ca_file[CP_PATH_LEN];       /* server_ca; empty with PSK */
+	enum cp_revocation revocation;
 	enum cp_auth auth;
-	char account[CP_TEXT_LEN];       /* our IKE identity and EAP identity */
-	char secret_file[CP_PATH_LEN];   /* password_file (EAP) or secret_file (PSK) */
+	char account[CP_TEXT_LEN];       /* our IKE identity and EAP identity; empty: the certificate's subject */
+	char certificate_file[CP_PATH_LEN]; /* ours; EAP-TLS and certificate */
+	char secret_file[CP_PATH_LEN];   /* password_file (EAP-MSCHAPv2), secret_file (PSK) or key_file (the others) */
 	char ike_proposals[CP_PROPOSALS_MAX][CP_TEXT_LEN]; /* strongSwan's syntax; empty string ends the list */
 	char esp_proposals[CP_PROPOSALS_MAX][CP_TEXT_LEN];
 	uint32_t ike_rekey_s;   /* 0: never by us */
 	uint32_t child_rekey_s; /* 0: never by us */
+	uint64_t child_rekey_bytes;   /* of one SA; 0: no limit */
+	uint64_t child_rekey_packets; /* of one SA; 0: no limit */
 	uint32_t dpd_s;
 	uint16_t local_port; /* as configured, 0: not at all */
 	uint16_t ike_port;   /* our outer UDP ports, the same after a restart: local_port or 500, */

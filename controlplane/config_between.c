@@ -41,6 +41,12 @@ static void check_pod_address(struct cp_reader *reader, const struct cp_node *no
 	}
 }
 
+/* What a server knows us by: the account, or without one what the certificate says. */
+static const char *name_of(const struct cp_server *server)
+{
+	return server->account[0] ? server->account : server->certificate_file;
+}
+
 /* The server that an account is on already, among the environments and servers before (LAST, END). */
 static const struct cp_environment *find_account(const struct cp_config *config, const struct cp_server *server, size_t last,
 						 const struct cp_server *end)
@@ -53,7 +59,7 @@ static const struct cp_environment *find_account(const struct cp_config *config,
 
 			if (other == end)
 				return NULL;
-			if (strcasecmp(other->address, server->address) == 0 && strcmp(other->account, server->account) == 0)
+			if (strcasecmp(other->address, server->address) == 0 && strcmp(name_of(other), name_of(server)) == 0)
 				return environment;
 		}
 	}
@@ -82,13 +88,13 @@ static void check_accounts(struct cp_reader *reader, const struct cp_node *node,
 	for (size_t i = 0; i < environment->server_count; i++) {
 		const struct cp_server *server = &environment->servers[i];
 
-		if (!server->account[0] || !server->address[0])
+		if (!name_of(server)[0] || !server->address[0])
 			continue;
 		other = find_account(config, server, own, server);
 		if (other)
 			cp_mistake(reader, find_server_node(node, server->name), NULL,
 				   "account \"%s\" is already used on server %s in %s: one would throw the other out",
-				   server->account, server->address, other->file);
+				   name_of(server), server->address, other->file);
 	}
 }
 

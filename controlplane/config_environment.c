@@ -130,15 +130,17 @@ static const struct cp_key environment_keys[] = {
 	{0},
 };
 
-/* A secret that is set for all servers and read by none is a mistake in `auth`. */
+/* A secret or certificate that is set for all servers and used by none is a mistake in `auth`. */
 static void check_unused(struct cp_reader *reader, const struct cp_node *node, const struct cp_environment *environment)
 {
 	static const struct {
-		enum cp_auth auth;
-		const char *key, *text;
+		const char *key, *auths;
 	} uses[] = {
-		{CP_AUTH_EAP_MSCHAPV2, "password_file", "has no use: no server has auth = \"eap-mschapv2\""},
-		{CP_AUTH_PSK, "secret_file", "has no use: no server has auth = \"psk\""},
+		{"password_file", "\"eap-mschapv2\""},
+		{"secret_file", "\"psk\""},
+		{"certificate_file", "\"eap-tls\" or \"certificate\""},
+		{"key_file", "\"eap-tls\" or \"certificate\""},
+		{"aaa_identity", "\"eap-tls\""},
 	};
 
 	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
@@ -146,9 +148,9 @@ static void check_unused(struct cp_reader *reader, const struct cp_node *node, c
 		bool is_used = !key || environment->server_count == 0;
 
 		for (size_t j = 0; j < environment->server_count; j++)
-			is_used |= environment->servers[j].auth == uses[i].auth || !environment->servers[j].auth;
+			is_used |= !environment->servers[j].auth || cp_auth_uses(environment->servers[j].auth, uses[i].key);
 		if (!is_used)
-			cp_mistake(reader, key, NULL, "%s", uses[i].text);
+			cp_mistake(reader, key, NULL, "has no use: no server has auth = %s", uses[i].auths);
 	}
 }
 

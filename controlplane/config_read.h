@@ -123,6 +123,7 @@ struct cp_server_draft {
 	struct cp_server server;
 	char password_file[CP_PATH_LEN]; /* EAP-MSCHAPv2 */
 	char psk_file[CP_PATH_LEN];      /* PSK: secret_file */
+	char key_file[CP_PATH_LEN];      /* EAP-TLS and certificate */
 };
 
 struct cp_environment_draft {
@@ -136,6 +137,8 @@ extern const struct cp_key cp_tunnel_keys[]; /* of a server or, for all of its s
 extern const struct cp_key cp_retry_keys[];
 
 void cp_server_set_defaults(struct cp_server *server);
+/* Whether one of the keys of secrets and certificates has a meaning with AUTH. */
+bool cp_auth_uses(enum cp_auth auth, const char *key);
 /* Fills the environment's servers, in the order of their priority, from NODE, its list `servers`. */
 void cp_read_servers(struct cp_reader *reader, const struct cp_node *node, struct cp_environment_draft *target);
 
@@ -147,3 +150,10 @@ const char *cp_server_address_fault(const char *address);
 const char *cp_ike_proposal_fault(const char *proposal);
 const char *cp_esp_proposal_fault(const char *proposal);
 const char *cp_user_fault(const char *user);
+
+/* ---- other texts ---- */
+
+/* A number with an optional unit K, M, G or T (powers of 1024), up to 2^60. Returns 0 or -EINVAL. */
+int cp_amount_parse(const char *text, uint64_t *amount);
+/* Whether this is the PEM of a private key that asks for a password. */
+bool cp_key_text_is_encrypted(const char *text, size_t length);

@@ -13,8 +13,6 @@
 
 #include "common/secret.h"
 
-#define LATER "is not done by this version"
-
 /* ---- what a server has and an environment may set for all of its servers ---- */
 
 static void report_file(struct cp_reader *reader, const struct cp_node *node, int rc)
@@ -61,8 +59,31 @@ static void read_psk_file(struct cp_reader *reader, const struct cp_node *node, 
 	read_secret_path(reader, node, ((struct cp_server_draft *)target)->psk_file);
 }
 
+/* What a private key's file must not be is told here; whether it fits the certificate, when it is used. */
+static void check_key_file(struct cp_reader *reader, const struct cp_node *node, const char *path)
+{
+	struct sp_secret *secret = sp_secret_create();
+	int rc = secret ? sp_secret_read_file(secret, path) : -ENOMEM;
+
+	if (rc == 0 && cp_key_text_is_encrypted((const char *)secret->data, secret->length))
+		cp_mistake(reader, node, NULL,
+			   "%s: must not be encrypted: there is nobody to ask for its password at night; decrypt it (openssl pkey) "
+			   "and protect it by its mode",
+			   path);
+	report_file(reader, node, rc);
+	sp_secret_destroy(secret);
+}
+
+static void read_key_file(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	struct cp_server_draft *draft = target;
+
+	if (read_path(reader, node, draft->key_file) && reader->looks_at_files)
+		check_key_file(reader, node, draft->key_file);
+}
+
 /* A certificate is no secret: any mode, as long as we can read something from it. */
-static int check_ca_file(const char *path)
+static int check_certificate_file(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
@@ -80,18 +101,27 @@ static int check_ca_file(const char *path)
 	return rc;
 }
 
-static void read_server_ca(struct cp_reader *reader, const struct cp_node *node, void *target)
+static void read_certificate_path(struct cp_reader *reader, const struct cp_node *node, char *path)
 {
-	struct cp_server_draft *draft = target;
 	int rc;
 
-	if (!read_path(reader, node, draft->server.ca_file) || !reader->looks_at_files)
+	if (!read_path(reader, node, path) || !reader->looks_at_files)
 		return;
-	rc = check_ca_file(draft->server.ca_file);
+	rc = check_certificate_file(path);
 	if (rc == -EACCES)
 		cp_mistake(reader, node, NULL, "%s: %s", node->text, strerror(EACCES));
 	else
 		report_file(reader, node, rc);
+}
+
+static void read_server_ca(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_certificate_path(reader, node, ((struct cp_server_draft *)target)->server.ca_file);
+}
+
+static void read_own_certificate(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_certificate_path(reader, node, ((struct cp_server_draft *)target)->server.certificate_file);
 }
 
 typedef const char *(*fault_fn)(const char *text);
@@ -173,10 +203,43 @@ static void read_child_rekey(struct cp_reader *reader, const struct cp_node *nod
 	read_rekey(reader, node, 86400, &((struct cp_server_draft *)target)->server.child_rekey_s);
 }
 
+/* A number, or a text with a unit, as the numbers of the file are too small for it. */
+static void read_amount(struct cp_reader *reader, const struct cp_node *node, uint64_t min, uint64_t *target)
+{
+	uint64_t amount = 0;
+
+	if (node->kind == CP_NODE_INTEGER && node->integer >= 0)
+		amount = (uint64_t)node->integer;
+	else if (node->kind != CP_NODE_TEXT || cp_amount_parse(node->text, &amount) != 0)
+		amount = UINT64_MAX;
+	if (amount == UINT64_MAX || (amount != 0 && amount < min))
+		cp_mistake(reader, node, NULL, "must be 0 (no limit) or %llu to 2^60, as \"500M\" or \"64G\"", (unsigned long long)min);
+	else
+		*target = amount;
+}
+
+static void read_child_rekey_bytes(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_amount(reader, node, 1u << 20, &((struct cp_server_draft *)target)->server.child_rekey_bytes);
+}
+
+static void read_child_rekey_packets(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	read_amount(reader, node, 1000, &((struct cp_server_draft *)target)->server.child_rekey_packets);
+}
+
 static const struct cp_choice auth_choices[] = {
 	{.name = "eap-mschapv2", .value = CP_AUTH_EAP_MSCHAPV2},
+	{.name = "eap-tls", .value = CP_AUTH_EAP_TLS},
+	{.name = "certificate", .value = CP_AUTH_CERTIFICATE},
 	{.name = "psk", .value = CP_AUTH_PSK},
-	{.name = "eap-tls", .why = LATER ": use \"eap-mschapv2\" or \"psk\""},
+	{0},
+};
+
+static const struct cp_choice revocation_choices[] = {
+	{.name = "off", .value = CP_REVOCATION_OFF},
+	{.name = "if-available", .value = CP_REVOCATION_IF_AVAILABLE},
+	{.name = "strict", .value = CP_REVOCATION_STRICT},
 	{0},
 };
 
@@ -185,12 +248,18 @@ const struct cp_key cp_tunnel_keys[] = {
 	{.name = "account", .kind = CP_KEY_TEXT, .offset = SERVER_FIELD(account), .max = CP_TEXT_LEN},
 	{.name = "password_file", .kind = CP_KEY_CUSTOM, .read = read_password_file},
 	{.name = "secret_file", .kind = CP_KEY_CUSTOM, .read = read_psk_file},
+	{.name = "certificate_file", .kind = CP_KEY_CUSTOM, .read = read_own_certificate},
+	{.name = "key_file", .kind = CP_KEY_CUSTOM, .read = read_key_file},
 	{.name = "server_ca", .kind = CP_KEY_CUSTOM, .read = read_server_ca},
+	{.name = "revocation", .kind = CP_KEY_CHOICE, .offset = SERVER_FIELD(revocation), .choices = revocation_choices},
 	{.name = "server_identity", .kind = CP_KEY_TEXT, .offset = SERVER_FIELD(identity), .max = CP_TEXT_LEN},
+	{.name = "aaa_identity", .kind = CP_KEY_TEXT, .offset = SERVER_FIELD(aaa_identity), .max = CP_TEXT_LEN},
 	{.name = "ike_proposals", .kind = CP_KEY_CUSTOM, .read = read_ike_proposals},
 	{.name = "esp_proposals", .kind = CP_KEY_CUSTOM, .read = read_esp_proposals},
 	{.name = "ike_rekey", .kind = CP_KEY_CUSTOM, .read = read_ike_rekey},
 	{.name = "child_rekey", .kind = CP_KEY_CUSTOM, .read = read_child_rekey},
+	{.name = "child_rekey_bytes", .kind = CP_KEY_CUSTOM, .read = read_child_rekey_bytes},
+	{.name = "child_rekey_packets", .kind = CP_KEY_CUSTOM, .read = read_child_rekey_packets},
 	{.name = "dpd", .kind = CP_KEY_UINT32, .offset = SERVER_FIELD(dpd_s), .min = 1, .max = 3600},
 	{.name = "force_encapsulation", .kind = CP_KEY_BOOL, .offset = SERVER_FIELD(force_udp)},
 	{.name = "retry", .kind = CP_KEY_CUSTOM, .read = read_retry},
@@ -199,11 +268,12 @@ const struct cp_key cp_tunnel_keys[] = {
 
 void cp_server_set_defaults(struct cp_server *server)
 {
-	/* What a stock strongSwan accepts by default, strongest first; AEAD and others may not share a proposal. No SHA-1
+	/* What a stock strongSwan accepts by default; AEAD and others may not share a proposal. The first group is the one
+	 * that its own default begins with: any other one costs a round trip, as the first message has to guess. No SHA-1
 	 * unless it is asked for. */
 	static const char *const ike[] = {
-		"aes256gcm16-aes128gcm16-prfsha384-prfsha256-ecp384-ecp256-modp3072-modp2048",
-		"aes256-aes128-sha384-sha256-ecp384-ecp256-modp3072-modp2048",
+		"aes256gcm16-aes128gcm16-prfsha384-prfsha256-ecp256-ecp384-x25519-modp3072-modp2048",
+		"aes256-aes128-sha384-sha256-ecp256-ecp384-x25519-modp3072-modp2048",
 	};
 	static const char *const esp[] = {"aes256gcm16", "aes128gcm16", "chacha20poly1305", "aes256-sha256",
 					  "aes128-sha256"};
@@ -212,6 +282,7 @@ void cp_server_set_defaults(struct cp_server *server)
 		strcpy(server->ike_proposals[i], ike[i]);
 	for (size_t i = 0; i < sizeof(esp) / sizeof(esp[0]); i++)
 		strcpy(server->esp_proposals[i], esp[i]);
+	server->revocation = CP_REVOCATION_IF_AVAILABLE;
 	server->ike_rekey_s = 14400;
 	server->child_rekey_s = 3600;
 	server->dpd_s = 30;
@@ -264,33 +335,65 @@ static bool is_set(const struct cp_node *server, const struct cp_node *environme
 	return cp_node_child(server, key) || cp_node_child(environment, key);
 }
 
+/* What a way of authentication needs, by keys; a key that is in none of its lists has no use with it. */
+struct auth_use {
+	const char *name;
+	const char *needs[5];
+	const char *may_have;
+};
+
+static const char *const auth_keys[] = {"password_file", "secret_file", "certificate_file", "key_file", "server_ca",
+					"revocation", "aaa_identity"};
+
+static const struct auth_use auth_uses[] = {
+	[CP_AUTH_PSK] = {"psk", {"account", "secret_file"}, ""},
+	[CP_AUTH_EAP_MSCHAPV2] = {"eap-mschapv2", {"account", "password_file", "server_ca"}, "revocation"},
+	[CP_AUTH_EAP_TLS] = {"eap-tls", {"certificate_file", "key_file", "server_ca"}, "revocation aaa_identity"},
+	[CP_AUTH_CERTIFICATE] = {"certificate", {"certificate_file", "key_file", "server_ca"}, "revocation"},
+};
+
+bool cp_auth_uses(enum cp_auth auth, const char *key)
+{
+	const struct auth_use *use = &auth_uses[auth];
+
+	for (const char *const *need = use->needs; *need; need++) {
+		if (strcmp(*need, key) == 0)
+			return true;
+	}
+	return strstr(use->may_have, key) != NULL;
+}
+
 /* The keys that a way of authentication needs, and those that make no sense with it. */
 static void resolve_auth(struct cp_reader *reader, const struct cp_node *node, const struct cp_node *environment,
 			 struct cp_server_draft *draft)
 {
-	static const char *const eap_needs[] = {"account", "password_file", "server_ca", NULL};
-	static const char *const psk_needs[] = {"account", "secret_file", NULL};
 	struct cp_server *server = &draft->server;
-	bool is_psk = server->auth == CP_AUTH_PSK;
-	const char *useless = is_psk ? "password_file" : "secret_file";
+	const struct auth_use *use = &auth_uses[server->auth];
 
 	if (!is_set(node, environment, "auth"))
-		cp_mistake(reader, node, "auth", "is missing: must be \"eap-mschapv2\" or \"psk\", here or in the environment");
+		cp_mistake(reader, node, "auth",
+			   "is missing: must be \"eap-mschapv2\", \"eap-tls\", \"certificate\" or \"psk\", here or in the environment");
 	if (!server->auth)
 		return;
-	for (const char *const *key = is_psk ? psk_needs : eap_needs; *key; key++) {
+	for (const char *const *key = use->needs; *key; key++) {
 		if (!is_set(node, environment, *key))
-			cp_mistake(reader, node, *key, "is missing: auth = \"%s\" needs it, here or in the environment",
-				   is_psk ? "psk" : "eap-mschapv2");
+			cp_mistake(reader, node, *key, "is missing: auth = \"%s\" needs it, here or in the environment", use->name);
 	}
-	if (cp_node_child(node, useless))
-		cp_mistake(reader, cp_node_child(node, useless), NULL, "has no use with auth = \"%s\"",
-			   is_psk ? "psk" : "eap-mschapv2");
-	if (is_psk && cp_node_child(node, "server_ca"))
-		cp_mistake(reader, cp_node_child(node, "server_ca"), NULL, "has no use with auth = \"psk\"");
-	if (is_psk)
+	for (size_t i = 0; i < sizeof(auth_keys) / sizeof(auth_keys[0]); i++) {
+		const struct cp_node *key = cp_node_child(node, auth_keys[i]);
+
+		if (key && !cp_auth_uses(server->auth, auth_keys[i]))
+			cp_mistake(reader, key, NULL, "has no use with auth = \"%s\"", use->name);
+	}
+	if (!cp_auth_uses(server->auth, "server_ca"))
 		memset(server->ca_file, 0, sizeof(server->ca_file));
-	memcpy(server->secret_file, is_psk ? draft->psk_file : draft->password_file, CP_PATH_LEN);
+	if (!cp_auth_uses(server->auth, "certificate_file"))
+		memset(server->certificate_file, 0, sizeof(server->certificate_file));
+	memcpy(server->secret_file,
+	       server->auth == CP_AUTH_PSK            ? draft->psk_file
+	       : server->auth == CP_AUTH_EAP_MSCHAPV2 ? draft->password_file
+						      : draft->key_file,
+	       CP_PATH_LEN);
 }
 
 static void read_server(struct cp_reader *reader, const struct cp_node *node, struct cp_environment_draft *target)
@@ -304,6 +407,7 @@ static void read_server(struct cp_reader *reader, const struct cp_node *node, st
 	if (node->kind != CP_NODE_GROUP)
 		return;
 	resolve_auth(reader, node, node->parent->parent, &draft);
+	draft.server.is_identity_set = draft.server.identity[0];
 	if (!draft.server.identity[0])
 		memcpy(draft.server.identity, draft.server.address, sizeof(draft.server.identity));
 	if (draft.server.name[0] && cp_config_server(environment, draft.server.name))

@@ -4,6 +4,7 @@
  */
 #include "controlplane/config_read.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/netaddr.h"
@@ -13,6 +14,7 @@
 #define DIGITS "0123456789"
 #define HEX DIGITS "abcdefABCDEF"
 #define CORE_MAX 1023u
+#define AMOUNT_MAX (UINT64_C(1) << 60)
 #define INTERFACE_LEN 16u /* of the kernel, NUL included */
 
 static const char device_forms[] =
@@ -162,16 +164,6 @@ const char *cp_server_address_fault(const char *address)
 	return is_host_name(address) ? NULL : "must be an IPv4 address or a DNS name";
 }
 
-const char *cp_ike_proposal_fault(const char *proposal)
-{
-	size_t length = strlen(proposal);
-
-	if (length == 0 || strspn(proposal, LOWER DIGITS "-_") != length || !strchr(proposal, '-') ||
-	    proposal[0] == '-' || proposal[length - 1] == '-' || strstr(proposal, "--"))
-		return "must be a proposal as \"aes256gcm16-prfsha384-ecp384\"";
-	return NULL;
-}
-
 static bool is_one_of(const char *token, const char *const *words)
 {
 	while (*words && strcmp(token, *words) != 0)
@@ -241,4 +233,31 @@ const char *cp_user_fault(const char *user)
 	if (length < 1 || length >= IPC_NAME_LEN || !strchr(LOWER "_", user[0]) || strspn(user, LOWER DIGITS "_-") != length)
 		return "must be the name of a system user";
 	return NULL;
+}
+
+int cp_amount_parse(const char *text, uint64_t *amount)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	uint64_t value = 0;
+
+	if (strspn(text, DIGITS) == 0 || strspn(text, DIGITS) > 19)
+		return -EINVAL;
+	for (; *text >= '0' && *text <= '9'; text++)
+		value = value * 10 + (uint64_t)(*text - '0');
+	unit = *text ? strchr(units, *text) : NULL;
+	if (*text && (!unit || text[1]))
+		return -EINVAL;
+	for (const char *at = units; unit && at <= unit; at++) {
+		if (value > AMOUNT_MAX >> 10)
+			return -EINVAL;
+		value <<= 10;
+	}
+	*amount = value;
+	return value <= AMOUNT_MAX ? 0 : -EINVAL;
+}
+
+bool cp_key_text_is_encrypted(const char *text, size_t length)
+{
+	return memmem(text, length, "ENCRYPTED PRIVATE KEY", 21) || memmem(text, length, "Proc-Type: 4,ENCRYPTED", 22);
 }

@@ -9,13 +9,13 @@
 #include "controlplane/ike_config.h"
 
 #include <daemon.h>
-#include <credentials/certificates/x509.h>
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/netaddr.h"
+#include "controlplane/ike_auth.h"
 
 /* Between soft and hard lifetime of a CHILD_SA, at least: a rekeying that needs retransmits fits
  * in. */
@@ -62,10 +62,83 @@ static int add_proposals(const char (*texts)[CP_TEXT_LEN], protocol_id_t protoco
 	return 0;
 }
 
+/* ---- whether the plugins that are loaded do what a proposal names ---- */
+
+static enumerator_t *supported(transform_type_t type, bool is_aead)
+{
+	switch (type) {
+	case ENCRYPTION_ALGORITHM:
+		return is_aead ? lib->crypto->create_aead_enumerator(lib->crypto)
+		               : lib->crypto->create_crypter_enumerator(lib->crypto);
+	case INTEGRITY_ALGORITHM:
+		return lib->crypto->create_signer_enumerator(lib->crypto);
+	case PSEUDO_RANDOM_FUNCTION:
+		return lib->crypto->create_prf_enumerator(lib->crypto);
+	case KEY_EXCHANGE_METHOD:
+		return lib->crypto->create_ke_enumerator(lib->crypto);
+	default:
+		return NULL;
+	}
+}
+
+static bool is_supported(transform_type_t type, uint16_t algorithm)
+{
+	const bool is_aead = type == ENCRYPTION_ALGORITHM &&
+	                     encryption_algorithm_is_aead(algorithm);
+	enumerator_t *enumerator = supported(type, is_aead);
+	const char *plugin;
+	bool is_there = !enumerator;
+	u_int candidate = 0; /* an enum of the four kinds */
+
+	while (!is_there && enumerator->enumerate(enumerator, &candidate, &plugin))
+		is_there = candidate == algorithm;
+	DESTROY_IF(enumerator);
+	return is_there;
+}
+
+static int check_supported(proposal_t *proposal, const char *text, char why[CP_WHY_LEN])
+{
+	static const transform_type_t types[] = { ENCRYPTION_ALGORITHM, INTEGRITY_ALGORITHM,
+		                                  PSEUDO_RANDOM_FUNCTION, KEY_EXCHANGE_METHOD };
+	uint16_t algorithm, key_bits;
+	int rc = 0;
+
+	for (size_t i = 0; i < countof(types); i++) {
+		enumerator_t *enumerator = proposal->create_enumerator(proposal, types[i]);
+
+		while (enumerator->enumerate(enumerator, &algorithm, &key_bits)) {
+			if (is_supported(types[i], algorithm))
+				continue;
+			snprintf(why, CP_WHY_LEN,
+			         "\"%s\": the plugins of libcharon that are installed do not do %N",
+			         text, transform_get_enum_names(types[i]), algorithm);
+			rc = -EINVAL;
+		}
+		enumerator->destroy(enumerator);
+	}
+	return rc;
+}
+
+static int check_ike_proposals(const struct cp_server *server, char why[CP_WHY_LEN])
+{
+	for (size_t i = 0; i < CP_PROPOSALS_MAX && server->ike_proposals[i][0]; i++) {
+		proposal_t *proposal =
+			proposal_create_from_string(PROTO_IKE, server->ike_proposals[i]);
+		int rc = check_supported(proposal, server->ike_proposals[i], why);
+
+		proposal->destroy(proposal);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
 int cp_ike_config_check(const struct cp_ike_tunnel *tunnel, char why[CP_WHY_LEN])
 {
 	int rc = add_proposals(tunnel->server->ike_proposals, PROTO_IKE, drop_proposal, NULL, why);
 
+	if (rc == 0)
+		rc = check_ike_proposals(tunnel->server, why);
 	if (rc == 0)
 		rc = add_proposals(tunnel->server->esp_proposals, PROTO_ESP, drop_proposal, NULL,
 		                   why);
@@ -92,7 +165,8 @@ static peer_cfg_t *build_peer(const struct cp_ike_tunnel *tunnel, ike_cfg_t *ike
 {
 	const struct cp_server *server = tunnel->server;
 	peer_cfg_create_t create = {
-		.cert_policy = CERT_NEVER_SEND,
+		.cert_policy = server->auth == CP_AUTH_CERTIFICATE ? CERT_ALWAYS_SEND
+		                                                   : CERT_NEVER_SEND,
 		.unique =
 			UNIQUE_NEVER, /* no INITIAL_CONTACT: SAs of before our restart stay alive */
 		.keyingtries = 1,     /* the supervisor retries */
@@ -106,50 +180,6 @@ static peer_cfg_t *build_peer(const struct cp_ike_tunnel *tunnel, ike_cfg_t *ike
 
 	peer->add_virtual_ip(peer, host_create_any(AF_INET));
 	return peer;
-}
-
-static void add_local_auth(peer_cfg_t *peer, const struct cp_server *server)
-{
-	auth_cfg_t *auth = auth_cfg_create();
-
-	auth->add(auth, AUTH_RULE_IDENTITY,
-	          identification_create_from_string((char *)server->account));
-	if (server->auth == CP_AUTH_PSK) {
-		auth->add(auth, AUTH_RULE_AUTH_CLASS, AUTH_CLASS_PSK);
-	} else {
-		auth->add(auth, AUTH_RULE_AUTH_CLASS, AUTH_CLASS_EAP);
-		auth->add(auth, AUTH_RULE_EAP_TYPE, EAP_MSCHAPV2);
-		auth->add(auth, AUTH_RULE_EAP_IDENTITY,
-		          identification_create_from_string((char *)server->account));
-	}
-	peer->add_auth_cfg(peer, auth, TRUE);
-}
-
-static int add_remote_auth(peer_cfg_t *peer, const struct cp_server *server, char why[CP_WHY_LEN])
-{
-	auth_cfg_t *auth = auth_cfg_create();
-
-	auth->add(auth, AUTH_RULE_IDENTITY,
-	          identification_create_from_string((char *)server->identity));
-	if (server->auth == CP_AUTH_PSK) {
-		auth->add(auth, AUTH_RULE_AUTH_CLASS, AUTH_CLASS_PSK);
-	} else {
-		certificate_t *ca = lib->creds->create(lib->creds, CRED_CERTIFICATE, CERT_X509,
-		                                       BUILD_FROM_FILE, server->ca_file, BUILD_END);
-
-		if (!ca || !(((x509_t *)ca)->get_flags((x509_t *)ca) & X509_CA)) {
-			snprintf(why, CP_WHY_LEN, "%.200s %s", server->ca_file,
-			         ca ? "is not a CA's certificate"
-			            : "cannot be read as a certificate");
-			DESTROY_IF(ca);
-			auth->destroy(auth);
-			return -EINVAL;
-		}
-		auth->add(auth, AUTH_RULE_AUTH_CLASS, AUTH_CLASS_PUBKEY);
-		auth->add(auth, AUTH_RULE_CA_CERT, ca);
-	}
-	peer->add_auth_cfg(peer, auth, FALSE);
-	return 0;
 }
 
 static child_cfg_t *build_child(struct cp_ike *ike, const struct cp_ike_tunnel *tunnel)
@@ -190,13 +220,12 @@ int cp_ike_config_initiate(struct cp_ike *ike, const struct cp_ike_tunnel *tunne
 		rc = add_proposals(server->esp_proposals, PROTO_ESP, add_child_proposal, child,
 		                   why);
 	if (rc == 0)
-		rc = add_remote_auth(peer, server, why);
+		rc = cp_ike_auth_add(peer, tunnel, why);
 	if (rc != 0) {
 		child->destroy(child);
 		peer->destroy(peer);
 		return rc;
 	}
-	add_local_auth(peer, server);
 	peer->add_child_cfg(peer, child->get_ref(child));
 	/* takes both references; without a callback it only sends the first message */
 	if (charon->controller->initiate(charon->controller, peer, child, NULL, NULL, 0, FALSE) !=

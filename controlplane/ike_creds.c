@@ -12,12 +12,11 @@
 #include <credentials/credential_set.h>
 
 #include <errno.h>
-#include <pwd.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/log.h"
 #include "common/secret.h"
+#include "controlplane/ike_auth.h"
 
 typedef struct private_creds_t private_creds_t;
 typedef struct secret_enumerator_t secret_enumerator_t;
@@ -66,45 +65,26 @@ static const struct cp_ike_tunnel *current_tunnel(private_creds_t *this, ike_sa_
 	return *ike_sa ? cp_ike_find(this->ike, (*ike_sa)->get_name(*ike_sa)) : NULL;
 }
 
-static void explain_file(private_creds_t *this, const struct cp_ike_tunnel *tunnel,
-                         ike_sa_t *ike_sa, int error)
-{
-	const char *file = tunnel->server->secret_file;
-	struct passwd entry, *user = NULL;
-	char buffer[1024];
-	const char *user_name;
-	uint32_t id = ike_sa->get_unique_id(ike_sa);
-
-	getpwuid_r(geteuid(), &entry, buffer, sizeof(buffer), &user);
-	user_name = user ? user->pw_name : "?";
-	if (error == -EACCES)
-		cp_ike_explain(
-			this->ike, tunnel, id, CP_RANK_EXACT,
-			"the secret in %s cannot be used: user %s must be able to read it and nobody else: make it "
-			"mode 0400 and owned by %s, or 0440 root:%s",
-			file, user_name, user_name, user_name);
-	else
-		cp_ike_explain(this->ike, tunnel, id, CP_RANK_EXACT,
-		               "the secret in %s cannot be read: %s", file,
-		               error == -ENODATA ? "the file is empty" : strerror(-error));
-}
-
 METHOD(credential_set_t, create_shared_enumerator, enumerator_t *, private_creds_t *this,
        shared_key_type_t type, identification_t *me, identification_t *other)
 {
 	secret_enumerator_t *enumerator;
 	const struct cp_ike_tunnel *tunnel;
 	struct sp_secret *secret;
+	char why[CP_WHY_LEN];
 	ike_sa_t *ike_sa;
 	int rc;
 
 	tunnel = current_tunnel(this, &ike_sa);
-	if (!tunnel || type != (tunnel->server->auth == CP_AUTH_PSK ? SHARED_IKE : SHARED_EAP))
+	if (!tunnel || cp_ike_auth_has_certificate(tunnel->server->auth) ||
+	    type != (tunnel->server->auth == CP_AUTH_PSK ? SHARED_IKE : SHARED_EAP))
 		return enumerator_create_empty();
 	secret = sp_secret_create();
 	rc = secret ? sp_secret_read_file(secret, tunnel->server->secret_file) : -ENOMEM;
 	if (rc != 0) {
-		explain_file(this, tunnel, ike_sa, rc);
+		cp_ike_auth_explain_file(tunnel->server->secret_file, rc, why);
+		cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
+		               "%s", why);
 		sp_secret_destroy(secret);
 		return enumerator_create_empty();
 	}
@@ -121,20 +101,54 @@ METHOD(credential_set_t, create_shared_enumerator, enumerator_t *, private_creds
 	return &enumerator->public;
 }
 
-static void release_certificate(void *item)
-{
-	certificate_t *certificate = item;
+/* ---- certificates and private keys ---- */
 
-	certificate->destroy(certificate);
+/* Whether a certificate of the peer's configuration is an answer: the CAs that the configuration
+ * names are the only ones that may vouch for a server; our own certificates are never trusted. */
+static bool is_wanted(auth_rule_t rule, certificate_t *certificate, key_type_t type,
+                      identification_t *id, bool trusted)
+{
+	const bool is_ours = rule == AUTH_RULE_SUBJECT_CERT || rule == AUTH_RULE_IM_CERT;
+	public_key_t *public;
+	bool has_type = TRUE;
+
+	if ((rule != AUTH_RULE_CA_CERT && !is_ours) || (is_ours && trusted))
+		return FALSE;
+	if (type != KEY_ANY) {
+		public = certificate->get_public_key(certificate);
+		has_type = public && public->get_type(public) == type;
+		DESTROY_IF(public);
+	}
+	return has_type && (!id || certificate->has_subject(certificate, id));
 }
 
-/* The CA that the tunnel's configuration names: the only one that may vouch for its server. */
+static void add_wanted(linked_list_t *list, auth_cfg_t *auth, key_type_t type, identification_t *id,
+                       bool trusted)
+{
+	enumerator_t *enumerator = auth->create_enumerator(auth);
+	certificate_t *certificate;
+	auth_rule_t rule;
+
+	while (enumerator->enumerate(enumerator, &rule, &certificate)) {
+		if ((rule == AUTH_RULE_CA_CERT || rule == AUTH_RULE_SUBJECT_CERT ||
+		     rule == AUTH_RULE_IM_CERT) &&
+		    is_wanted(rule, certificate, type, id, trusted))
+			list->insert_last(list, certificate->get_ref(certificate));
+	}
+	enumerator->destroy(enumerator);
+}
+
+static void destroy_certificates(linked_list_t *list)
+{
+	list->destroy_offset(list, offsetof(certificate_t, destroy));
+}
+
 METHOD(credential_set_t, create_cert_enumerator, enumerator_t *, private_creds_t *this,
        certificate_type_t type, key_type_t key, identification_t *id, bool trusted)
 {
-	certificate_t *ca = NULL;
-	enumerator_t *rounds;
+	linked_list_t *list;
 	peer_cfg_t *config;
+	enumerator_t *rounds;
 	auth_cfg_t *auth;
 	ike_sa_t *ike_sa;
 
@@ -143,19 +157,47 @@ METHOD(credential_set_t, create_cert_enumerator, enumerator_t *, private_creds_t
 	config = ike_sa->get_peer_cfg(ike_sa);
 	if (!config)
 		return enumerator_create_empty();
-	rounds = config->create_auth_cfg_enumerator(config, FALSE);
-	while (!ca && rounds->enumerate(rounds, &auth))
-		ca = auth->get(auth, AUTH_RULE_CA_CERT);
-	rounds->destroy(rounds);
-	if (!ca || (id && !ca->has_subject(ca, id)))
-		return enumerator_create_empty();
-	return enumerator_create_single(ca->get_ref(ca), release_certificate);
+	list = linked_list_create();
+	for (int is_local = 0; is_local <= 1; is_local++) {
+		rounds = config->create_auth_cfg_enumerator(config, is_local);
+		while (rounds->enumerate(rounds, &auth))
+			add_wanted(list, auth, key, id, trusted);
+		rounds->destroy(rounds);
+	}
+	return enumerator_create_cleaner(list->create_enumerator(list),
+	                                 (void *)destroy_certificates, list);
+}
+
+static void release_key(void *item)
+{
+	private_key_t *key = item;
+
+	key->destroy(key); /* wipes it */
 }
 
 METHOD(credential_set_t, create_private_enumerator, enumerator_t *, private_creds_t *this,
        key_type_t type, identification_t *id)
 {
-	return enumerator_create_empty();
+	const struct cp_ike_tunnel *tunnel;
+	char why[CP_WHY_LEN];
+	private_key_t *key;
+	ike_sa_t *ike_sa;
+
+	tunnel = current_tunnel(this, &ike_sa);
+	if (!tunnel || !cp_ike_auth_has_certificate(tunnel->server->auth))
+		return enumerator_create_empty();
+	key = cp_ike_auth_load_key(tunnel->server, why);
+	if (!key) {
+		cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
+		               "%s", why);
+		return enumerator_create_empty();
+	}
+	if ((type != KEY_ANY && key->get_type(key) != type) ||
+	    (id && !key->has_fingerprint(key, id->get_encoding(id)))) {
+		key->destroy(key);
+		return enumerator_create_empty();
+	}
+	return enumerator_create_single(key, release_key);
 }
 
 METHOD(credential_set_t, create_cdp_enumerator, enumerator_t *, private_creds_t *this,

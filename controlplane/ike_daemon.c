@@ -18,13 +18,19 @@
 #include "controlplane/ike_kernel.h"
 #include "controlplane/ike_listener.h"
 #include "controlplane/ike_log.h"
+#include "controlplane/ike_revocation.h"
 #include "controlplane/ike_socket.h"
 
 /* The layout that the libraries were built with; ike_abi.h is wrong if this is. */
 _Static_assert(sizeof(daemon_t) == 176, "daemon_t is not the one of Debian's build");
 
 #define NAMESPACE "sallyport" /* of the settings below */
-#define PLUGINS "nonce openssl kdf pem x509 revocation constraints pubkey eap-identity eap-mschapv2"
+#define PLUGINS \
+	"nonce openssl kdf pem pkcs1 pkcs8 x509 revocation curl constraints pubkey eap-identity eap-mschapv2 " \
+	"eap-tls"
+/* libcharon's own number of threads, and as many more as tunnels may wait for a CRL server. */
+#define THREADS 16u
+#define THREADS_MAX 64u
 
 /* Before the bus exists. */
 static void log_early(debug_t group, level_t level, char *format, ...)
@@ -41,7 +47,7 @@ static void log_early(debug_t group, level_t level, char *format, ...)
 }
 
 /* There is no strongswan.conf: this is all of it. */
-static void configure(void)
+static void configure(size_t tunnel_count)
 {
 	static const struct {
 		const char *key;
@@ -59,11 +65,18 @@ static void configure(void)
 		{ "reuse_ikesa", "no" }, /* an attempt never rides on an IKE_SA that was given up */
 		{ "follow_redirects", "no" },
 		{ "install_routes", "no" },
+		/* a CRL or OCSP server that does not answer holds up its own tunnel, this long */
+		{ "plugins.revocation.timeout", "4" },
+		{ "plugins.curl.redir", "3" },
 	};
 
 	for (size_t i = 0; i < countof(settings); i++)
 		lib->settings->set_str(lib->settings, "%s.%s", (char *)settings[i].value, NAMESPACE,
 		                       settings[i].key);
+	lib->settings->set_int(lib->settings, "%s.threads",
+	                       tunnel_count < THREADS_MAX - THREADS ? THREADS + tunnel_count
+	                                                            : THREADS_MAX,
+	                       NAMESPACE);
 }
 
 static bool register_kernel(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
@@ -87,6 +100,22 @@ static bool register_socket(plugin_t *plugin, plugin_feature_t *feature, bool re
 	if (reg)
 		return cp_ike_socket_attach(ike) == 0;
 	cp_ike_socket_detach();
+	return TRUE;
+}
+
+static bool register_fetcher(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
+{
+	if (reg)
+		return cp_ike_fetcher_attach(ike) == 0;
+	cp_ike_fetcher_detach();
+	return TRUE;
+}
+
+static bool register_revocation(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
+{
+	if (reg)
+		return cp_ike_revocation_attach(ike) == 0;
+	cp_ike_revocation_detach();
 	return TRUE;
 }
 
@@ -119,16 +148,20 @@ static int check_tunnels(struct cp_ike *ike)
 int cp_ike_start(struct cp_ike *ike)
 {
 	plugin_feature_t features[] = {
+		PLUGIN_CALLBACK(register_fetcher, ike), PLUGIN_PROVIDE(CUSTOM, NAMESPACE "-fetcher"),
 		PLUGIN_CALLBACK(register_kernel, ike), PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
 		PLUGIN_CALLBACK(register_net, ike),    PLUGIN_PROVIDE(CUSTOM, "kernel-net"),
 		PLUGIN_CALLBACK(register_socket, ike), PLUGIN_PROVIDE(CUSTOM, "socket"),
 		PLUGIN_CALLBACK(register_rest, ike),   PLUGIN_PROVIDE(CUSTOM, NAMESPACE),
+		PLUGIN_CALLBACK(register_revocation, ike),
+		PLUGIN_PROVIDE(CUSTOM, NAMESPACE "-revocation"),
+		PLUGIN_DEPENDS(CUSTOM, "revocation"),
 	};
 
 	dbg = log_early;
 	if (!library_init("", NAMESPACE))
 		goto err;
-	configure();
+	configure(ike->tunnel_count);
 	if (!libcharon_init())
 		goto err;
 	cp_ike_log_attach(ike->config->ike_log_level);

@@ -12,6 +12,18 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "controlplane/ike_auth.h"
+#include "controlplane/ike_eap.h"
+#include "controlplane/ike_revocation.h"
+#include "controlplane/reach.h"
+
+/* Of an authentication that the server sets (RFC 4478): shorter ones are renewed at half of their
+ * time, but not more often than this, s. */
+#define LIFETIME_SHORT_S 120u
+#define LIFETIME_RENEW_MIN_S 5u
 
 typedef struct private_listener_t private_listener_t;
 
@@ -40,39 +52,73 @@ static uint32_t address_of(host_t *host)
 
 /* ---- reasons ---- */
 
+/* Why the server's proof of its identity was not accepted, unless an alert before told exactly. */
 static void explain_peer_auth(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
                               ike_sa_t *ike_sa)
 {
 	const struct cp_server *server = tunnel->server;
 	identification_t *expected = identification_create_from_string((char *)server->identity);
 	identification_t *actual = ike_sa->get_other_id(ike_sa);
+	auth_cfg_t *auth = ike_sa->get_auth_cfg(ike_sa, FALSE);
+	certificate_t *certificate = auth->get(auth, AUTH_HELPER_SUBJECT_CERT);
+	const bool is_named = actual && actual->matches(actual, expected);
+	const bool is_proven = certificate && certificate->has_subject(certificate, actual);
 	uint32_t id = ike_sa->get_unique_id(ike_sa);
-	char name[CP_TEXT_LEN];
+	char name[CP_TEXT_LEN], subject[CP_TEXT_LEN];
 
-	if (actual && !actual->matches(actual, expected)) {
-		snprintf(name, sizeof(name), "%Y", actual);
+	snprintf(name, sizeof(name), "%Y", actual);
+	if (server->auth != CP_AUTH_PSK && certificate && !is_proven) {
+		snprintf(subject, sizeof(subject), "%Y", certificate->get_subject(certificate));
 		cp_ike_explain(this->ike, tunnel, id, CP_RANK_EXACT,
-		               "the server calls itself \"%s\", but server_identity is \"%s\"",
-		               name, server->identity);
+		               "the server's certificate (\"%.90s\") does not name \"%.90s\", as the server calls itself",
+		               subject, name);
+	} else if (!is_named && (!certificate || !certificate->has_subject(certificate, expected))) {
+		cp_ike_explain(this->ike, tunnel, id,
+		               server->is_identity_set ? CP_RANK_EXACT : CP_RANK_AUTH,
+		               "the server calls itself \"%.90s\", %s \"%.90s\"", name,
+		               server->is_identity_set
+		                       ? "but server_identity is"
+		                       : "and neither that nor its certificate is for",
+		               server->identity);
 	} else if (server->auth == CP_AUTH_PSK) {
 		cp_ike_explain(this->ike, tunnel, id, CP_RANK_AUTH,
 		               "the server does not know our secret");
+	} else if (!certificate) {
+		cp_ike_explain(this->ike, tunnel, id, CP_RANK_AUTH,
+		               "the server sent no certificate");
 	} else {
 		cp_ike_explain(
 			this->ike, tunnel, id, CP_RANK_AUTH,
-			"the server's certificate is not trusted: %s must have issued it for \"%s\"",
+			"the server's certificate is not trusted: %.90s must have issued it for \"%.90s\"",
 			server->ca_file, server->identity);
 	}
 	expected->destroy(expected);
 }
 
+/* A certificate of the server's chain that is out of its time. */
+static void explain_validity(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
+                             ike_sa_t *ike_sa, certificate_t *certificate)
+{
+	char subject[CP_TEXT_LEN], when[32];
+	time_t not_before, not_after;
+	bool is_early;
+
+	certificate->get_validity(certificate, NULL, &not_before, &not_after);
+	is_early = time(NULL) < not_before;
+	snprintf(subject, sizeof(subject), "%Y", certificate->get_subject(certificate));
+	snprintf(when, sizeof(when), "%T", is_early ? &not_before : &not_after, TRUE);
+	cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
+	               "the server's certificate is %s: \"%.100s\" %s %s",
+	               is_early ? "not valid yet" : "expired", subject,
+	               is_early ? "is valid from" : "was valid until", when);
+}
+
+/* Any other fault that libcharon found in a certificate of the server's chain. */
 static const char *certificate_fault(alert_t alert)
 {
 	switch (alert) {
-	case ALERT_CERT_EXPIRED:
-		return "the server's certificate has expired or is not valid yet";
 	case ALERT_CERT_REVOKED:
-		return "the server's certificate was revoked";
+		return "the server's certificate was revoked by its issuer";
 	case ALERT_CERT_NO_ISSUER:
 	case ALERT_CERT_UNTRUSTED_ROOT:
 		return "the server's certificate was not issued by the configured CA";
@@ -84,16 +130,55 @@ static const char *certificate_fault(alert_t alert)
 	}
 }
 
+static void explain_certificate(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
+                                ike_sa_t *ike_sa, alert_t alert, certificate_t *certificate)
+{
+	const char *fault = certificate_fault(alert);
+	char subject[CP_TEXT_LEN];
+
+	snprintf(subject, sizeof(subject), "%Y", certificate->get_subject(certificate));
+	cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
+	               "%s: \"%.120s\"", fault, subject);
+}
+
+/* Whether ALERT is about a certificate. */
+static bool on_certificate(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
+                           ike_sa_t *ike_sa, alert_t alert, va_list args)
+{
+	if (alert == ALERT_CERT_VALIDATION_FAILED)
+		cp_ike_revocation_is_unknown();
+	else if (alert == ALERT_CERT_EXPIRED)
+		explain_validity(this, tunnel, ike_sa, va_arg(args, certificate_t *));
+	else if (certificate_fault(alert))
+		explain_certificate(this, tunnel, ike_sa, alert, va_arg(args, certificate_t *));
+	else
+		return FALSE;
+	return TRUE;
+}
+
+static const char *refusal_of(enum cp_auth auth)
+{
+	switch (auth) {
+	case CP_AUTH_PSK:
+		return "the server refused our account or secret";
+	case CP_AUTH_EAP_MSCHAPV2:
+		return "the server refused the account or password";
+	case CP_AUTH_EAP_TLS:
+	case CP_AUTH_CERTIFICATE:
+		break;
+	}
+	return "the server refused our certificate";
+}
+
 METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, alert_t alert,
        va_list args)
 {
 	const struct cp_ike_tunnel *tunnel = tunnel_of(this, ike_sa);
 	const bool is_new = ike_sa && ike_sa->get_state(ike_sa) == IKE_CONNECTING;
-	const bool is_psk = tunnel && tunnel->server->auth == CP_AUTH_PSK;
-	const char *why = certificate_fault(alert);
 	enum cp_rank rank = CP_RANK_EXACT;
+	const char *why = NULL;
 
-	if (!tunnel)
+	if (!tunnel || on_certificate(this, tunnel, ike_sa, alert, args))
 		return TRUE;
 	switch (alert) {
 	case ALERT_RETRANSMIT_SEND_TIMEOUT:
@@ -105,11 +190,12 @@ METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, aler
 		why = "no answer from the server";
 		break;
 	case ALERT_LOCAL_AUTH_FAILED:
+		cp_ike_eap_give_up(ike_sa);
 		rank = CP_RANK_AUTH;
-		why = is_psk ? "the server refused our account or secret"
-		             : "the server refused the account or password";
+		why = refusal_of(tunnel->server->auth);
 		break;
 	case ALERT_PEER_AUTH_FAILED:
+		cp_ike_eap_give_up(ike_sa);
 		explain_peer_auth(this, tunnel, ike_sa);
 		return TRUE;
 	case ALERT_PROPOSAL_MISMATCH_IKE:
@@ -173,6 +259,40 @@ static bool deletes_ike(message_t *message)
 	return payload && payload->get_protocol_id(payload) == PROTO_IKE;
 }
 
+/* The server says how long our authentication is good for. libcharon renews it a minute before the
+ * end; a shorter one, at once and for ever: so that one is taken out of the message and renewed at
+ * half of its time. */
+static void limit_lifetime(const struct cp_ike_tunnel *tunnel, ike_sa_t *ike_sa, message_t *message)
+{
+	enumerator_t *enumerator = message->create_payload_enumerator(message);
+	u_int lifetime_s, renew_s;
+	payload_t *payload;
+
+	while (enumerator->enumerate(enumerator, &payload)) {
+		notify_payload_t *notify = (notify_payload_t *)payload;
+		chunk_t data;
+
+		if (payload->get_type(payload) != PLV2_NOTIFY ||
+		    notify->get_notify_type(notify) != AUTH_LIFETIME)
+			continue;
+		data = notify->get_notification_data(notify);
+		if (data.len != sizeof(uint32_t) || untoh32(data.ptr) >= LIFETIME_SHORT_S)
+			continue;
+		lifetime_s = untoh32(data.ptr);
+		message->remove_payload_at(message, enumerator);
+		payload->destroy(payload);
+		renew_s = lifetime_s / 2 > LIFETIME_RENEW_MIN_S ? lifetime_s / 2
+		                                                : LIFETIME_RENEW_MIN_S;
+		sp_log(SP_LOG_WARN,
+		       "ike: the server wants a new authentication very often tunnel=%s lifetime_s=%u renew_in_s=%u",
+		       tunnel->name, lifetime_s, renew_s);
+		ike_sa->set_auth_lifetime(
+			ike_sa, renew_s + ike_sa->get_peer_cfg(ike_sa)->get_over_time(
+						  ike_sa->get_peer_cfg(ike_sa)));
+	}
+	enumerator->destroy(enumerator);
+}
+
 METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_sa,
        message_t *message, bool incoming, bool plain)
 {
@@ -182,7 +302,11 @@ METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_s
 
 	if (!tunnel)
 		return TRUE;
-	why = notified_fault(message, &rank);
+	limit_lifetime(tunnel, ike_sa, message);
+	why = cp_ike_eap_watch(ike_sa, message);
+	rank = CP_RANK_EXACT;
+	if (!why)
+		why = notified_fault(message, &rank);
 	if (!why && message->get_request(message) && deletes_ike(message)) {
 		rank = CP_RANK_NOTIFY;
 		why = "the server closed the connection";
@@ -193,8 +317,9 @@ METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_s
 		cp_ike_explain(
 			this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
 			"the server refused %s: the account, or \"%s\" as its own identity, is not configured there",
-			tunnel->server->auth == CP_AUTH_PSK ? "our account or secret"
-							    : "us before it asked for a password",
+			tunnel->server->auth == CP_AUTH_PSK           ? "our account or secret"
+			: tunnel->server->auth == CP_AUTH_CERTIFICATE ? "our certificate"
+			                                              : "us before it asked for a proof",
 			tunnel->server->identity);
 	return TRUE;
 }
@@ -250,8 +375,42 @@ static void describe_suite(child_sa_t *child_sa, char *to, size_t size)
 		snprintf(to + length, size - length, " %N", integrity_algorithm_names, algorithm);
 }
 
-static void describe_child(child_sa_t *child_sa, struct cp_event *event)
+static uint32_t host_order(chunk_t address)
 {
+	return address.len == sizeof(uint32_t) ? untoh32(address.ptr) : 0;
+}
+
+/* Which forwards the selectors that the server agreed to leave out. */
+static void describe_limits(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
+                            child_sa_t *child_sa, char limits[CP_WHY_LEN])
+{
+	const struct cp_environment *environment =
+		cp_config_environment(this->ike->config, tunnel->id.environment);
+	enumerator_t *enumerator = child_sa->create_ts_enumerator(child_sa, FALSE);
+	struct cp_range ranges[CP_RANGES_MAX];
+	traffic_selector_t *ts;
+	size_t count = 0;
+
+	while (count < CP_RANGES_MAX && enumerator->enumerate(enumerator, &ts)) {
+		if (ts->get_type(ts) != TS_IPV4_ADDR_RANGE)
+			continue;
+		ranges[count++] = (struct cp_range){
+			.first = host_order(ts->get_from_address(ts)),
+			.last = host_order(ts->get_to_address(ts)),
+			.first_port = ts->get_from_port(ts),
+			.last_port = ts->get_to_port(ts),
+			.protocol = ts->get_protocol(ts),
+		};
+	}
+	enumerator->destroy(enumerator);
+	if (environment)
+		cp_reach_check(environment, ranges, count, limits, CP_WHY_LEN);
+}
+
+static void describe_child(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
+                           child_sa_t *child_sa, struct cp_event *event)
+{
+	describe_limits(this, tunnel, child_sa, event->limits);
 	event->child_id = child_sa->get_unique_id(child_sa);
 	event->spi_be = child_sa->get_spi(child_sa, TRUE);
 	event->is_udp = child_sa->has_encap(child_sa);
@@ -278,7 +437,7 @@ METHOD(listener_t, child_updown, bool, private_listener_t *this, ike_sa_t *ike_s
 
 	if (!tunnel)
 		return TRUE;
-	describe_child(child_sa, &event);
+	describe_child(this, tunnel, child_sa, &event);
 	event.ike_id = ike_sa->get_unique_id(ike_sa);
 	event.inner_be = virtual_ip_of(ike_sa);
 	event.remote_be = address_of(ike_sa->get_other_host(ike_sa));
@@ -294,7 +453,7 @@ METHOD(listener_t, child_rekey, bool, private_listener_t *this, ike_sa_t *ike_sa
 
 	if (!tunnel)
 		return TRUE;
-	describe_child(new, &event);
+	describe_child(this, tunnel, new, &event);
 	event.ike_id = ike_sa->get_unique_id(ike_sa);
 	event.old_child_id = old->get_unique_id(old);
 	cp_ike_report(this->ike, tunnel, &event);

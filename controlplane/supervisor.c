@@ -21,8 +21,13 @@
 #include "controlplane/ike_kernel.h"
 #include "controlplane/ike_socket.h"
 #include "controlplane/orphans.h"
+#include "controlplane/rekey_limits.h"
 #include "controlplane/resolver.h"
 #include "controlplane/tunnel_state.h"
+
+/* Handshakes with one server address at a time: a stock strongSwan ignores an address that has five
+ * of them half open, and wants cookies from the third on. */
+#define HANDSHAKES_MAX 4u
 
 struct tunnel {
 	struct cp_tunnel_state state; /* stepped with the lock held */
@@ -37,6 +42,9 @@ struct cp_supervisor {
 	struct cp_dp *dp;
 	struct cp_ike ike;
 	struct cp_orphans orphans; /* the thread's own */
+	struct cp_rekey_limits limits;
+	bool has_limits;
+	uint64_t limits_ms; /* when the counters were last looked at */
 	struct tunnel *tunnels;
 	pthread_t thread;
 
@@ -119,6 +127,9 @@ static void say(const struct tunnel *tunnel, unsigned todo, const struct cp_tunn
 		       id->environment, id->server, state->attempts,
 		       state->deadline_ms > now ? (double)(state->deadline_ms - now) / 1000 : 0.0,
 		       state->why);
+	if (todo & CP_SAY_LIMITS)
+		sp_log(SP_LOG_WARN, "supervisor: unreachable environment=%s server=%s why=\"%s\"",
+		       id->environment, id->server, state->limits);
 	if (todo & CP_SAY_RENEGOTIATE)
 		sp_log(SP_LOG_INFO, "supervisor: renegotiating environment=%s server=%s why=\"%s\"",
 		       id->environment, id->server, state->why);
@@ -257,17 +268,72 @@ static void read_orphans(struct cp_supervisor *supervisor)
 	}
 }
 
-static void rekey_if_expiring(void *context, const void *entry)
+static const struct cp_server *server_of(const struct cp_supervisor *supervisor,
+                                         const struct ipc_tunnel *id)
 {
-	const struct cp_supervisor *supervisor = context;
-	const struct ipc_sa_info *info = entry;
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		if (memcmp(&supervisor->ike.tunnels[i].id, id, sizeof(*id)) == 0)
+			return supervisor->ike.tunnels[i].server;
+	}
+	return NULL;
+}
 
-	if (info->control_epoch != supervisor->orphans.epoch || !(info->flags & IPC_SA_EXPIRING))
+static void rekey_if_used_up(void *context, const void *entry)
+{
+	struct cp_supervisor *supervisor = context;
+	const struct ipc_sa_info *info = entry;
+	const struct cp_server *server = server_of(supervisor, &info->tunnel);
+	const bool is_expiring = info->flags & IPC_SA_EXPIRING;
+
+	if (info->control_epoch != supervisor->orphans.epoch || !server)
 		return;
-	sp_log(SP_LOG_INFO,
-	       "supervisor: sequence numbers run out, rekeying environment=%s server=%s spi=%08x",
+	if (!is_expiring && !cp_rekey_limits_reached(&supervisor->limits, server, info))
+		return;
+	sp_log(SP_LOG_INFO, "supervisor: %s, rekeying environment=%s server=%s spi=%08x",
+	       is_expiring ? "sequence numbers run out" : "an SA has carried its share",
 	       info->tunnel.environment, info->tunnel.server, ntohl(info->id.spi_be));
 	cp_ike_kernel_rekey(info->id.spi_be, info->id.destination_be);
+}
+
+/* When the dataplane says that something is with its SAs, and once a second if there are limits. */
+static void look_at_sas(struct cp_supervisor *supervisor, bool have_changed)
+{
+	const uint64_t now = now_ms();
+
+	if (supervisor->has_limits && now - supervisor->limits_ms >= CP_LIMITS_POLL_MS)
+		have_changed = true;
+	if (!have_changed)
+		return;
+	supervisor->limits_ms = now;
+	cp_dp_list(supervisor->dp, IPC_SA_LIST, sizeof(struct ipc_sa_info), rekey_if_used_up,
+	           supervisor);
+}
+
+/* ---- whose turn it is ---- */
+
+static size_t count_handshakes(const struct cp_supervisor *supervisor, uint32_t remote_be)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		const struct cp_tunnel_state *state = &supervisor->tunnels[i].state;
+
+		count += state->is_negotiating && state->remote_be == remote_be;
+	}
+	return count;
+}
+
+static void admit(struct cp_supervisor *supervisor)
+{
+	static const struct cp_event admitted = { .type = CP_EVENT_ADMITTED };
+
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		const struct cp_tunnel_state *state = &supervisor->tunnels[i].state;
+
+		if (state->is_queued &&
+		    count_handshakes(supervisor, state->remote_be) < HANDSHAKES_MAX)
+			step(supervisor, i, &admitted);
+	}
 }
 
 static void retire_orphans(struct cp_supervisor *supervisor)
@@ -289,7 +355,8 @@ static void retire_orphans(struct cp_supervisor *supervisor)
 /* When something is due without an event. */
 static uint64_t next_deadline_ms(const struct cp_supervisor *supervisor, uint64_t now)
 {
-	uint64_t deadline = now + 3600 * 1000;
+	uint64_t deadline =
+		now + (supervisor->has_limits ? CP_LIMITS_POLL_MS : 3600 * 1000);
 
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
 		const struct tunnel *tunnel = &supervisor->tunnels[i];
@@ -330,11 +397,10 @@ static void *run(void *argument)
 		free(item);
 		if (supervisor->ike.is_muted)
 			continue;
-		if (have_sas_changed)
-			cp_dp_list(supervisor->dp, IPC_SA_LIST, sizeof(struct ipc_sa_info),
-			           rekey_if_expiring, supervisor);
+		look_at_sas(supervisor, have_sas_changed);
 		for (size_t i = 0; i < supervisor->ike.tunnel_count; i++)
 			step(supervisor, i, &time_passed);
+		admit(supervisor);
 		retire_orphans(supervisor);
 	}
 	return NULL;
@@ -356,6 +422,7 @@ int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint6
 		.config = config, .dp = dp, .report = on_ike_event, .context = new
 	};
 	cp_orphans_init(&new->orphans, dp, epoch);
+	new->has_limits = cp_rekey_limits_any(config);
 	if (cp_ike_tunnels_init(&new->ike) != 0)
 		goto err;
 	new->tunnels =
@@ -426,8 +493,10 @@ static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
 	snprintf(view->server_address, sizeof(view->server_address), "%s",
 	         tunnel->ike->server->address);
 	snprintf(view->why, sizeof(view->why), "%s", state->why);
-	if (state->phase == CP_TUNNEL_UP)
+	if (state->phase == CP_TUNNEL_UP) {
 		snprintf(view->suite, sizeof(view->suite), "%s", state->suite);
+		snprintf(view->limits, sizeof(view->limits), "%s", state->limits);
+	}
 }
 
 size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_view *views,

@@ -16,6 +16,8 @@ static void enter(struct cp_tunnel_state *state, enum cp_tunnel_phase phase, uin
 		state->since_ms = now_ms;
 	state->phase = phase;
 	state->deadline_ms = 0;
+	state->is_queued = false;
+	state->is_negotiating = false;
 }
 
 static void explain(struct cp_tunnel_state *state, const char *why, enum cp_rank rank)
@@ -105,12 +107,24 @@ static unsigned begin(struct cp_tunnel_state *state, uint64_t now_ms)
 	return todo | CP_DO_RESOLVE;
 }
 
+/* A server that has enough of us falls silent: what it said before is still the reason. */
+static void tell_reason(struct cp_tunnel_state *state)
+{
+	if (state->rank > CP_RANK_VAGUE)
+		snprintf(state->before, sizeof(state->before), "%s", state->reason);
+	if (state->rank == CP_RANK_VAGUE && state->before[0])
+		snprintf(state->why, sizeof(state->why), "%.60s; before that: %.180s",
+		         state->reason, state->before);
+	else
+		snprintf(state->why, sizeof(state->why), "%s", state->reason);
+}
+
 static unsigned fail(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	unsigned todo = doom_all(state);
 
 	explain(state, "the negotiation ended without a reason given", CP_RANK_VAGUE);
-	snprintf(state->why, sizeof(state->why), "%s", state->reason);
+	tell_reason(state);
 	enter(state, CP_TUNNEL_WAITING, now_ms);
 	state->deadline_ms = now_ms + cp_backoff_take_ms(&state->backoff);
 	state->is_resolving = false;
@@ -126,6 +140,7 @@ static unsigned lose(struct cp_tunnel_state *state, uint64_t now_ms)
 	explain(state, "the server closed the tunnel", CP_RANK_VAGUE);
 	snprintf(state->why, sizeof(state->why), "%s", state->reason);
 	state->inner_be = 0;
+	state->limits[0] = 0;
 	state->is_announced = false;
 	todo |= CP_DO_DOWN | CP_SAY_LOST;
 	if (was_stable)
@@ -142,11 +157,21 @@ static unsigned come_up(struct cp_tunnel_state *state, uint64_t now_ms)
 	enter(state, CP_TUNNEL_UP, now_ms);
 	forget_reason(state);
 	state->why[0] = 0;
+	state->before[0] = 0;
 	state->attempts = 0;
 	state->is_renegotiating = false;
 	state->is_announced = true;
 	cp_backoff_reset(&state->backoff);
 	return CP_DO_UP | (was_up ? 0 : CP_SAY_UP);
+}
+
+/* What the newest CHILD_SA cannot carry. */
+static unsigned take_limits(struct cp_tunnel_state *state, const struct cp_event *event)
+{
+	const bool is_new = strcmp(state->limits, event->limits) != 0;
+
+	memcpy(state->limits, event->limits, sizeof(state->limits));
+	return is_new && state->limits[0] ? CP_SAY_LIMITS : 0;
 }
 
 /* ---- events ---- */
@@ -198,6 +223,8 @@ static unsigned on_lost(struct cp_tunnel_state *state, uint64_t now_ms)
 static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event *event,
                             uint64_t now_ms)
 {
+	unsigned todo;
+
 	if (!has_ike(state, event->ike_id) || state->child_count == CP_TUNNEL_SAS_MAX) {
 		/* of an attempt that was given up meanwhile */
 		if (state->doomed_count < CP_TUNNEL_SAS_MAX)
@@ -215,27 +242,30 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 	state->remote_be = event->remote_be;
 	state->is_udp = event->is_udp;
 	memcpy(state->suite, event->suite, sizeof(state->suite));
+	todo = take_limits(state, event);
 	if (!state->is_ready)
-		return 0;
+		return todo;
 	if (state->phase != CP_TUNNEL_UP)
 		state->connects++;
-	return come_up(state, now_ms);
+	return todo | come_up(state, now_ms);
 }
 
 static unsigned on_child_rekeyed(struct cp_tunnel_state *state, const struct cp_event *event,
                                  uint64_t now_ms)
 {
 	struct cp_child *child = find_child(state, event->old_child_id);
+	unsigned todo;
 
 	if (!child)
 		return 0;
 	*child = (struct cp_child){ event->child_id, event->spi_be, false };
 	state->child_rekeys++;
 	memcpy(state->suite, event->suite, sizeof(state->suite));
+	todo = take_limits(state, event);
 	forget_reason(state);
 	if (!state->is_renegotiating || count_stale(state))
-		return 0;
-	return come_up(state, now_ms);
+		return todo;
+	return todo | come_up(state, now_ms);
 }
 
 static unsigned on_child_down(struct cp_tunnel_state *state, const struct cp_event *event,
@@ -270,6 +300,18 @@ static unsigned on_resolved(struct cp_tunnel_state *state, const struct cp_event
 		return 0;
 	state->is_resolving = false;
 	state->remote_be = event->remote_be;
+	state->is_queued = true;
+	state->deadline_ms = 0; /* others may take their time */
+	return 0;
+}
+
+static unsigned on_admitted(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	if (!state->is_queued)
+		return 0;
+	state->is_queued = false;
+	state->is_negotiating = true;
+	state->deadline_ms = now_ms + CP_GUARD_MS;
 	return CP_DO_PEER | CP_DO_CONNECT;
 }
 
@@ -338,6 +380,8 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 		if (has_ike(state, event->ike_id))
 			explain(state, event->why, event->rank);
 		return 0;
+	case CP_EVENT_ADMITTED:
+		return on_admitted(state, now_ms);
 	case CP_EVENT_TIME:
 		return on_time(state, now_ms);
 	}

@@ -35,6 +35,7 @@ enum cp_event_type {
 	CP_EVENT_CHILD_DOWN,    /* child_id */
 	CP_EVENT_REASON,        /* why, rank: explains what will end this attempt or this tunnel */
 	CP_EVENT_TIME,          /* nothing happened but time */
+	CP_EVENT_ADMITTED,      /* it is this tunnel's turn to knock at its server */
 };
 
 /* How much a reason explains; the highest one of an attempt is told. */
@@ -56,10 +57,11 @@ struct cp_event {
 	bool is_udp;
 	enum cp_rank rank;
 	char suite[64];
+	char limits[CP_WHY_LEN]; /* of a CHILD_SA: which forwards its selectors leave out */
 	char why[CP_WHY_LEN];
 };
 
-/* What is to be done, in this order. */
+/* What is to be done, in this order; CP_SAY_* are log lines. */
 #define CP_DO_TERMINATE 0x01u /* the IKE_SAs in doomed[], at once */
 #define CP_DO_DOWN 0x02u      /* TUNNEL_SET: down */
 #define CP_DO_RESOLVE 0x04u   /* the server's name; then CP_EVENT_RESOLVED or CP_EVENT_NOT_BEGUN */
@@ -67,10 +69,11 @@ struct cp_event {
 #define CP_DO_CONNECT 0x10u   /* initiate */
 #define CP_DO_REKEY 0x20u     /* all CHILD_SAs */
 #define CP_DO_UP 0x40u        /* TUNNEL_SET: up */
-#define CP_SAY_UP 0x100u      /* log lines */
+#define CP_SAY_UP 0x100u
 #define CP_SAY_FAILED 0x200u
 #define CP_SAY_LOST 0x400u
 #define CP_SAY_RENEGOTIATE 0x800u
+#define CP_SAY_LIMITS 0x1000u
 
 struct cp_child {
 	uint32_t id;
@@ -89,6 +92,7 @@ struct cp_tunnel_state {
 	bool is_udp;
 	char suite[64];
 	char why[CP_WHY_LEN]; /* while not up */
+	char limits[CP_WHY_LEN]; /* while up: which forwards cannot be reached; mostly empty */
 	struct cp_child children[CP_TUNNEL_SAS_MAX];
 	size_t child_count;
 	uint32_t doomed[CP_TUNNEL_SAS_MAX]; /* of the last step */
@@ -102,11 +106,14 @@ struct cp_tunnel_state {
 	bool is_ready;     /* the dataplane */
 	bool is_announced; /* this dataplane was told that the tunnel is up */
 	bool is_resolving;
+	bool is_queued;      /* the address is known; waits for CP_EVENT_ADMITTED */
+	bool is_negotiating; /* knocked at remote_be; neither up nor given up yet */
 	bool is_renegotiating;
 	uint32_t ikes[CP_TUNNEL_SAS_MAX];
 	size_t ike_count;
 	char reason[CP_WHY_LEN]; /* of the attempt under way, or of what ends the tunnel */
 	enum cp_rank rank;
+	char before[CP_WHY_LEN]; /* the last reason that explained more than silence; since it was last up */
 };
 
 void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server,

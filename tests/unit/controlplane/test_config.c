@@ -93,6 +93,9 @@ static void test_defaults(void **state)
 	assert_string_equal(server->esp_proposals[3], "aes256-sha256");
 	assert_string_equal(server->esp_proposals[4], "aes128-sha256");
 	assert_string_equal(server->esp_proposals[5], "");
+	assert_int_equal(server->revocation, CP_REVOCATION_IF_AVAILABLE);
+	assert_false(server->is_identity_set);
+	assert_int_equal(server->child_rekey_bytes, 0);
 	assert_int_equal(server->ike_rekey_s, 14400);
 	assert_int_equal(server->child_rekey_s, 3600);
 	assert_int_equal(server->dpd_s, 30);
@@ -352,8 +355,18 @@ static const struct bad bad[] = {
 	{NULL, MORE("acount = \"x\";"), 6, "environment.acount", "did you mean \"account\"?"},
 
 	/* environments: logging in */
-	{NULL, BAD_LOGIN("auth = \"eap-tls\";"), 3, "environment.auth", "is not done by this version"},
-	{NULL, BAD_LOGIN("auth = \"none\";"), 3, "environment.auth", "must be \"eap-mschapv2\" or \"psk\""},
+	{NULL, BAD_LOGIN("auth = \"eap-tls\"; key_file = \"/s/k\"; server_ca = \"/s/ca\";"), 4, "environment.servers.[0].certificate_file", "is missing: auth = \"eap-tls\" needs it"},
+	{NULL, BAD_LOGIN("auth = \"certificate\"; certificate_file = \"/s/c\"; server_ca = \"/s/ca\";"), 4, "environment.servers.[0].key_file", "is missing: auth = \"certificate\" needs it"},
+	{NULL, BAD_LOGIN("auth = \"certificate\"; certificate_file = \"/s/c\"; key_file = \"/s/k\";"), 4, "environment.servers.[0].server_ca", "is missing"},
+	{NULL, MORE("key_file = \"/s/k\";"), 6, "environment.key_file", "has no use: no server has auth = \"eap-tls\" or \"certificate\""},
+	{NULL, MORE("aaa_identity = \"radius\";"), 6, "environment.aaa_identity", "has no use"},
+	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; certificate_file = \"/s\"; } );"), 4, "environment.servers.[0].certificate_file", "has no use with auth = \"eap-mschapv2\""},
+	{NULL, MORE("revocation = \"always\";"), 6, "environment.revocation", "must be \"off\" or \"if-available\" or \"strict\""},
+	{NULL, MORE("child_rekey_bytes = \"12X\";"), 6, "environment.child_rekey_bytes", "must be 0 (no limit) or 1048576"},
+	{NULL, MORE("child_rekey_bytes = 1000;"), 6, "environment.child_rekey_bytes", "must be 0 (no limit)"},
+	{NULL, MORE("child_rekey_bytes = \"2000000T\";"), 6, "environment.child_rekey_bytes", "must be 0 (no limit)"},
+	{NULL, MORE("child_rekey_packets = true;"), 6, "environment.child_rekey_packets", "must be 0 (no limit) or 1000"},
+	{NULL, BAD_LOGIN("auth = \"none\";"), 3, "environment.auth", "must be \"eap-mschapv2\" or \"eap-tls\" or \"certificate\" or \"psk\""},
 	{NULL, BAD_LOGIN(""), 4, "environment.servers.[0].auth", "is missing"},
 	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"), 4, "environment.servers.[0].account", "is missing: auth = \"eap-mschapv2\" needs it"},
 	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"me\"; server_ca = \"/s/ca\";"), 4, "environment.servers.[0].password_file", "is missing"},
@@ -365,7 +378,7 @@ static const struct bad bad[] = {
 	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"), 3, "environment.account", "must not be empty"},
 	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"a\\nb\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"), 3, "environment.account", "control characters"},
 	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"s/p\"; server_ca = \"/s/ca\";"), 3, "environment.password_file", "must be an absolute path"},
-	{NULL, MORE("ike_proposals = \"AES256\";"), 6, "environment.ike_proposals", "must be a proposal"},
+	{NULL, MORE("ike_proposals = \"AES256\";"), 6, "environment.ike_proposals", "must be words joined by '-'"},
 	{NULL, MORE("ike_proposals = [];"), 6, "environment.ike_proposals", "must have 1 to 8"},
 	{NULL, MORE("esp_proposals = [\"aes256gcm16\",\n\"aes256gcm16-sha256\"];"), 7, "environment.esp_proposals.[1]", "must not mix"},
 	{NULL, MORE("esp_proposals = [\"aes256-sha256\",\n\"3des-sha1\"];"), 7, "environment.esp_proposals.[1]", "no other ESP algorithm"},
@@ -569,6 +582,12 @@ static void test_other_forms(void **state)
 		{cp_server_address_fault, "a_b.example", false}, {cp_server_address_fault, "1.2.3.400", false},
 		{cp_server_address_fault, "2001:db8::1", false}, {cp_server_address_fault, "0.0.0.0", false},
 		{cp_ike_proposal_fault, "aes256gcm16-prfsha384-ecp384", true}, {cp_ike_proposal_fault, "aes256", false},
+		{cp_ike_proposal_fault, "aes256-sha256-modp2048", true}, {cp_ike_proposal_fault, "aes256gcm16-sha384-x25519", true},
+		{cp_ike_proposal_fault, "aes128-aes256-prfsha256-sha1-modp1024-ecp256", true}, {cp_ike_proposal_fault, "aes256-modp2048", false},
+		{cp_ike_proposal_fault, "aes256-sha256", false}, {cp_ike_proposal_fault, "aes256gcm16-aes256-sha256-modp2048", false},
+		{cp_ike_proposal_fault, "aes256gcm16-modp2048", false}, {cp_ike_proposal_fault, "sha256-modp2048", false},
+		{cp_ike_proposal_fault, "aes257-sha256-modp2048", false}, {cp_ike_proposal_fault, "aes-sha256-modp2048", false},
+		{cp_ike_proposal_fault, "aes256-sha256-modp2048-esn", false}, {cp_ike_proposal_fault, "aes256-sha256-modp2048-", false},
 		{cp_ike_proposal_fault, "aes256--sha1", false}, {cp_ike_proposal_fault, "-aes256-sha1", false},
 		{cp_ike_proposal_fault, "aes256-sha256,aes128-sha1", false}, {cp_ike_proposal_fault, "", false},
 		{cp_esp_proposal_fault, "aes256gcm16", true}, {cp_esp_proposal_fault, "aes128gcm16-aes256gcm16", true},
@@ -593,6 +612,60 @@ static void test_other_forms(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++)
 		if ((cases[i].fault(cases[i].text) == NULL) != cases[i].is_good)
 			fail_msg("\"%s\" was %s", cases[i].text, cases[i].is_good ? "refused" : "taken");
+}
+
+static void test_amounts(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t amount; /* 0: refused */
+	} cases[] = {
+		{"1", 1}, {"500M", 500ull << 20}, {"64G", 64ull << 30}, {"3K", 3072}, {"2T", 2ull << 40},
+		{"1048576T", 1ull << 60}, {"1048577T", 0}, {"18446744073709551616", 0}, {"", 0}, {"G", 0},
+		{"1g", 0}, {"1GB", 0}, {"-1", 0}, {" 1", 0}, {"1152921504606846977", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		uint64_t amount = 0;
+		int rc = cp_amount_parse(cases[i].text, &amount);
+
+		if (rc != (cases[i].amount ? 0 : -EINVAL) || (rc == 0 && amount != cases[i].amount))
+			fail_msg("\"%s\" became %llu", cases[i].text, (unsigned long long)amount);
+	}
+}
+
+static void test_certificates(void **state)
+{
+	const char *environment =
+		"environment: { name = \"x\"; pod_address = \"10.0.0.33\"; sources = [\"10.0.1.0/24\"]; server_ca = \"/s/ca\";\n"
+		"  auth = \"eap-tls\"; certificate_file = \"/s/c\"; key_file = \"/s/k\"; revocation = \"strict\"; aaa_identity = \"radius\";\n"
+		"  child_rekey_bytes = \"64G\"; child_rekey_packets = 5000;\n"
+		"  servers = ( { name = \"tls\"; address = \"198.51.100.101\"; },\n"
+		"              { name = \"plain\"; address = \"198.51.100.102\"; auth = \"certificate\"; account = \"gw\";\n"
+		"                key_file = \"/s/k2\"; revocation = \"off\"; server_identity = \"vpn\"; },\n"
+		"              { name = \"psk\"; address = \"198.51.100.103\"; auth = \"psk\"; account = \"me\"; secret_file = \"/s/p\"; } ); };\n";
+	struct cp_config *config = parse(GOOD_GATEWAY, &environment, 1);
+	const struct cp_server *tls = &config->environments[0].servers[0], *plain = tls + 1, *psk = tls + 2;
+
+	(void)state;
+	assert_int_equal(tls->auth, CP_AUTH_EAP_TLS);
+	assert_string_equal(tls->account, "");
+	assert_string_equal(tls->certificate_file, "/s/c");
+	assert_string_equal(tls->secret_file, "/s/k");
+	assert_string_equal(tls->aaa_identity, "radius");
+	assert_int_equal(tls->revocation, CP_REVOCATION_STRICT);
+	assert_false(tls->is_identity_set);
+	assert_true(tls->child_rekey_bytes == 64ull << 30);
+	assert_true(tls->child_rekey_packets == 5000);
+	assert_int_equal(plain->auth, CP_AUTH_CERTIFICATE);
+	assert_string_equal(plain->secret_file, "/s/k2");
+	assert_int_equal(plain->revocation, CP_REVOCATION_OFF);
+	assert_true(plain->is_identity_set);
+	assert_string_equal(psk->certificate_file, "");
+	assert_string_equal(psk->secret_file, "/s/p");
+	assert_string_equal(psk->ca_file, "");
+	cp_config_destroy(config);
 }
 
 /* ---- files ---- */
@@ -870,7 +943,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_examples),       cmocka_unit_test(test_no_environments),
-		cmocka_unit_test(test_bad),	       cmocka_unit_test(test_all_mistakes_in_order),
+		cmocka_unit_test(test_amounts), cmocka_unit_test(test_certificates), cmocka_unit_test(test_bad),	       cmocka_unit_test(test_all_mistakes_in_order),
 		cmocka_unit_test(test_many_mistakes),  cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_devices),	       cmocka_unit_test(test_other_forms),
 		cmocka_unit_test(test_load),	       cmocka_unit_test(test_nul_byte),

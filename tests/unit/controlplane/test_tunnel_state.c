@@ -64,7 +64,12 @@ static void knock(struct world *world, uint32_t id)
 	assert_int_equal(world->tunnel.phase, CP_TUNNEL_CONNECTING);
 	assert_int_equal(
 		step(world, (struct cp_event){ .type = CP_EVENT_RESOLVED, .remote_be = REMOTE }),
-		CP_DO_PEER | CP_DO_CONNECT);
+		0);
+	assert_true(world->tunnel.is_queued);
+	assert_int_equal(world->tunnel.deadline_ms, 0);
+	assert_int_equal(step(world, (struct cp_event){ .type = CP_EVENT_ADMITTED }),
+	                 CP_DO_PEER | CP_DO_CONNECT);
+	assert_true(world->tunnel.is_negotiating && !world->tunnel.is_queued);
 	assert_int_equal(step(world, (struct cp_event){ .type = CP_EVENT_IKE_BEGUN, .ike_id = id }),
 	                 0);
 }
@@ -116,8 +121,50 @@ static void test_says_the_reason_that_explains_most(void **state)
 	assert_string_equal(world.tunnel.why, "what");
 	knock(&world, 2);
 	step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 });
-	assert_string_equal(world.tunnel.why, "the negotiation ended without a reason given");
+	/* silence explains less than what was said before */
+	assert_string_equal(
+		world.tunnel.why,
+		"the negotiation ended without a reason given; before that: what");
 	assert_int_equal(world.tunnel.attempts, 2);
+	assert_false(world.tunnel.is_negotiating);
+	pass_to_deadline(&world);
+	knock(&world, 3);
+	step(&world, child_up(3, 1));
+	assert_string_equal(world.tunnel.why, "");
+	assert_string_equal(world.tunnel.before, "");
+}
+
+static void test_admission_of_one_that_does_not_wait_does_nothing(void **state)
+{
+	struct world world = up_world();
+
+	(void)state;
+	assert_false(world.tunnel.is_negotiating);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_ADMITTED }), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_LOST }), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_ADMITTED }), 0);
+}
+
+static void test_says_what_the_selectors_leave_out(void **state)
+{
+	struct world world = begin_world();
+	struct cp_event up = child_up(1, 1), rekeyed = { .type = CP_EVENT_CHILD_REKEYED,
+		                                         .old_child_id = 1,
+		                                         .child_id = 2 };
+
+	(void)state;
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
+	knock(&world, 1);
+	snprintf(up.limits, sizeof(up.limits), "not 33000");
+	assert_int_equal(step(&world, up), CP_DO_UP | CP_SAY_UP | CP_SAY_LIMITS);
+	assert_string_equal(world.tunnel.limits, "not 33000");
+	snprintf(rekeyed.limits, sizeof(rekeyed.limits), "not 33000");
+	assert_int_equal(step(&world, rekeyed), 0); /* said already */
+	rekeyed = (struct cp_event){ .type = CP_EVENT_CHILD_REKEYED,
+		                     .old_child_id = 2,
+		                     .child_id = 3 };
+	assert_int_equal(step(&world, rekeyed), 0);
+	assert_string_equal(world.tunnel.limits, "");
 }
 
 static void test_waits_longer_each_time_and_starts_over_after_success(void **state)
@@ -349,6 +396,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_connects_when_the_dataplane_is_ready),
 		cmocka_unit_test(test_says_the_reason_that_explains_most),
+		cmocka_unit_test(test_admission_of_one_that_does_not_wait_does_nothing),
+		cmocka_unit_test(test_says_what_the_selectors_leave_out),
 		cmocka_unit_test(test_waits_longer_each_time_and_starts_over_after_success),
 		cmocka_unit_test(test_unresolved_name_fails_the_attempt),
 		cmocka_unit_test(test_no_virtual_ip_is_a_failure),
