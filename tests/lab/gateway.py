@@ -27,11 +27,13 @@ class Server:
 
     name: str
     address: str
-    identity: str
-    account: str
+    identity: str  # empty: left out
+    account: str  # empty: left out
     secret: str
     auth: str = "eap-mschapv2"
     authority: str = ""
+    key: str = ""  # of our certificate: paths
+    certificate: str = ""
     options: dict = dataclasses.field(default_factory=dict)
 
 
@@ -70,7 +72,8 @@ class Gateway:
     The host's kernel has no address on the two interfaces: only the dataplane speaks there.
     """
 
-    def __init__(self, run, host, *, uplink, cluster, environments, dataplane=None):
+    def __init__(self, run, host, *, uplink, cluster, environments, dataplane=None,
+                 controlplane=None):
         """UPLINK and CLUSTER: the settings of gateway.uplink and gateway.cluster."""
         self.host = host
         self.instance = run.name
@@ -82,6 +85,7 @@ class Gateway:
         self._cluster = cluster
         self.dataplane_settings = {"idle": "adaptive", "hugepages": "off", "workers": 1,
                                     "sessions": 65536, **(dataplane or {})}
+        self._controlplane_settings = controlplane or {}
         self.configure(environments)
 
     def _path(self, *parts):
@@ -95,7 +99,7 @@ class Gateway:
     def configure(self, environments):
         """Writes the configuration whole; what is running does not notice before it reads it."""
         shutil.rmtree(self.config_dir, ignore_errors=True)
-        for directory in ("environments.d", "secrets", "ca"):
+        for directory in ("environments.d", "secrets", "ca", "certificates"):
             os.makedirs(self._path(directory))
         self._write(self._path("gateway.conf"), f"""\
 gateway: {{
@@ -104,6 +108,7 @@ gateway: {{
   cluster: {_group(self._cluster)};
 }};
 dataplane: {_group(self.dataplane_settings)};
+controlplane: {_group(self._controlplane_settings)};
 """)
         for environment in environments:
             self._write(self._path("environments.d", f"{environment.name}.conf"),
@@ -133,19 +138,26 @@ environment: {{
 
     def _server(self, environment, server):
         name = f"{environment.name}-{server.name}"
-        secret = self.write_secret(name, server.secret)
-        settings = {"name": server.name, "address": server.address,
-                    "server_identity": server.identity, "auth": server.auth,
-                    "account": server.account}
-        if server.auth == "psk":
-            settings["secret_file"] = secret
+        settings = {"name": server.name, "address": server.address, "auth": server.auth,
+                    "server_identity": server.identity, "account": server.account}
+        settings = {key: value for key, value in settings.items() if value}
+        if server.auth in ("eap-tls", "certificate"):
+            with open(server.key, encoding="ascii") as key:
+                settings["key_file"] = self.write_secret(name, key.read())
+            settings["certificate_file"] = self._copy("certificates", name, server.certificate)
         else:
-            settings["password_file"] = secret
-            authority = self._path("ca", f"{name}.pem")
-            shutil.copy(server.authority, authority)
-            settings["server_ca"] = authority
+            kind = "secret_file" if server.auth == "psk" else "password_file"
+            settings[kind] = self.write_secret(name, server.secret)
+        if server.auth != "psk":
+            settings["server_ca"] = self._copy("ca", name, server.authority)
         return ("{ " + "\n      ".join(f"{key} = {_value(value)};" for key, value in
                                       {**settings, **server.options}.items()) + " }")
+
+    def _copy(self, directory, name, path):
+        copy = self._path(directory, f"{name}.pem")
+        shutil.copy(path, copy)
+        os.chmod(copy, 0o644)
+        return copy
 
     def write_secret(self, name, secret):
         """Readable by the control plane's user alone; returns the path."""

@@ -11,94 +11,25 @@ from .host import wait_until
 PAGE = "<body><h1>Hello world!</h1></body></html>"
 
 # The kernel need not know ESP: kernel-libipsec does it in user space.
-_STRONGSWAN_CONF = """\
-charon {{
-	load = random nonce openssl kdf gcm pem pkcs1 pubkey x509 revocation constraints eap-identity \
-eap-mschapv2 vici kernel-libipsec kernel-netlink socket-default updown
-	plugins {{
-		vici {{
-			socket = {vici}
-		}}
-	}}
-	filelog {{
-		stderr {{
-			default = 1
-			time_format = %H:%M:%S
-			flush_line = yes
-		}}
-	}}
-	syslog {{
-		daemon {{
-			default = -1
-		}}
-		auth {{
-			default = -1
-		}}
-	}}
-}}
-"""
+_PLUGINS = """random nonce openssl kdf gcm pem pkcs1 pkcs8 pubkey x509 revocation constraints eap-identity \
+eap-mschapv2 eap-tls vici kernel-libipsec kernel-netlink socket-default updown"""
 
-_SWANCTL_CONF = """\
-connections {{
-	accounts {{
-		local_addrs = {address}
-		pools = office
-		encap = yes
-		rekey_time = 0
-		dpd_delay = 300s
-		send_cert = always
-		local {{
-			auth = pubkey
-			certs = server.pem
-			id = {identity}
-		}}
-		remote {{
-			auth = eap-mschapv2
-			eap_id = %any
-		}}
-		children {{
-			office {{
-				local_ts = 0.0.0.0/0
-				rekey_time = 0
-			}}
-		}}
-	}}
-	shared {{
-		local_addrs = {address}
-		pools = office
-		encap = yes
-		rekey_time = 0
-		dpd_delay = 300s
-		local {{
-			auth = psk
-			id = {identity}
-		}}
-		remote {{
-			auth = psk
-		}}
-		children {{
-			office-shared {{
-				local_ts = 0.0.0.0/0
-				rekey_time = 0
-			}}
-		}}
-	}}
-}}
-pools {{
-	office {{
-		addrs = {pool}
-	}}
-}}
-secrets {{
-	eap-account {{
-		id = {account}
-		secret = "{password}"
-	}}
-	ike-shared {{
-		secret = "{psk}"
-	}}
-}}
-"""
+# What Debian's packages load when nobody configures anything.
+DEBIAN_PLUGINS = """aes rc2 sha2 sha1 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pkcs7 pkcs8 pkcs12 \
+pgp dnskey sshkey pem openssl fips-prf gmp agent xcbc hmac kdf gcm drbg attr kernel-libipsec kernel-netlink resolve \
+socket-default vici updown eap-identity eap-mschapv2"""
+
+
+def _sections(settings, depth=0):
+    """Nested dictionaries in swanctl.conf's and strongswan.conf's syntax."""
+    indent = "\t" * depth
+    lines = []
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key} {{", _sections(value, depth + 1), f"{indent}}}"]
+        else:
+            lines.append(f"{indent}{key} = {value}")
+    return "\n".join(lines)
 
 
 def _copy_of(program, directory):
@@ -114,13 +45,13 @@ class VpnServer:
 
     Accounts with EAP-MSCHAPv2, the server with a certificate; virtual addresses from a pool that
     the LAN routes back; UDP encapsulation forced; `uniqueids` default, no rekeying of its own.
+    `connections`, `pools`, `secrets` and `settings` may be changed before start().
     """
 
     def __init__(self, run, host, authority, *, address, identity, pool, account, password, psk):
         self.host = host
         self.address = address
         self.identity = identity
-        self.pool = pool
         self.account = account
         self.password = password
         self.psk = psk
@@ -128,21 +59,48 @@ class VpnServer:
         self._directory = run.path(host.name)
         self._vici = f"unix://{self._directory}/charon.vici"
         self.process = None
-        for part in ("x509", "private"):
+        for part in ("x509", "x509ca", "private"):
             os.makedirs(os.path.join(self._directory, part))
-        key, certificate = authority.issue(identity, address)
+        self.use_certificate(*authority.issue(identity, address))
+        common = {"local_addrs": address, "pools": "office", "encap": "yes", "rekey_time": 0,
+                  "dpd_delay": "300s"}
+        office = {"local_ts": "0.0.0.0/0", "rekey_time": 0}
+        self.connections = {
+            "accounts": {**common, "send_cert": "always",
+                         "local": {"auth": "pubkey", "certs": "server.pem", "id": identity},
+                         "remote": {"auth": "eap-mschapv2", "eap_id": "%any"},
+                         "children": {"office": dict(office)}},
+            "shared": {**common, "local": {"auth": "psk", "id": identity},
+                       "remote": {"auth": "psk"}, "children": {"office-shared": dict(office)}}}
+        self.pools = {"office": {"addrs": pool}}
+        self.secrets = {"eap-account": {"id": account, "secret": f'"{password}"'},
+                        "ike-shared": {"secret": f'"{psk}"'}}
+        self.settings = {"load": _PLUGINS, "plugins": {"vici": {"socket": self._vici}},
+                         "filelog": {"stderr": {"default": 1, "time_format": "%H:%M:%S",
+                                                "flush_line": "yes"}},
+                         "syslog": {"daemon": {"default": -1}, "auth": {"default": -1}}}
+        host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+
+    @property
+    def accounts(self):
+        """The connection for accounts."""
+        return self.connections["accounts"]
+
+    def use_certificate(self, key, certificate, *chain):
+        """What the server proves its identity with; CHAIN: intermediate CAs that it sends too."""
         shutil.copy(key, os.path.join(self._directory, "private", "server.pem"))
         shutil.copy(certificate, os.path.join(self._directory, "x509", "server.pem"))
-        self._write("strongswan.conf", _STRONGSWAN_CONF.format(vici=self._vici))
-        self._configuration = _SWANCTL_CONF.format(
-            address=address, identity=identity, pool=pool, account=account, password=password,
-            psk=psk)
-        self._write("swanctl.conf", self._configuration)
-        host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        for path in chain:
+            self.trust(path)
+
+    def trust(self, authority):
+        """Clients' certificates may be issued by this one."""
+        shutil.copy(authority, os.path.join(self._directory, "x509ca",
+                                            authority.replace("/", "-").lstrip("-")))
 
     def _write(self, name, text):
         with open(os.path.join(self._directory, name), "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(text + "\n")
 
     def set_unique(self, policy):
         """What becomes of an account that logs in twice: no (default), never, keep, replace."""
@@ -155,6 +113,7 @@ class VpnServer:
         programs = self._run.path("bin")
         os.makedirs(programs, exist_ok=True)
         charon = _copy_of("/usr/lib/ipsec/charon", programs)
+        self._write("strongswan.conf", _sections({"charon": self.settings}))
         # charon's pid file has a fixed name: each instance gets a /run of its own.
         self.process = self.host.start(
             "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh", charon,
@@ -162,19 +121,25 @@ class VpnServer:
         wait_until(lambda: self.process.require_running()
                    or os.path.exists(self._vici.removeprefix("unix://")), 20,
                    f"charon of {self.host.name} opens its socket")
-        self._load()
+        self.reload()
 
-    def _load(self):
-        self.swanctl("--load-all", "--noprompt", "--file",
+    def accept_only(self, esp_proposal):
+        """From now on no other ESP proposal; who is connected is thrown out."""
+        self.accounts["children"]["office"]["esp_proposals"] = esp_proposal
+        self.reload()
+        self.swanctl("--terminate", "--ike", "accounts", "--force")
+
+    def reload(self):
+        """Takes the connections, pools, secrets and certificates as they are now."""
+        self._write("swanctl.conf", _sections({
+            "connections": self.connections, "pools": self.pools, "secrets": self.secrets}))
+        self.swanctl("--load-all", "--clear", "--noprompt", "--file",
                      os.path.join(self._directory, "swanctl.conf"))
 
-    def accept_only(self, esp_proposal, connection="accounts"):
-        """From now on no other ESP proposal; who is connected is thrown out."""
-        selector = "local_ts = 0.0.0.0/0\n"
-        self._write("swanctl.conf", self._configuration.replace(
-            selector, f"{selector}\t\t\t\tesp_proposals = {esp_proposal}\n"))
-        self._load()
-        self.swanctl("--terminate", "--ike", connection, "--force")
+    def stop(self):
+        """The administrator stops it: clients are told."""
+        self.process.stop()
+        self.process = None
 
     def kill(self):
         """The machine dies: no message to anybody."""

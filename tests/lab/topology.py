@@ -26,6 +26,9 @@
                                +---------------------------------+
 
 Server-b is another customer who has the same private network as the first one.
+
+With add_management() the gateway gets an interface of its kernel's own, 192.0.2.2, and on its other
+end is a host that serves CRLs and OCSP, 192.0.2.80.
 """
 
 
@@ -40,6 +43,7 @@ PSK = "a long shared secret of two gateways"
 TARGET = "192.168.100.30"
 POD_ADDRESSES = {"production": "10.0.0.33", "staging": "10.0.0.34"}
 CLIENTS = {"production": ("client", "10.0.1.20"), "staging": ("staging", "10.0.2.20")}
+MANAGEMENT = "192.0.2.80"
 UPLINK_ADDRESS = "203.0.113.10"
 FORWARDS = {33000: f"{TARGET}:8080", 33001: f"{TARGET}:8081", 33002: f"{TARGET}:5201"}
 
@@ -76,6 +80,10 @@ class Site:
         return Server(**{"name": name, "address": self.server.address,
                          "identity": self.server.identity, "account": ACCOUNT, "secret": PASSWORD,
                          "authority": self.authority.certificate, **changes})
+
+    def as_certificate_server(self, auth, key, certificate, name="a", **changes):
+        return self.as_server(name, **{"auth": auth, "account": "", "secret": "", "key": key,
+                                       "certificate": certificate, **changes})
 
     def as_psk_server(self, name="a", **changes):
         return self.as_server(name, **{"auth": "psk", "account": "gateway.cluster.example",
@@ -137,6 +145,14 @@ class Topology:
             cluster={"device": "af_packet:cluster", "address": "10.0.0.2/16", "mtu": 1500},
             **settings)
         return self.gateway
+
+    def add_management(self):
+        """The host behind the gateway's management interface."""
+        host = Host(self.run, "management")
+        link(self.gateway_host, "management", host, "eth0")
+        self.gateway_host.ip("address", "add", "192.0.2.2/24", "dev", "management")
+        host.ip("address", "add", f"{MANAGEMENT}/24", "dev", "eth0")
+        return host
 
     def capture(self, *places, snaplen=2048):
         """Records at PLACES: "uplink", "cluster", or "lan-a"; returns them by name."""
