@@ -272,8 +272,8 @@ void cp_server_set_defaults(struct cp_server *server)
 	 * that its own default begins with: any other one costs a round trip, as the first message has to guess. No SHA-1
 	 * unless it is asked for. */
 	static const char *const ike[] = {
-		"aes256gcm16-aes128gcm16-prfsha384-prfsha256-ecp256-ecp384-x25519-modp3072-modp2048",
-		"aes256-aes128-sha384-sha256-ecp256-ecp384-x25519-modp3072-modp2048",
+		"aes256gcm16-aes128gcm16-prfsha384-prfsha256-x25519-ecp256-ecp384-modp3072-modp2048",
+		"aes256-aes128-sha384-sha256-x25519-ecp256-ecp384-modp3072-modp2048",
 	};
 	static const char *const esp[] = {"aes256gcm16", "aes128gcm16", "chacha20poly1305", "aes256-sha256",
 					  "aes128-sha256"};

@@ -4,13 +4,14 @@
  *
  * libcharon as a client just stops answering EAP, and sends an INFORMATIONAL that a strongSwan
  * server acknowledges and forgets: its half-open IKE_SA stays for 30 s. After five of them a stock
- * server ignores us, and every further attempt would look like a dead server. So the request that
- * waits for an answer gets one that ends the method there.
+ * server ignores us, and every further attempt would look like a dead server. So that message becomes
+ * an answer to the EAP request that waits for one, which ends the method there.
  */
 #include "controlplane/ike_eap.h"
 
 #include <daemon.h>
 #include <encoding/payloads/eap_payload.h>
+#include <encoding/payloads/notify_payload.h>
 
 #include <string.h>
 
@@ -93,24 +94,33 @@ static eap_payload_t *last_answer(void)
 	return eap_payload_create_nak(last.identifier, 0, 0, FALSE);
 }
 
-void cp_ike_eap_give_up(ike_sa_t *ike_sa)
+/* The AUTHENTICATION_FAILED that libcharon tells in a message of its own. */
+static bool remove_failure(message_t *message)
 {
-	message_t *message;
-	packet_t *packet;
-	host_t *host;
+	enumerator_t *enumerator = message->create_payload_enumerator(message);
+	bool was_there = FALSE;
+	payload_t *payload;
 
-	if (!last.is_request || last.ike_id != ike_sa->get_unique_id(ike_sa))
+	while (!was_there && enumerator->enumerate(enumerator, &payload)) {
+		if (payload->get_type(payload) != PLV2_NOTIFY ||
+		    ((notify_payload_t *)payload)->get_notify_type((notify_payload_t *)payload) !=
+			    AUTHENTICATION_FAILED)
+			continue;
+		message->remove_payload_at(message, enumerator);
+		payload->destroy(payload);
+		was_there = TRUE;
+	}
+	enumerator->destroy(enumerator);
+	return was_there;
+}
+
+void cp_ike_eap_give_up(ike_sa_t *ike_sa, message_t *message)
+{
+	if (!last.is_request || last.ike_id != ike_sa->get_unique_id(ike_sa) ||
+	    message->get_exchange_type(message) != INFORMATIONAL ||
+	    message->get_message_id(message) != last.message_id + 1 || !remove_failure(message))
 		return;
 	last.is_request = FALSE;
-	message = message_create(IKEV2_MAJOR_VERSION, IKEV2_MINOR_VERSION);
-	message->set_message_id(message, last.message_id + 1);
-	host = ike_sa->get_my_host(ike_sa);
-	message->set_source(message, host->clone(host));
-	host = ike_sa->get_other_host(ike_sa);
-	message->set_destination(message, host->clone(host));
 	message->set_exchange_type(message, IKE_AUTH);
 	message->add_payload(message, (payload_t *)last_answer());
-	if (ike_sa->generate_message(ike_sa, message, &packet) == SUCCESS)
-		charon->sender->send(charon->sender, packet);
-	message->destroy(message);
 }

@@ -11,6 +11,7 @@ struct message_t;
  * it refuses us for; NULL: nothing. */
 const char *cp_ike_eap_watch(struct ike_sa_t *ike_sa, struct message_t *message);
 
-/* Called on the thread that watched, when the authentication fails on our side: answers the
- * server's last EAP request, if there was one, so that the server gives up too. */
-void cp_ike_eap_give_up(struct ike_sa_t *ike_sa);
+/* Looks at a message of ours before it is encrypted, on the thread that watched: where it says that
+ * the authentication failed on our side, it is made an answer to the server's last EAP request, if
+ * there was one, so that the server gives up too. */
+void cp_ike_eap_give_up(struct ike_sa_t *ike_sa, struct message_t *message);

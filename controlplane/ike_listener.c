@@ -190,12 +190,10 @@ METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, aler
 		why = "no answer from the server";
 		break;
 	case ALERT_LOCAL_AUTH_FAILED:
-		cp_ike_eap_give_up(ike_sa);
 		rank = CP_RANK_AUTH;
 		why = refusal_of(tunnel->server->auth);
 		break;
 	case ALERT_PEER_AUTH_FAILED:
-		cp_ike_eap_give_up(ike_sa);
 		explain_peer_auth(this, tunnel, ike_sa);
 		return TRUE;
 	case ALERT_PROPOSAL_MISMATCH_IKE:
@@ -296,11 +294,13 @@ static void limit_lifetime(const struct cp_ike_tunnel *tunnel, ike_sa_t *ike_sa,
 METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_sa,
        message_t *message, bool incoming, bool plain)
 {
-	const struct cp_ike_tunnel *tunnel = incoming && plain ? tunnel_of(this, ike_sa) : NULL;
+	const struct cp_ike_tunnel *tunnel = plain ? tunnel_of(this, ike_sa) : NULL;
 	enum cp_rank rank;
 	const char *why;
 
-	if (!tunnel)
+	if (tunnel && !incoming)
+		cp_ike_eap_give_up(ike_sa, message);
+	if (!tunnel || !incoming)
 		return TRUE;
 	limit_lifetime(tunnel, ike_sa, message);
 	why = cp_ike_eap_watch(ike_sa, message);

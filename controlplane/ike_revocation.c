@@ -45,6 +45,8 @@ static cert_validation_t last_note(auth_cfg_t *auth, auth_rule_t wanted)
 	return last;
 }
 
+#define NAMES_NOTHING "it names neither a CRL nor an OCSP responder"
+
 static const char *reason_of(auth_cfg_t *auth)
 {
 	const cert_validation_t ocsp = last_note(auth, AUTH_RULE_OCSP_VALIDATION);
@@ -54,7 +56,7 @@ static const char *reason_of(auth_cfg_t *auth)
 		return "its CRL or OCSP answer is out of date";
 	if (ocsp == VALIDATION_FAILED || crl == VALIDATION_FAILED)
 		return "neither a CRL nor an OCSP answer could be fetched";
-	return "it names neither a CRL nor an OCSP responder";
+	return NAMES_NOTHING;
 }
 
 METHOD(cert_validator_t, validate_online, bool, private_revocation_t *this, certificate_t *subject,
@@ -64,6 +66,7 @@ METHOD(cert_validator_t, validate_online, bool, private_revocation_t *this, cert
 	const struct cp_ike_tunnel *tunnel =
 		ike_sa ? cp_ike_find(this->ike, ike_sa->get_name(ike_sa)) : NULL;
 	const bool was_unknown = is_unknown;
+	const char *reason = reason_of(auth);
 	char name[128];
 
 	is_unknown = FALSE;
@@ -74,12 +77,12 @@ METHOD(cert_validator_t, validate_online, bool, private_revocation_t *this, cert
 		cp_ike_explain(
 			this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
 			"whether \"%.90s\" was revoked is not known (%s), and revocation is \"strict\"",
-			name, reason_of(auth));
+			name, reason);
 		return FALSE;
 	}
-	sp_log(SP_LOG_WARN,
+	sp_log(streq(reason, NAMES_NOTHING) ? SP_LOG_DEBUG : SP_LOG_WARN,
 	       "ike: a certificate is taken without knowing whether it was revoked tunnel=%s certificate=\"%s\" why=\"%s\"",
-	       tunnel->name, name, reason_of(auth));
+	       tunnel->name, name, reason);
 	return TRUE;
 }
 

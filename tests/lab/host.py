@@ -219,7 +219,7 @@ class Host:
     """A network namespace; interfaces come with link()."""
 
     def __init__(self, run, name, names=None):
-        """NAMES: what /etc/hosts says there, a dictionary of name to address."""
+        """NAMES: what /etc/hosts says there, a dictionary of name to address or addresses."""
         self._run = run
         self.name = name
         self.namespace = f"{run.name}-{name}"
@@ -235,7 +235,9 @@ class Host:
         os.makedirs(directory, exist_ok=True)
         with open(f"{directory}/hosts", "w", encoding="utf-8") as hosts:
             hosts.write("127.0.0.1 localhost\n")
-            hosts.writelines(f"{address} {name}\n" for name, address in names.items())
+            for name, addresses in names.items():
+                for address in [addresses] if isinstance(addresses, str) else addresses:
+                    hosts.write(f"{address} {name}\n")
 
     def ip(self, *argv):
         return _command("ip", "-netns", self.namespace, *argv)

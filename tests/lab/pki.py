@@ -100,7 +100,7 @@ class Authority:
     def index(self, *revoked):
         """What `openssl ocsp` answers from; returns the path."""
         lines = []
-        for path in self._issued:
+        for path in dict.fromkeys(self._issued):
             serial = _openssl("x509", "-in", path, "-noout", "-serial").decode()
             serial = serial.strip().partition("=")[2]
             state = "R\t491231235959Z\t240101000000Z" if path in revoked else "V\t491231235959Z\t"

@@ -14,12 +14,6 @@ PAGE = "<body><h1>Hello world!</h1></body></html>"
 _PLUGINS = """random nonce openssl kdf gcm pem pkcs1 pkcs8 pubkey x509 revocation constraints eap-identity \
 eap-mschapv2 eap-tls vici kernel-libipsec kernel-netlink socket-default updown"""
 
-# What Debian's packages load when nobody configures anything.
-DEBIAN_PLUGINS = """aes rc2 sha2 sha1 md5 mgf1 random nonce x509 revocation constraints pubkey pkcs1 pkcs7 pkcs8 pkcs12 \
-pgp dnskey sshkey pem openssl fips-prf gmp agent xcbc hmac kdf gcm drbg attr kernel-libipsec kernel-netlink resolve \
-socket-default vici updown eap-identity eap-mschapv2"""
-
-
 def _sections(settings, depth=0):
     """Nested dictionaries in swanctl.conf's and strongswan.conf's syntax."""
     indent = "\t" * depth
@@ -28,7 +22,7 @@ def _sections(settings, depth=0):
         if isinstance(value, dict):
             lines += [f"{indent}{key} {{", _sections(value, depth + 1), f"{indent}}}"]
         else:
-            lines.append(f"{indent}{key} = {value}")
+            lines.append(f"{indent}{key} = {value}" if value is not None else f"{indent}{key}")
     return "\n".join(lines)
 
 
@@ -135,6 +129,14 @@ class VpnServer:
             "connections": self.connections, "pools": self.pools, "secrets": self.secrets}))
         self.swanctl("--load-all", "--clear", "--noprompt", "--file",
                      os.path.join(self._directory, "swanctl.conf"))
+
+    def use_debian_defaults(self):
+        """The plugins, and with them the proposals, that Debian's packages bring."""
+        del self.settings["load"]
+        self.settings["load_modular"] = "yes"
+        self.settings["plugins"] = {"include /etc/strongswan.d/charon/*.conf": None,
+                                    "kernel-libipsec": {"load": "yes"},
+                                    **self.settings["plugins"]}
 
     def stop(self):
         """The administrator stops it: clients are told."""
