@@ -189,6 +189,13 @@ METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, aler
 		rank = CP_RANK_VAGUE;
 		why = "no answer from the server";
 		break;
+	case ALERT_PARSE_ERROR_BODY:
+		(void)va_arg(args, message_t *);
+		rank = CP_RANK_NOTIFY;
+		why = va_arg(args, status_t) == NOT_SUPPORTED
+		              ? "the server's answer has a critical payload that is not known"
+		              : "the server answers, but its answer cannot be understood";
+		break;
 	case ALERT_LOCAL_AUTH_FAILED:
 		rank = CP_RANK_AUTH;
 		why = refusal_of(tunnel->server->auth);
