@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * IKE proposals in strongSwan's syntax: the words that the control plane's plugins know, and what a proposal is made of.
+ * IKE proposals in strongSwan's syntax: the words that the control plane's plugins know, and what a
+ * proposal is made of.
  */
 #include "controlplane/config_read.h"
 
@@ -15,10 +16,11 @@ enum word_kind {
 };
 
 #define CIPHERS "aes128 aes192 aes256 camellia128 camellia192 camellia256 3des"
-#define AEADS "aes128gcm16 aes192gcm16 aes256gcm16 aes128gcm12 aes192gcm12 aes256gcm12 aes128gcm8 aes192gcm8 aes256gcm8 chacha20poly1305"
+#define AEADS \
+	"aes128gcm16 aes192gcm16 aes256gcm16 aes128gcm12 aes192gcm12 aes256gcm12 aes128gcm8 aes192gcm8 aes256gcm8 chacha20poly1305"
 #define INTEGRITIES "sha1 sha256 sha384 sha512"
 #define PRFS "prfsha1 prfsha256 prfsha384 prfsha512"
-#define GROUPS \
+#define GROUPS                                                                                             \
 	"ecp224 ecp256 ecp384 ecp521 ecp224bp ecp256bp ecp384bp ecp512bp x25519 curve25519 x448 curve448 " \
 	"modp1024 modp1536 modp2048 modp3072 modp4096 modp6144 modp8192"
 
@@ -26,7 +28,8 @@ static const struct {
 	enum word_kind kind;
 	const char *words;
 } kinds[] = {
-	{WORD_CIPHER, CIPHERS}, {WORD_AEAD, AEADS}, {WORD_INTEGRITY, INTEGRITIES}, {WORD_PRF, PRFS}, {WORD_GROUP, GROUPS},
+	{ WORD_CIPHER, CIPHERS }, { WORD_AEAD, AEADS },   { WORD_INTEGRITY, INTEGRITIES },
+	{ WORD_PRF, PRFS },       { WORD_GROUP, GROUPS },
 };
 
 static bool is_among(const char *words, const char *word, size_t length)
@@ -60,8 +63,9 @@ const char *cp_ike_proposal_fault(const char *proposal)
 		unsigned kind = kind_of(proposal, length);
 
 		if (!kind)
-			return "must be words joined by '-'; these are known: encryption " CIPHERS ", or " AEADS
-			       "; integrity " INTEGRITIES "; pseudo-random function " PRFS "; key exchange " GROUPS;
+			return "must be words joined by '-'; these are known: encryption " CIPHERS
+			       ", or " AEADS "; integrity " INTEGRITIES
+			       "; pseudo-random function " PRFS "; key exchange " GROUPS;
 		found |= kind;
 		if (proposal[length] == 0)
 			break;

@@ -45,10 +45,11 @@ void cp_ike_auth_explain_file(const char *file, int error, char why[CP_WHY_LEN])
 	getpwuid_r(geteuid(), &entry, buffer, sizeof(buffer), &user);
 	user_name = user ? user->pw_name : "?";
 	if (error == -EACCES)
-		snprintf(why, CP_WHY_LEN,
-		         "the secret in %.100s cannot be used: user %s must be able to read it and nobody else: make it "
-		         "mode 0400 and owned by %s, or 0440 root:%s",
-		         file, user_name, user_name, user_name);
+		snprintf(
+			why, CP_WHY_LEN,
+			"the secret in %.100s cannot be used: user %s must be able to read it and nobody else: make it "
+			"mode 0400 and owned by %s, or 0440 root:%s",
+			file, user_name, user_name, user_name);
 	else
 		snprintf(why, CP_WHY_LEN, "the secret in %.180s cannot be read: %s", file,
 		         error == -ENODATA ? "the file is empty" : strerror(-error));
@@ -63,9 +64,10 @@ private_key_t *cp_ike_auth_load_key(const struct cp_server *server, char why[CP_
 	if (rc != 0) {
 		cp_ike_auth_explain_file(server->secret_file, rc, why);
 	} else if (cp_key_text_is_encrypted((const char *)secret->data, secret->length)) {
-		snprintf(why, CP_WHY_LEN,
-		         "the private key in %.100s is encrypted: decrypt it (openssl pkey) and protect it by its mode",
-		         server->secret_file);
+		snprintf(
+			why, CP_WHY_LEN,
+			"the private key in %.100s is encrypted: decrypt it (openssl pkey) and protect it by its mode",
+			server->secret_file);
 	} else {
 		key = lib->creds->create(lib->creds, CRED_PRIVATE_KEY, KEY_ANY, BUILD_BLOB_PEM,
 		                         chunk_create(secret->data, secret->length), BUILD_END);
@@ -191,9 +193,10 @@ static int fill_remote(auth_cfg_t *auth, const struct cp_server *server, char wh
 		return -EINVAL;
 	if (has_root(auth))
 		return 0;
-	snprintf(why, CP_WHY_LEN,
-	         "%.120s has no self-signed certificate: the chain of CAs up to its root must be in it",
-	         server->ca_file);
+	snprintf(
+		why, CP_WHY_LEN,
+		"%.120s has no self-signed certificate: the chain of CAs up to its root must be in it",
+		server->ca_file);
 	return -EINVAL;
 }
 
@@ -235,7 +238,8 @@ static int check_key(certificate_t *certificate, const struct cp_server *server,
 	key->destroy(key);
 	if (do_match)
 		return 0;
-	snprintf(why, CP_WHY_LEN, "the private key in %.110s is not that of the certificate in %.110s",
+	snprintf(why, CP_WHY_LEN,
+	         "the private key in %.110s is not that of the certificate in %.110s",
 	         server->secret_file, server->certificate_file);
 	return -EINVAL;
 }
@@ -265,7 +269,8 @@ static int fill_local(auth_cfg_t *auth, const struct cp_server *server, char why
 	if (server->account[0] || !certificate)
 		id = identification_create_from_string((char *)server->account);
 	else
-		id = certificate->get_subject(certificate)->clone(certificate->get_subject(certificate));
+		id = certificate->get_subject(certificate)
+		             ->clone(certificate->get_subject(certificate));
 	auth->add(auth, AUTH_RULE_IDENTITY, id);
 	switch (server->auth) {
 	case CP_AUTH_PSK:

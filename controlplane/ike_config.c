@@ -83,8 +83,8 @@ static enumerator_t *supported(transform_type_t type, bool is_aead)
 
 static bool is_supported(transform_type_t type, uint16_t algorithm)
 {
-	const bool is_aead = type == ENCRYPTION_ALGORITHM &&
-	                     encryption_algorithm_is_aead(algorithm);
+	const bool is_aead =
+		type == ENCRYPTION_ALGORITHM && encryption_algorithm_is_aead(algorithm);
 	enumerator_t *enumerator = supported(type, is_aead);
 	const char *plugin;
 	bool is_there = !enumerator;
@@ -165,8 +165,8 @@ static peer_cfg_t *build_peer(const struct cp_ike_tunnel *tunnel, ike_cfg_t *ike
 {
 	const struct cp_server *server = tunnel->server;
 	peer_cfg_create_t create = {
-		.cert_policy = server->auth == CP_AUTH_CERTIFICATE ? CERT_ALWAYS_SEND
-		                                                   : CERT_NEVER_SEND,
+		.cert_policy =
+			server->auth == CP_AUTH_CERTIFICATE ? CERT_ALWAYS_SEND : CERT_NEVER_SEND,
 		.unique =
 			UNIQUE_NEVER, /* no INITIAL_CONTACT: SAs of before our restart stay alive */
 		.keyingtries = 1,     /* the supervisor retries */

@@ -25,7 +25,7 @@
 _Static_assert(sizeof(daemon_t) == 176, "daemon_t is not the one of Debian's build");
 
 #define NAMESPACE "sallyport" /* of the settings below */
-#define PLUGINS \
+#define PLUGINS                                                                                                \
 	"nonce openssl kdf pem pkcs1 pkcs8 x509 revocation curl constraints pubkey eap-identity eap-mschapv2 " \
 	"eap-tls"
 /* libcharon's own number of threads, and as many more as tunnels may wait for a CRL server. */
@@ -148,11 +148,16 @@ static int check_tunnels(struct cp_ike *ike)
 int cp_ike_start(struct cp_ike *ike)
 {
 	plugin_feature_t features[] = {
-		PLUGIN_CALLBACK(register_fetcher, ike), PLUGIN_PROVIDE(CUSTOM, NAMESPACE "-fetcher"),
-		PLUGIN_CALLBACK(register_kernel, ike), PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
-		PLUGIN_CALLBACK(register_net, ike),    PLUGIN_PROVIDE(CUSTOM, "kernel-net"),
-		PLUGIN_CALLBACK(register_socket, ike), PLUGIN_PROVIDE(CUSTOM, "socket"),
-		PLUGIN_CALLBACK(register_rest, ike),   PLUGIN_PROVIDE(CUSTOM, NAMESPACE),
+		PLUGIN_CALLBACK(register_fetcher, ike),
+		PLUGIN_PROVIDE(CUSTOM, NAMESPACE "-fetcher"),
+		PLUGIN_CALLBACK(register_kernel, ike),
+		PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
+		PLUGIN_CALLBACK(register_net, ike),
+		PLUGIN_PROVIDE(CUSTOM, "kernel-net"),
+		PLUGIN_CALLBACK(register_socket, ike),
+		PLUGIN_PROVIDE(CUSTOM, "socket"),
+		PLUGIN_CALLBACK(register_rest, ike),
+		PLUGIN_PROVIDE(CUSTOM, NAMESPACE),
 		PLUGIN_CALLBACK(register_revocation, ike),
 		PLUGIN_PROVIDE(CUSTOM, NAMESPACE "-revocation"),
 		PLUGIN_DEPENDS(CUSTOM, "revocation"),

@@ -4,8 +4,8 @@
  *
  * libcharon as a client just stops answering EAP, and sends an INFORMATIONAL that a strongSwan
  * server acknowledges and forgets: its half-open IKE_SA stays for 30 s. After five of them a stock
- * server ignores us, and every further attempt would look like a dead server. So that message becomes
- * an answer to the EAP request that waits for one, which ends the method there.
+ * server ignores us, and every further attempt would look like a dead server. So that message
+ * becomes an answer to the EAP request that waits for one, which ends the method there.
  */
 #include "controlplane/ike_eap.h"
 
@@ -68,8 +68,7 @@ const char *cp_ike_eap_watch(ike_sa_t *ike_sa, message_t *message)
 	chunk_t data;
 
 	memset(&last, 0, sizeof(last));
-	if (!payload || message->get_request(message) ||
-	    payload->get_code(payload) != EAP_REQUEST)
+	if (!payload || message->get_request(message) || payload->get_code(payload) != EAP_REQUEST)
 		return NULL;
 	last.ike_id = ike_sa->get_unique_id(ike_sa);
 	last.message_id = message->get_message_id(message);
@@ -86,8 +85,8 @@ const char *cp_ike_eap_watch(ike_sa_t *ike_sa, message_t *message)
 /* A failure is acknowledged in the method's own way, anything else refused. */
 static eap_payload_t *last_answer(void)
 {
-	const u_char failure[] = { EAP_RESPONSE, last.identifier, 0, 6, EAP_MSCHAPV2,
-		                   MSCHAPV2_FAILURE };
+	const u_char failure[] = { EAP_RESPONSE, last.identifier, 0, 6,
+		                   EAP_MSCHAPV2, MSCHAPV2_FAILURE };
 
 	if (last.is_mschapv2_failure)
 		return eap_payload_create_data(chunk_from_thing(failure));
@@ -104,7 +103,7 @@ static bool remove_failure(message_t *message)
 	while (!was_there && enumerator->enumerate(enumerator, &payload)) {
 		if (payload->get_type(payload) != PLV2_NOTIFY ||
 		    ((notify_payload_t *)payload)->get_notify_type((notify_payload_t *)payload) !=
-			    AUTHENTICATION_FAILED)
+		            AUTHENTICATION_FAILED)
 			continue;
 		message->remove_payload_at(message, enumerator);
 		payload->destroy(payload);

@@ -7,8 +7,8 @@
 struct ike_sa_t;
 struct message_t;
 
-/* Looks at a message of the server's, decrypted, before libcharon does. Returns in words what EAP in
- * it refuses us for; NULL: nothing. */
+/* Looks at a message of the server's, decrypted, before libcharon does. Returns in words what EAP
+ * in it refuses us for; NULL: nothing. */
 const char *cp_ike_eap_watch(struct ike_sa_t *ike_sa, struct message_t *message);
 
 /* Looks at a message of ours before it is encrypted, on the thread that watched: where it says that

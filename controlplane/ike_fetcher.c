@@ -155,12 +155,11 @@ static fetcher_t *create(void)
 	private_fetcher_t *this;
 
 	INIT(this,
-		.public = {
-			.fetch = _fetch,
-			.set_option = _set_option,
-			.destroy = _destroy,
-		},
-	);
+	     .public = {
+		     .fetch = _fetch,
+		     .set_option = _set_option,
+		     .destroy = _destroy,
+	     }, );
 	return &this->public;
 }
 

@@ -69,10 +69,12 @@ static void explain_peer_auth(private_listener_t *this, const struct cp_ike_tunn
 	snprintf(name, sizeof(name), "%Y", actual);
 	if (server->auth != CP_AUTH_PSK && certificate && !is_proven) {
 		snprintf(subject, sizeof(subject), "%Y", certificate->get_subject(certificate));
-		cp_ike_explain(this->ike, tunnel, id, CP_RANK_EXACT,
-		               "the server's certificate (\"%.90s\") does not name \"%.90s\", as the server calls itself",
-		               subject, name);
-	} else if (!is_named && (!certificate || !certificate->has_subject(certificate, expected))) {
+		cp_ike_explain(
+			this->ike, tunnel, id, CP_RANK_EXACT,
+			"the server's certificate (\"%.90s\") does not name \"%.90s\", as the server calls itself",
+			subject, name);
+	} else if (!is_named &&
+	           (!certificate || !certificate->has_subject(certificate, expected))) {
 		cp_ike_explain(this->ike, tunnel, id,
 		               server->is_identity_set ? CP_RANK_EXACT : CP_RANK_AUTH,
 		               "the server calls itself \"%.90s\", %s \"%.90s\"", name,
@@ -291,9 +293,9 @@ static void limit_lifetime(const struct cp_ike_tunnel *tunnel, ike_sa_t *ike_sa,
 		sp_log(SP_LOG_WARN,
 		       "ike: the server wants a new authentication very often tunnel=%s lifetime_s=%u renew_in_s=%u",
 		       tunnel->name, lifetime_s, renew_s);
-		ike_sa->set_auth_lifetime(
-			ike_sa, renew_s + ike_sa->get_peer_cfg(ike_sa)->get_over_time(
-						  ike_sa->get_peer_cfg(ike_sa)));
+		ike_sa->set_auth_lifetime(ike_sa,
+		                          renew_s + ike_sa->get_peer_cfg(ike_sa)->get_over_time(
+							    ike_sa->get_peer_cfg(ike_sa)));
 	}
 	enumerator->destroy(enumerator);
 }
@@ -324,9 +326,10 @@ METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_s
 		cp_ike_explain(
 			this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
 			"the server refused %s: the account, or \"%s\" as its own identity, is not configured there",
-			tunnel->server->auth == CP_AUTH_PSK           ? "our account or secret"
-			: tunnel->server->auth == CP_AUTH_CERTIFICATE ? "our certificate"
-			                                              : "us before it asked for a proof",
+			tunnel->server->auth == CP_AUTH_PSK ? "our account or secret"
+			: tunnel->server->auth == CP_AUTH_CERTIFICATE
+				? "our certificate"
+				: "us before it asked for a proof",
 			tunnel->server->identity);
 	return TRUE;
 }

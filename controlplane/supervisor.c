@@ -355,8 +355,7 @@ static void retire_orphans(struct cp_supervisor *supervisor)
 /* When something is due without an event. */
 static uint64_t next_deadline_ms(const struct cp_supervisor *supervisor, uint64_t now)
 {
-	uint64_t deadline =
-		now + (supervisor->has_limits ? CP_LIMITS_POLL_MS : 3600 * 1000);
+	uint64_t deadline = now + (supervisor->has_limits ? CP_LIMITS_POLL_MS : 3600 * 1000);
 
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
 		const struct tunnel *tunnel = &supervisor->tunnels[i];

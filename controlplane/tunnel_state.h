@@ -91,7 +91,7 @@ struct cp_tunnel_state {
 	uint32_t inner_be;
 	bool is_udp;
 	char suite[64];
-	char why[CP_WHY_LEN]; /* while not up */
+	char why[CP_WHY_LEN];    /* while not up */
 	char limits[CP_WHY_LEN]; /* while up: which forwards cannot be reached; mostly empty */
 	struct cp_child children[CP_TUNNEL_SAS_MAX];
 	size_t child_count;
@@ -113,7 +113,8 @@ struct cp_tunnel_state {
 	size_t ike_count;
 	char reason[CP_WHY_LEN]; /* of the attempt under way, or of what ends the tunnel */
 	enum cp_rank rank;
-	char before[CP_WHY_LEN]; /* the last reason that explained more than silence; since it was last up */
+	char before[CP_WHY_LEN]; /* the last reason that explained more than silence; since it was
+	                            last up */
 };
 
 void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server,

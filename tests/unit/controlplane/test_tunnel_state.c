@@ -122,9 +122,8 @@ static void test_says_the_reason_that_explains_most(void **state)
 	knock(&world, 2);
 	step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 });
 	/* silence explains less than what was said before */
-	assert_string_equal(
-		world.tunnel.why,
-		"the negotiation ended without a reason given; before that: what");
+	assert_string_equal(world.tunnel.why,
+	                    "the negotiation ended without a reason given; before that: what");
 	assert_int_equal(world.tunnel.attempts, 2);
 	assert_false(world.tunnel.is_negotiating);
 	pass_to_deadline(&world);
