@@ -384,6 +384,22 @@ static int check_sa_add(const void *body, size_t length)
 	return is_zero(add->key + add->key_length, sizeof(add->key) - add->key_length) ? 0 : -EBADMSG;
 }
 
+static const struct field keepsake_fields[] = {
+	FIELD(FIELD_NAME, struct ipc_keepsake, id.environment),
+	FIELD(FIELD_NAME, struct ipc_keepsake, id.server),
+	RANGE(struct ipc_keepsake, length, 0, IPC_KEEPSAKE_MAX),
+	FIELD(FIELD_PAD, struct ipc_keepsake, pad),
+	{0},
+};
+
+static int check_keepsake(const void *body, size_t length)
+{
+	const struct ipc_keepsake *keepsake = body;
+
+	(void)length;
+	return is_zero(keepsake->data + keepsake->length, sizeof(keepsake->data) - keepsake->length) ? 0 : -EBADMSG;
+}
+
 static const struct field sa_update_fields[] = {
 	SA_ID_FIELDS(struct ipc_sa_update, id.),
 	FIELD(FIELD_HOST, struct ipc_sa_update, local_be),
@@ -524,6 +540,9 @@ static const struct type types[] = {
 			  BODY(struct ipc_sa_info, sa_info_fields, NULL)},
 	[IPC_SA_LIST] = {"SA_LIST", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
 			 LIST(struct ipc_sa_info, sa_info_fields)},
+	[IPC_KEEPSAKE_SET] = {"KEEPSAKE_SET", CLASS_REQUEST, BODY(struct ipc_keepsake, keepsake_fields, check_keepsake), EMPTY},
+	[IPC_KEEPSAKE_GET] = {"KEEPSAKE_GET", CLASS_REQUEST, BODY(struct ipc_tunnel, tunnel_fields, NULL),
+			      BODY(struct ipc_keepsake, keepsake_fields, check_keepsake)},
 	[IPC_STATE] = {"STATE", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
 		       LIST(struct ipc_environment_state, environment_state_fields)},
 	[IPC_TUNNELS] = {"TUNNELS", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),

@@ -7,7 +7,7 @@
  *
  * Integers are in host byte order, but for those named _be, which are in network byte order.
  * Padding is zero and is checked. Strings are NUL terminated and zero filled. No secret is ever
- * echoed in a reply.
+ * echoed in a reply, but for KEEPSAKE_GET, whose purpose that is.
  *
  * A request carries a sequence number; its reply carries the same number, the same type, the flag
  * IPC_REPLY and a status (0 or a negative errno). Events carry sequence number 0 and no reply is
@@ -58,6 +58,8 @@ enum ipc_type {
 	IPC_SA_DEL = 37,     /* struct ipc_sa_id */
 	IPC_SA_QUERY = 38,   /* struct ipc_sa_id -> struct ipc_sa_info */
 	IPC_SA_LIST = 39,    /* struct ipc_cursor -> struct ipc_list + N x struct ipc_sa_info */
+	IPC_KEEPSAKE_SET = 40, /* struct ipc_keepsake; since 1.2 */
+	IPC_KEEPSAKE_GET = 41, /* struct ipc_tunnel -> struct ipc_keepsake; since 1.2 */
 
 	/* owned by the dataplane */
 	IPC_STATE = 48,    /* struct ipc_cursor -> struct ipc_list + N x struct ipc_environment_state */
@@ -260,6 +262,16 @@ struct ipc_sa_update {
 	uint32_t flags; /* IPC_SA_UDP */
 };
 
+/* What a control plane leaves to its successor: opaque to the dataplane, which keeps it in memory that is never dumped until the
+ * tunnel is taken out of the configuration. It holds secrets. Length 0: nothing. */
+#define IPC_KEEPSAKE_MAX 1024u
+struct ipc_keepsake {
+	struct ipc_tunnel id;
+	uint32_t length; /* bytes of data[] in use, the others are zero */
+	uint32_t pad;
+	uint8_t data[IPC_KEEPSAKE_MAX];
+};
+
 #define IPC_SA_EXPIRING 0x100u /* sequence numbers are running out: rekey */
 #define IPC_SA_ACTIVE 0x200u   /* IPC_OUT: the one its tunnel sends on */
 
@@ -397,6 +409,7 @@ _Static_assert(sizeof(struct ipc_sa_id) == 16, "ipc_sa_id");
 _Static_assert(sizeof(struct ipc_sa_add) == 208, "ipc_sa_add");
 _Static_assert(sizeof(struct ipc_sa_update) == 32, "ipc_sa_update");
 _Static_assert(sizeof(struct ipc_sa_info) == 152, "ipc_sa_info");
+_Static_assert(sizeof(struct ipc_keepsake) == 1096, "ipc_keepsake");
 _Static_assert(sizeof(struct ipc_cursor) == 8, "ipc_cursor");
 _Static_assert(sizeof(struct ipc_list) == 16, "ipc_list");
 _Static_assert(sizeof(struct ipc_environment_state) == 112, "ipc_environment_state");

@@ -15,6 +15,7 @@
 #include "controlplane/ike_config.h"
 #include "controlplane/ike_creds.h"
 #include "controlplane/ike_early.h"
+#include "controlplane/ike_keepsake.h"
 #include "controlplane/ike_kernel.h"
 #include "controlplane/ike_listener.h"
 #include "controlplane/ike_log.h"
@@ -123,7 +124,8 @@ static bool register_rest(plugin_t *plugin, plugin_feature_t *feature, bool reg,
 {
 	if (reg)
 		return cp_ike_creds_attach(ike) == 0 && cp_ike_listener_attach(ike) == 0 &&
-		       cp_ike_early_attach(ike) == 0;
+		       cp_ike_early_attach(ike) == 0 && cp_ike_keepsake_attach(ike) == 0;
+	cp_ike_keepsake_detach();
 	cp_ike_early_detach();
 	cp_ike_listener_detach();
 	cp_ike_creds_detach();

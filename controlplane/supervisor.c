@@ -18,6 +18,7 @@
 #include "controlplane/event_queue.h"
 #include "controlplane/ike_config.h"
 #include "controlplane/ike_daemon.h"
+#include "controlplane/ike_keepsake.h"
 #include "controlplane/ike_kernel.h"
 #include "controlplane/ike_socket.h"
 #include "controlplane/orphans.h"
@@ -34,6 +35,7 @@ struct tunnel {
 	const struct cp_ike_tunnel *ike;
 	size_t orphan_count;
 	uint64_t up_ms;       /* our outbound SA is there since; 0: it is not */
+	bool has_left_ike;    /* predecessors' IKE_SAs at the server */
 	uint64_t switched_ms; /* the server sends on our SAs since; 0: it does not */
 };
 
@@ -266,6 +268,10 @@ static void read_orphans(struct cp_supervisor *supervisor)
 		if (suite)
 			tunnel->suite = suite;
 	}
+	cp_ike_keepsake_read(&supervisor->ike);
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++)
+		supervisor->tunnels[i].has_left_ike =
+			cp_ike_keepsake_has(&supervisor->ike.tunnels[i]);
 }
 
 static const struct cp_server *server_of(const struct cp_supervisor *supervisor,
@@ -347,6 +353,12 @@ static void retire_orphans(struct cp_supervisor *supervisor)
 			                          tunnel->state.children[0].spi_be,
 			                          supervisor->config->uplink.address_be,
 			                          tunnel->up_ms, &tunnel->switched_ms, now_ms());
+		/* together with the SAs, or as late as they would have gone */
+		if (tunnel->has_left_ike && tunnel->up_ms && !tunnel->orphan_count &&
+		    now_ms() - tunnel->up_ms >= CP_ORPHANS_GRACE_MS) {
+			cp_ike_keepsake_retire(&supervisor->ike, tunnel->ike);
+			tunnel->has_left_ike = false;
+		}
 	}
 }
 
@@ -362,7 +374,8 @@ static uint64_t next_deadline_ms(const struct cp_supervisor *supervisor, uint64_
 
 		if (tunnel->state.deadline_ms && tunnel->state.deadline_ms < deadline)
 			deadline = tunnel->state.deadline_ms;
-		if (tunnel->orphan_count && tunnel->up_ms && now + CP_ORPHANS_POLL_MS < deadline)
+		if ((tunnel->orphan_count || tunnel->has_left_ike) && tunnel->up_ms &&
+		    now + CP_ORPHANS_POLL_MS < deadline)
 			deadline = now + CP_ORPHANS_POLL_MS;
 	}
 	return deadline;

@@ -295,7 +295,7 @@ static void sweep_slots(struct dp_core *core, const struct dp_generation *g)
 		if (!*slot->environment || has_tunnel(g, slot, (uint16_t)i))
 			continue;
 		peers_changed |= slot->peer.remote_be != 0;
-		memset(slot, 0, sizeof(*slot));
+		dp_slot_clear(slot);
 	}
 	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++)
 		if (*core->environment_slots[i].environment && (!g || !g->by_slot[i]))

@@ -16,6 +16,7 @@
 #include <rte_pause.h>
 
 #include "common/log.h"
+#include "common/secret.h"
 #include "dataplane/commit.h"
 #include "dataplane/crypto_mb.h"
 #include "dataplane/device.h"
@@ -301,12 +302,20 @@ void dp_core_stop(struct dp_core *core)
 		destroy_worker(core->workers[i]);
 		core->workers[i] = NULL;
 	}
+	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
+		dp_slot_clear(&core->tunnel_slots[i]);
 	dp_generation_destroy(core->generation);
 	core->generation = NULL;
 	dp_stats_destroy(core->stats);
 	core->stats = NULL;
 	if (core->worker_count)
 		rte_eal_cleanup();
+}
+
+void dp_slot_clear(struct dp_slot *slot)
+{
+	sp_secret_destroy(slot->keepsake);
+	memset(slot, 0, sizeof(*slot));
 }
 
 uint16_t dp_core_find_environment(const struct dp_core *core, const char *environment)

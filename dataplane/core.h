@@ -18,8 +18,12 @@ struct dp_slot {
 	char environment[IPC_NAME_LEN]; /* empty: free */
 	char server[IPC_NAME_LEN];      /* tunnels */
 	struct ipc_peer peer;           /* tunnels: where its control packets come from */
+	struct sp_secret *keepsake;     /* tunnels: for the next control plane; NULL: none */
 	uint16_t environment_slot;      /* tunnels */
 };
+
+/* Forgets what a slot holds: it is free then. */
+void dp_slot_clear(struct dp_slot *slot);
 
 struct dp_core {
 	char instance[IPC_NAME_LEN];

@@ -225,9 +225,11 @@ static bool serve_one(struct ctl *c)
 		sp_log(SP_LOG_WARN, "control: refused a message type=%s reason=\"%s\"", ipc_type_name(request.type), strerror(-rc));
 	else
 		dp_request(&c->requests, header, body, &c->reply);
-	if (request.type == IPC_SA_ADD)
+	if (request.type == IPC_SA_ADD || request.type == IPC_KEEPSAKE_SET)
 		sp_wipe(c->message, sizeof(c->message));
 	rc = ipc_send(c->client, request.type, IPC_REPLY, request.seq, c->reply.status, c->reply.body, c->reply.length, NULL, 0);
+	if (request.type == IPC_KEEPSAKE_GET)
+		sp_wipe(c->reply.body, sizeof(c->reply.body));
 	if (rc)
 		close_client(c, "it does not read its replies");
 	return rc == 0;

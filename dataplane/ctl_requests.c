@@ -292,6 +292,51 @@ static void sa_query(struct dp_requests *r, const struct ipc_sa_id *id, struct d
 		reply->length = sizeof(struct ipc_sa_info);
 }
 
+/* ---- what a control plane leaves to the next one ---- */
+
+static int keepsake_set(struct dp_requests *r, const struct ipc_keepsake *keepsake)
+{
+	uint16_t tunnel = dp_core_find_tunnel(r->core, &keepsake->id);
+	struct dp_slot *slot;
+
+	if (tunnel == DP_NONE_SLOT)
+		return -ENOENT;
+	slot = &r->core->tunnel_slots[tunnel];
+	if (keepsake->length == 0) {
+		sp_secret_destroy(slot->keepsake);
+		slot->keepsake = NULL;
+		return 0;
+	}
+	if (!slot->keepsake)
+		slot->keepsake = sp_secret_create();
+	if (!slot->keepsake)
+		return -ENOMEM;
+	sp_wipe(slot->keepsake->data, sizeof(slot->keepsake->data));
+	memcpy(slot->keepsake->data, keepsake->data, keepsake->length);
+	slot->keepsake->length = keepsake->length;
+	return 0;
+}
+
+static void keepsake_get(struct dp_requests *r, const struct ipc_tunnel *id, struct dp_reply *reply)
+{
+	struct ipc_keepsake *out = (struct ipc_keepsake *)reply->body;
+	uint16_t tunnel = dp_core_find_tunnel(r->core, id);
+	const struct sp_secret *kept;
+
+	if (tunnel == DP_NONE_SLOT) {
+		reply->status = -ENOENT;
+		return;
+	}
+	kept = r->core->tunnel_slots[tunnel].keepsake;
+	memset(out, 0, sizeof(*out));
+	out->id = *id;
+	if (kept) {
+		out->length = (uint32_t)kept->length;
+		memcpy(out->data, kept->data, kept->length);
+	}
+	reply->length = sizeof(*out);
+}
+
 /* ---- lists: the cursor is the worker's index + 1 in the top 16 bits, its own cursor below ---- */
 
 #define CURSOR_SHIFT 48
@@ -561,6 +606,12 @@ void dp_request(struct dp_requests *r, const struct ipc_header *header, const vo
 		break;
 	case IPC_SA_LIST:
 		sa_list(r, body, reply);
+		break;
+	case IPC_KEEPSAKE_SET:
+		reply->status = keepsake_set(r, body);
+		break;
+	case IPC_KEEPSAKE_GET:
+		keepsake_get(r, body, reply);
 		break;
 	case IPC_STATE:
 		state(r, body, reply);

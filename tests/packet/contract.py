@@ -24,6 +24,7 @@ PREFIXES_MAX = 32
 FORWARDS_MAX = 128
 KEY_MAX = 96
 PUNT_MAX = 10240
+KEEPSAKE_MAX = 1024
 REPLY = 0x0001
 HELLO_STARTED = 0x1
 NODE_ALLOW_SLOW_CRYPTO = 0x1
@@ -51,6 +52,8 @@ SA_UPDATE = 36
 SA_DEL = 37
 SA_QUERY = 38
 SA_LIST = 39
+KEEPSAKE_SET = 40
+KEEPSAKE_GET = 41
 STATE = 48
 TUNNELS = 49
 SESSIONS = 50
@@ -187,6 +190,10 @@ class SaUpdate(Struct):
                 ("remote_port_be", u16), ("flags", u32)]
 
 
+class Keepsake(Struct):
+    _fields_ = [("id", TunnelId), ("length", u32), ("pad", u32), ("data", u8 * 1024)]
+
+
 class SaInfo(Struct):
     _fields_ = [("tunnel", TunnelId), ("id", SaId), ("control_epoch", u64), ("packets", u64), ("bytes", u64),
                 ("used_ns", u64), ("added_ns", u64), ("sequence", u64), ("flags", u32), ("local_be", u32),
@@ -243,6 +250,7 @@ STRUCTS = {
     "ipc_node": Node, "ipc_generation": Generation, "ipc_environment": Environment, "ipc_tunnel": TunnelId,
     "ipc_server": Server, "ipc_forward": Forward, "ipc_peer": Peer, "ipc_tunnel_state": TunnelState,
     "ipc_spi": Spi, "ipc_sa_id": SaId, "ipc_sa_add": SaAdd, "ipc_sa_update": SaUpdate, "ipc_sa_info": SaInfo,
+    "ipc_keepsake": Keepsake,
     "ipc_cursor": Cursor, "ipc_list": List, "ipc_environment_state": EnvironmentState,
     "ipc_tunnel_info": TunnelInfo, "ipc_session_query": SessionQuery, "ipc_session": Session, "ipc_move": Move,
     "ipc_punt": Punt, "ipc_event": Event,
@@ -438,6 +446,15 @@ class Contract(Raw):
 
     def sa_list(self):
         return self.list(SA_LIST, Cursor(0), SaInfo)
+
+    def keepsake_set(self, environment, server, data):
+        keepsake = Keepsake(id=tunnel_id(environment, server), length=len(data))
+        keepsake.data[:len(data)] = data
+        self.request(KEEPSAKE_SET, keepsake)
+
+    def keepsake(self, environment, server):
+        keepsake = self.ask(KEEPSAKE_GET, tunnel_id(environment, server), Keepsake)
+        return bytes(keepsake.data[:keepsake.length])
 
     # the dataplane's own
 

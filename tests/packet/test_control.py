@@ -151,6 +151,31 @@ def test_a_successor_takes_over(dp, flow):
     flow.out("PA", b"x")
 
 
+def test_a_keepsake_survives_a_control_plane(dp, tunnel):
+    """It goes with its tunnel's place in the configuration, and it is another tunnel's business nowhere."""
+    dp.control.keepsake_set("prod", "a", b"for my successor")
+    dp.control.keepsake_set("prod", "b", bytes(range(256)) * 4)
+    dp.control.close()
+    dp.control = dp.connect()
+    assert dp.control.keepsake("prod", "a") == b"for my successor"
+    assert dp.control.keepsake("prod", "b") == bytes(range(256)) * 4
+    assert dp.control.keepsake("staging", "a") == b""
+    dp.control.keepsake_set("prod", "a", b"shorter")
+    assert dp.control.keepsake("prod", "a") == b"shorter"
+    dp.control.keepsake_set("prod", "a", b"")
+    assert dp.control.keepsake("prod", "a") == b""
+    environments, servers, forwards = peers.configuration()
+    without = [s for s in servers if (s.id.environment, s.id.server) != (b"prod", b"b")]
+    for kept in (without, servers):
+        dp.generation += 1
+        dp.control.commit(dp.generation, environments, kept,
+                          [f for f in forwards if kept is servers or f.server != b"b"])
+    assert dp.control.keepsake("prod", "b") == b""
+    with pytest.raises(c.ContractError):
+        dp.control.keepsake_set("prod", "z", b"x")
+    assert "successor" not in dp.log()
+
+
 def test_orphans_can_be_retired(dp, flow):
     """A control plane of another epoch may delete what its predecessor added, after its own are there."""
     tunnel, orphan = flow.tunnel, flow.tunnel.pair

@@ -29,6 +29,7 @@ struct message {
 		struct ipc_tunnel tunnel;
 		struct ipc_spi spi;
 		struct ipc_sa_add sa_add;
+		struct ipc_keepsake keepsake;
 		struct ipc_sa_update sa_update;
 		struct ipc_sa_id sa_id;
 		struct ipc_sa_info sa_info;
@@ -147,6 +148,16 @@ static void fill(uint16_t type)
 		begin(type, sizeof(m.tunnel));
 		fill_tunnel(&m.tunnel);
 		break;
+	case IPC_KEEPSAKE_SET:
+		begin(type, sizeof(m.keepsake));
+		fill_tunnel(&m.keepsake.id);
+		m.keepsake.length = 3;
+		memset(m.keepsake.data, 0x55, 3);
+		break;
+	case IPC_KEEPSAKE_GET:
+		begin(type, sizeof(m.tunnel));
+		fill_tunnel(&m.tunnel);
+		break;
 	case IPC_SA_ADD:
 		begin(type, sizeof(m.sa_add));
 		fill_tunnel(&m.sa_add.tunnel);
@@ -203,6 +214,7 @@ static void fill(uint16_t type)
 static const uint16_t requests[] = {
 	IPC_HELLO,    IPC_NODE,	      IPC_CONFIG_BEGIN, IPC_CONFIG_ENVIRONMENT, IPC_CONFIG_SERVER, IPC_CONFIG_FORWARDS, IPC_CONFIG_COMMIT,
 	IPC_PEER_SET, IPC_TUNNEL_SET, IPC_SPI_ALLOC,	IPC_SA_ADD,		IPC_SA_UPDATE,	   IPC_SA_DEL,		IPC_SA_QUERY,
+	IPC_KEEPSAKE_SET, IPC_KEEPSAKE_GET,
 	IPC_SA_LIST,  IPC_STATE,      IPC_TUNNELS,	IPC_SESSIONS,		IPC_MOVE,
 };
 static const uint16_t one_way[] = {IPC_PUNT_TX, IPC_PUNT_RX, IPC_EVENT};
@@ -426,6 +438,14 @@ static void test_leases(void **state)
 	TAKEN(IPC_TUNNEL_SET, (m.tunnel_state.is_up = 0, m.tunnel_state.inner_address_be = 0));
 
 	TUNNEL_FAULTS(IPC_SPI_ALLOC, tunnel);
+
+	TUNNEL_FAULTS(IPC_KEEPSAKE_SET, keepsake.id);
+	TUNNEL_FAULTS(IPC_KEEPSAKE_GET, tunnel);
+	REFUSED(IPC_KEEPSAKE_SET, -EINVAL, m.keepsake.length = IPC_KEEPSAKE_MAX + 1);
+	REFUSED(IPC_KEEPSAKE_SET, -EBADMSG, m.keepsake.data[m.keepsake.length] = 1);
+	REFUSED(IPC_KEEPSAKE_SET, -EBADMSG, m.keepsake.pad = 1);
+	TAKEN(IPC_KEEPSAKE_SET, (m.keepsake.length = 0, memset(m.keepsake.data, 0, sizeof(m.keepsake.data))));
+	TAKEN(IPC_KEEPSAKE_SET, (m.keepsake.length = IPC_KEEPSAKE_MAX, m.keepsake.data[IPC_KEEPSAKE_MAX - 1] = 1));
 
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.flags = IPC_SA_UDP | IPC_SA_ESN);
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.flags = IPC_SA_UDP | IPC_SA_EARLY);
