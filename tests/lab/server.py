@@ -98,10 +98,8 @@ class VpnServer:
 
     def set_unique(self, policy):
         """What becomes of an account that logs in twice: no (default), never, keep, replace."""
-        with open(os.path.join(self._directory, "swanctl.conf"), encoding="utf-8") as file:
-            text = file.read()
-        self._write("swanctl.conf", text.replace("\t\tpools = office\n",
-                                                 f"\t\tpools = office\n\t\tunique = {policy}\n"))
+        for connection in self.connections.values():
+            connection["unique"] = policy
 
     def start(self):
         programs = self._run.path("bin")

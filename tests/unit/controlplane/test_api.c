@@ -335,13 +335,19 @@ static void test_refusals(void **state)
 static void test_lines_in_pieces_and_together(void **state)
 {
 	int fd = dial();
+	char contract[16];
 	json_t *reply;
 
 	(void)state;
+	snprintf(contract, sizeof(contract), "%u.%u", IPC_VERSION_MAJOR, IPC_VERSION_MINOR);
 	say(fd, "{\"comm");
 	say(fd, "and\": \"version\"}\n{\"command\": \"forwards\"}\n{\"command\":");
 	reply = hear(fd);
+<<<<<<< HEAD
 	assert_text(reply, "result/contract", TEXT(IPC_VERSION_MAJOR) "." TEXT(IPC_VERSION_MINOR));
+=======
+	assert_text(reply, "result/contract", contract);
+>>>>>>> 9a4fd8a (tests, docs: keepsakes; the version of the contract as it is)
 	json_decref(reply);
 	reply = hear(fd);
 	assert_int_equal(json_array_size(at(reply, "result/forwards")), 3);
