@@ -109,7 +109,9 @@ def accounted(dp):
     """Frames in and made, minus frames out, dropped and taken by the control thread: what is held, on its way, or lost."""
     count, control = dp.count, dp.stats.header.workers - 1
     answers = count("answers/rst") + count("answers/icmp")  # counted as a drop and as sent
-    made = answers + count("ike/out-datagrams") + count("esp/out-keepalives") + sum(dp.uplink.arp_seen.values()) + sum(dp.cluster.arp_seen.values())
+    # counted as drops, but never were frames: what the control plane asked to send and may not
+    never_sent = sum(dp.stats.worker(f"drop/{reason}", control) for reason in ("ike-source", "ike-malformed"))
+    made = answers + never_sent + count("ike/out-datagrams") + count("esp/out-keepalives") + sum(dp.uplink.arp_seen.values()) + sum(dp.cluster.arp_seen.values())
     sent = sum(count(f"port/{side}/tx-packets") for side in ("uplink", "cluster"))
     taken = count("ike/in-datagrams") + count("arp/in-packets")
     taken -= sum(dp.stats.worker(f"drop/{reason}", control) for reason in ("no-control-plane", "punt-queue-full"))

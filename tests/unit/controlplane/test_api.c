@@ -22,8 +22,6 @@
 
 #include <cmocka.h>
 
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
 #define STRANGER 65534 /* nobody */
 
 static struct world world;
@@ -343,11 +341,7 @@ static void test_lines_in_pieces_and_together(void **state)
 	say(fd, "{\"comm");
 	say(fd, "and\": \"version\"}\n{\"command\": \"forwards\"}\n{\"command\":");
 	reply = hear(fd);
-<<<<<<< HEAD
-	assert_text(reply, "result/contract", TEXT(IPC_VERSION_MAJOR) "." TEXT(IPC_VERSION_MINOR));
-=======
 	assert_text(reply, "result/contract", contract);
->>>>>>> 9a4fd8a (tests, docs: keepsakes; the version of the contract as it is)
 	json_decref(reply);
 	reply = hear(fd);
 	assert_int_equal(json_array_size(at(reply, "result/forwards")), 3);
