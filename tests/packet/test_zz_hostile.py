@@ -109,13 +109,13 @@ def accounted(dp):
     """Frames in and made, minus frames out, dropped and taken by the control thread: what is held, on its way, or lost."""
     count, control = dp.count, dp.stats.header.workers - 1
     answers = count("answers/rst") + count("answers/icmp")  # counted as a drop and as sent
-    # counted as drops, but never were frames: what the control plane asked to send and may not
-    never_sent = sum(dp.stats.worker(f"drop/{reason}", control) for reason in ("ike-source", "ike-malformed"))
-    made = answers + never_sent + count("ike/out-datagrams") + count("esp/out-keepalives") + sum(dp.uplink.arp_seen.values()) + sum(dp.cluster.arp_seen.values())
+    made = answers + count("ike/out-datagrams") + count("esp/out-keepalives")
+    made += sum(dp.uplink.arp_seen.values()) + sum(dp.cluster.arp_seen.values())
     sent = sum(count(f"port/{side}/tx-packets") for side in ("uplink", "cluster"))
     taken = count("ike/in-datagrams") + count("arp/in-packets")
-    taken -= sum(dp.stats.worker(f"drop/{reason}", control) for reason in ("no-control-plane", "punt-queue-full"))
-    return received(dp) + made - sent - sum(dp.drops().values()) - taken
+    # what the control thread drops was taken by it before, or is the control plane's and was never received
+    dropped = sum(value - dp.stats.worker(f"drop/{reason}", control) for reason, value in dp.drops().items())
+    return received(dp) + made - sent - dropped - taken
 
 
 @pytest.fixture
