@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -110,8 +111,7 @@ class VpnServer:
         self.process = self.host.start(
             "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh", charon,
             name=self.host.name, env=self._environment())
-        wait_until(lambda: self.process.require_running()
-                   or os.path.exists(self._vici.removeprefix("unix://")), 20,
+        wait_until(lambda: self.process.require_running() or self._is_listening(), 20,
                    f"charon of {self.host.name} opens its socket")
         self.reload()
 
@@ -120,6 +120,10 @@ class VpnServer:
         self.accounts["children"]["office"]["esp_proposals"] = esp_proposal
         self.reload()
         self.swanctl("--terminate", "--ike", "accounts", "--force")
+
+    def _is_listening(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(self._vici.removeprefix("unix://")) == 0
 
     def reload(self):
         """Takes the connections, pools, secrets and certificates as they are now."""
