@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one place where messages of the contract are checked. Each body has a table of its fields; what
- * ties several fields together is in a function beside it.
+ * The one place where messages of the contract are checked. Each body has a table of its fields;
+ * what ties several fields together is in a function beside it.
  */
 #include "common/ipc_codec.h"
 
@@ -37,8 +37,14 @@ struct field {
 };
 
 #define SIZE_OF(type, member) ((uint32_t)sizeof(((type *)0)->member))
-#define FIELD(kind, type, member) {kind, (uint32_t)offsetof(type, member), SIZE_OF(type, member), 0, 0}
-#define RANGE(type, member, min, max) {FIELD_RANGE, (uint32_t)offsetof(type, member), SIZE_OF(type, member), min, max}
+#define FIELD(kind, type, member)                                                   \
+	{                                                                           \
+		kind, (uint32_t)offsetof(type, member), SIZE_OF(type, member), 0, 0 \
+	}
+#define RANGE(type, member, min, max)                                                          \
+	{                                                                                      \
+		FIELD_RANGE, (uint32_t)offsetof(type, member), SIZE_OF(type, member), min, max \
+	}
 
 static bool is_zero(const uint8_t *bytes, size_t size)
 {
@@ -153,28 +159,35 @@ static int check_prefixes(const struct ipc_prefix *prefixes, uint32_t count)
 		if (rc != 0)
 			return rc;
 	}
-	return is_zero((const uint8_t *)&prefixes[count], (IPC_PREFIXES_MAX - count) * sizeof(*prefixes)) ? 0 : -EBADMSG;
+	return is_zero((const uint8_t *)&prefixes[count],
+	               (IPC_PREFIXES_MAX - count) * sizeof(*prefixes))
+	               ? 0
+	               : -EBADMSG;
 }
 
 /* ---- bodies ---- */
 
 static const struct field refusal_fields[] = {
 	FIELD(FIELD_OPTIONAL_TEXT, struct ipc_refusal, reason),
-	{0},
+	{ 0 },
 };
 
-/* Magic, versions and flags are for ipc_hello_check(): a HELLO of another version must be decodable. */
+/* Magic, versions and flags are for ipc_hello_check(): a HELLO of another version must be
+ * decodable. */
 static const struct field hello_fields[] = {
 	FIELD(FIELD_NONZERO, struct ipc_hello, epoch),
 	FIELD(FIELD_NAME, struct ipc_hello, instance),
-	{0},
+	{ 0 },
 };
 
-#define PORT_FIELDS(member)                                                                                           \
-	FIELD(FIELD_TEXT, struct ipc_node, member.device), FIELD(FIELD_HOST, struct ipc_node, member.address_be),      \
-		FIELD(FIELD_OPTIONAL_HOST, struct ipc_node, member.router_be),                                         \
-		RANGE(struct ipc_node, member.prefix_length, 0, 32), FIELD(FIELD_PAD, struct ipc_node, member.pad0),   \
-		RANGE(struct ipc_node, member.mtu, 576, 9000), RANGE(struct ipc_node, member.queues, 0, 256),          \
+#define PORT_FIELDS(member)                                                    \
+	FIELD(FIELD_TEXT, struct ipc_node, member.device),                     \
+		FIELD(FIELD_HOST, struct ipc_node, member.address_be),         \
+		FIELD(FIELD_OPTIONAL_HOST, struct ipc_node, member.router_be), \
+		RANGE(struct ipc_node, member.prefix_length, 0, 32),           \
+		FIELD(FIELD_PAD, struct ipc_node, member.pad0),                \
+		RANGE(struct ipc_node, member.mtu, 576, 9000),                 \
+		RANGE(struct ipc_node, member.queues, 0, 256),                 \
 		FIELD(FIELD_PAD, struct ipc_node, member.pad1)
 
 /* The top 6 bits of an SPI name the worker. */
@@ -193,7 +206,7 @@ static const struct field node_fields[] = {
 	FIELD(FIELD_PAD, struct ipc_node, pad0),
 	RANGE(struct ipc_node, route_count, 0, IPC_PREFIXES_MAX),
 	FIELD(FIELD_PAD, struct ipc_node, pad1),
-	{0},
+	{ 0 },
 };
 
 static int check_node(const void *body, size_t length)
@@ -206,7 +219,7 @@ static int check_node(const void *body, size_t length)
 
 static const struct field generation_fields[] = {
 	FIELD(FIELD_NONZERO, struct ipc_generation, generation),
-	{0},
+	{ 0 },
 };
 
 static const struct field environment_fields[] = {
@@ -214,7 +227,7 @@ static const struct field environment_fields[] = {
 	FIELD(FIELD_HOST, struct ipc_environment, pod_address_be),
 	RANGE(struct ipc_environment, source_count, 0, IPC_PREFIXES_MAX),
 	FIELD(FIELD_PAD, struct ipc_environment, pad),
-	{0},
+	{ 0 },
 };
 
 static int check_environment(const void *body, size_t length)
@@ -229,7 +242,7 @@ static const struct field server_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_server, id.environment),
 	FIELD(FIELD_NAME, struct ipc_server, id.server),
 	FIELD(FIELD_PAD, struct ipc_server, pad),
-	{0},
+	{ 0 },
 };
 
 static const struct field forward_fields[] = {
@@ -239,7 +252,7 @@ static const struct field forward_fields[] = {
 	FIELD(FIELD_NONZERO, struct ipc_forward, to_port_be),
 	FIELD(FIELD_NONZERO, struct ipc_forward, port_be),
 	FIELD(FIELD_PAD, struct ipc_forward, pad),
-	{0},
+	{ 0 },
 };
 
 static int check_forwards(const void *body, size_t length)
@@ -264,7 +277,7 @@ static const struct field peer_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_peer, id.environment),
 	FIELD(FIELD_NAME, struct ipc_peer, id.server),
 	FIELD(FIELD_OPTIONAL_HOST, struct ipc_peer, remote_be),
-	{0},
+	{ 0 },
 };
 
 static int check_peer(const void *body, size_t length)
@@ -281,7 +294,7 @@ static const struct field tunnel_state_fields[] = {
 	FIELD(FIELD_OPTIONAL_HOST, struct ipc_tunnel_state, inner_address_be),
 	RANGE(struct ipc_tunnel_state, is_up, 0, 1),
 	FIELD(FIELD_PAD, struct ipc_tunnel_state, pad),
-	{0},
+	{ 0 },
 };
 
 static int check_tunnel_state(const void *body, size_t length)
@@ -295,7 +308,7 @@ static int check_tunnel_state(const void *body, size_t length)
 static const struct field tunnel_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_tunnel, environment),
 	FIELD(FIELD_NAME, struct ipc_tunnel, server),
-	{0},
+	{ 0 },
 };
 
 #define SPI_RESERVED_LAST 255u /* RFC 4303 section 2.1 */
@@ -307,7 +320,7 @@ static int check_spi(uint32_t spi_be)
 
 static const struct field spi_fields[] = {
 	FIELD(FIELD_PAD, struct ipc_spi, pad),
-	{0},
+	{ 0 },
 };
 
 static int check_spi_body(const void *body, size_t length)
@@ -318,13 +331,13 @@ static int check_spi_body(const void *body, size_t length)
 	return check_spi(spi->spi_be);
 }
 
-#define SA_ID_FIELDS(type, prefix)                                                                                    \
-	FIELD(FIELD_HOST, type, prefix destination_be), RANGE(type, prefix direction, IPC_IN, IPC_OUT),                \
-		FIELD(FIELD_PAD, type, prefix pad)
+#define SA_ID_FIELDS(type, prefix)                      \
+	FIELD(FIELD_HOST, type, prefix destination_be), \
+		RANGE(type, prefix direction, IPC_IN, IPC_OUT), FIELD(FIELD_PAD, type, prefix pad)
 
 static const struct field sa_id_fields[] = {
 	SA_ID_FIELDS(struct ipc_sa_id, ),
-	{0},
+	{ 0 },
 };
 
 static int check_sa_id(const void *body, size_t length)
@@ -344,7 +357,7 @@ static const struct field sa_add_fields[] = {
 	RANGE(struct ipc_sa_add, flags, 0, IPC_SA_ESN | IPC_SA_UDP | IPC_SA_EARLY),
 	RANGE(struct ipc_sa_add, algorithm, IPC_AES128_GCM16, IPC_AES256_CBC_SHA512_256),
 	FIELD(FIELD_PAD, struct ipc_sa_add, pad),
-	{0},
+	{ 0 },
 };
 
 static int check_sa_add(const void *body, size_t length)
@@ -381,7 +394,8 @@ static int check_sa_add(const void *body, size_t length)
 		return -EINVAL;
 	if (add->id.direction == IPC_IN && (add->replay_window < 32 || add->replay_window > 4096))
 		return -EINVAL;
-	return is_zero(add->key + add->key_length, sizeof(add->key) - add->key_length) ? 0 : -EBADMSG;
+	return is_zero(add->key + add->key_length, sizeof(add->key) - add->key_length) ? 0
+	                                                                               : -EBADMSG;
 }
 
 static const struct field keepsake_fields[] = {
@@ -389,7 +403,7 @@ static const struct field keepsake_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_keepsake, id.server),
 	RANGE(struct ipc_keepsake, length, 0, IPC_KEEPSAKE_MAX),
 	FIELD(FIELD_PAD, struct ipc_keepsake, pad),
-	{0},
+	{ 0 },
 };
 
 static int check_keepsake(const void *body, size_t length)
@@ -397,14 +411,16 @@ static int check_keepsake(const void *body, size_t length)
 	const struct ipc_keepsake *keepsake = body;
 
 	(void)length;
-	return is_zero(keepsake->data + keepsake->length, sizeof(keepsake->data) - keepsake->length) ? 0 : -EBADMSG;
+	return is_zero(keepsake->data + keepsake->length, sizeof(keepsake->data) - keepsake->length)
+	               ? 0
+	               : -EBADMSG;
 }
 
 static const struct field sa_update_fields[] = {
 	SA_ID_FIELDS(struct ipc_sa_update, id.),
 	FIELD(FIELD_HOST, struct ipc_sa_update, local_be),
 	FIELD(FIELD_HOST, struct ipc_sa_update, remote_be),
-	{0},
+	{ 0 },
 };
 
 static int check_sa_update(const void *body, size_t length)
@@ -414,32 +430,35 @@ static int check_sa_update(const void *body, size_t length)
 	(void)length;
 	if (check_spi(update->id.spi_be) != 0 || (update->flags & ~IPC_SA_UDP))
 		return -EINVAL;
-	return (update->flags & IPC_SA_UDP) && (!update->local_port_be || !update->remote_port_be) ? -EINVAL : 0;
+	return (update->flags & IPC_SA_UDP) && (!update->local_port_be || !update->remote_port_be)
+	               ? -EINVAL
+	               : 0;
 }
 
 static const struct field session_query_fields[] = {
 	FIELD(FIELD_OPTIONAL_NAME, struct ipc_session_query, environment),
 	FIELD(FIELD_PAD, struct ipc_session_query, pad),
-	{0},
+	{ 0 },
 };
 
 static const struct field move_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_move, environment),
 	FIELD(FIELD_NAME, struct ipc_move, server),
-	{0},
+	{ 0 },
 };
 
 static const struct field move_reply_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_move, environment),
 	FIELD(FIELD_OPTIONAL_NAME, struct ipc_move, server),
-	{0},
+	{ 0 },
 };
 
 static int check_punt(const void *body, size_t length)
 {
 	const struct ipc_punt *punt = body;
 
-	return punt->length == length - sizeof(*punt) && punt->length <= IPC_PUNT_MAX ? 0 : -EBADMSG;
+	return punt->length == length - sizeof(*punt) && punt->length <= IPC_PUNT_MAX ? 0
+	                                                                              : -EBADMSG;
 }
 
 static const struct field punt_fields[] = {
@@ -447,15 +466,15 @@ static const struct field punt_fields[] = {
 	FIELD(FIELD_HOST, struct ipc_punt, destination_be),
 	FIELD(FIELD_NONZERO, struct ipc_punt, source_port_be),
 	FIELD(FIELD_NONZERO, struct ipc_punt, destination_port_be),
-	{0},
+	{ 0 },
 };
 
 static const struct field event_fields[] = {
 	FIELD(FIELD_NONZERO, struct ipc_event, changed),
-	{0},
+	{ 0 },
 };
 
-static const struct field no_fields[] = {{0}};
+static const struct field no_fields[] = { { 0 } };
 
 /* ---- entries of lists in replies ---- */
 
@@ -466,13 +485,13 @@ static const struct field sa_info_fields[] = {
 	FIELD(FIELD_PAD, struct ipc_sa_info, id.pad),
 	FIELD(FIELD_PAD, struct ipc_sa_info, pad0),
 	FIELD(FIELD_PAD, struct ipc_sa_info, pad1),
-	{0},
+	{ 0 },
 };
 
 static const struct field environment_state_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_environment_state, name),
 	FIELD(FIELD_OPTIONAL_NAME, struct ipc_environment_state, active),
-	{0},
+	{ 0 },
 };
 
 static const struct field tunnel_info_fields[] = {
@@ -481,15 +500,16 @@ static const struct field tunnel_info_fields[] = {
 	RANGE(struct ipc_tunnel_info, is_up, 0, 1),
 	RANGE(struct ipc_tunnel_info, is_active, 0, 1),
 	FIELD(FIELD_PAD, struct ipc_tunnel_info, pad),
-	{0},
+	{ 0 },
 };
 
-/* Protocols and states of later minor versions are let through: a reader prints what it does not know as a number. */
+/* Protocols and states of later minor versions are let through: a reader prints what it does not
+ * know as a number. */
 static const struct field session_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_session, tunnel.environment),
 	FIELD(FIELD_NAME, struct ipc_session, tunnel.server),
 	FIELD(FIELD_PAD, struct ipc_session, pad),
-	{0},
+	{ 0 },
 };
 
 /* ---- types ---- */
@@ -498,8 +518,8 @@ enum size_rule { SIZE_EXACT = 0, SIZE_AT_LEAST, SIZE_LIST };
 
 struct body {
 	enum size_rule rule;
-	uint32_t size;              /* of the body; SIZE_LIST: of one entry */
-	const struct field *fields; /* of the body; SIZE_LIST: of one entry */
+	uint32_t size;                                 /* of the body; SIZE_LIST: of one entry */
+	const struct field *fields;                    /* of the body; SIZE_LIST: of one entry */
 	int (*check)(const void *body, size_t length); /* after the fields; NULL: nothing more */
 };
 
@@ -512,48 +532,78 @@ struct type {
 	struct body reply; /* with status 0 */
 };
 
-#define BODY(type, fields, check) {SIZE_EXACT, (uint32_t)sizeof(type), fields, check}
-#define OPEN_BODY(type, fields, check) {SIZE_AT_LEAST, (uint32_t)sizeof(type), fields, check}
-#define LIST(type, fields) {SIZE_LIST, (uint32_t)sizeof(type), fields, NULL}
-#define EMPTY {SIZE_EXACT, 0, no_fields, NULL}
+#define BODY(type, fields, check)                                 \
+	{                                                         \
+		SIZE_EXACT, (uint32_t)sizeof(type), fields, check \
+	}
+#define OPEN_BODY(type, fields, check)                               \
+	{                                                            \
+		SIZE_AT_LEAST, (uint32_t)sizeof(type), fields, check \
+	}
+#define LIST(type, fields)                                      \
+	{                                                       \
+		SIZE_LIST, (uint32_t)sizeof(type), fields, NULL \
+	}
+#define EMPTY                                  \
+	{                                      \
+		SIZE_EXACT, 0, no_fields, NULL \
+	}
 #define HELLO_BODY OPEN_BODY(struct ipc_hello, hello_fields, NULL)
 
 static const struct type types[] = {
-	[IPC_HELLO] = {"HELLO", CLASS_REQUEST, HELLO_BODY, HELLO_BODY},
-	[IPC_NODE] = {"NODE", CLASS_REQUEST, BODY(struct ipc_node, node_fields, check_node), EMPTY},
-	[IPC_CONFIG_BEGIN] = {"CONFIG_BEGIN", CLASS_REQUEST, BODY(struct ipc_generation, generation_fields, NULL), EMPTY},
-	[IPC_CONFIG_ENVIRONMENT] = {"CONFIG_ENVIRONMENT", CLASS_REQUEST,
-				    BODY(struct ipc_environment, environment_fields, check_environment), EMPTY},
-	[IPC_CONFIG_SERVER] = {"CONFIG_SERVER", CLASS_REQUEST, BODY(struct ipc_server, server_fields, NULL), EMPTY},
-	[IPC_CONFIG_FORWARDS] = {"CONFIG_FORWARDS", CLASS_REQUEST,
-				 OPEN_BODY(struct ipc_forward, no_fields, check_forwards), EMPTY},
-	[IPC_CONFIG_COMMIT] = {"CONFIG_COMMIT", CLASS_REQUEST, BODY(struct ipc_generation, generation_fields, NULL), EMPTY},
-	[IPC_PEER_SET] = {"PEER_SET", CLASS_REQUEST, BODY(struct ipc_peer, peer_fields, check_peer), EMPTY},
-	[IPC_TUNNEL_SET] = {"TUNNEL_SET", CLASS_REQUEST,
-			    BODY(struct ipc_tunnel_state, tunnel_state_fields, check_tunnel_state), EMPTY},
-	[IPC_SPI_ALLOC] = {"SPI_ALLOC", CLASS_REQUEST, BODY(struct ipc_tunnel, tunnel_fields, NULL),
-			   BODY(struct ipc_spi, spi_fields, check_spi_body)},
-	[IPC_SA_ADD] = {"SA_ADD", CLASS_REQUEST, BODY(struct ipc_sa_add, sa_add_fields, check_sa_add), EMPTY},
-	[IPC_SA_UPDATE] = {"SA_UPDATE", CLASS_REQUEST, BODY(struct ipc_sa_update, sa_update_fields, check_sa_update), EMPTY},
-	[IPC_SA_DEL] = {"SA_DEL", CLASS_REQUEST, BODY(struct ipc_sa_id, sa_id_fields, check_sa_id), EMPTY},
-	[IPC_SA_QUERY] = {"SA_QUERY", CLASS_REQUEST, BODY(struct ipc_sa_id, sa_id_fields, check_sa_id),
-			  BODY(struct ipc_sa_info, sa_info_fields, NULL)},
-	[IPC_SA_LIST] = {"SA_LIST", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
-			 LIST(struct ipc_sa_info, sa_info_fields)},
-	[IPC_KEEPSAKE_SET] = {"KEEPSAKE_SET", CLASS_REQUEST, BODY(struct ipc_keepsake, keepsake_fields, check_keepsake), EMPTY},
-	[IPC_KEEPSAKE_GET] = {"KEEPSAKE_GET", CLASS_REQUEST, BODY(struct ipc_tunnel, tunnel_fields, NULL),
-			      BODY(struct ipc_keepsake, keepsake_fields, check_keepsake)},
-	[IPC_STATE] = {"STATE", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
-		       LIST(struct ipc_environment_state, environment_state_fields)},
-	[IPC_TUNNELS] = {"TUNNELS", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
-			 LIST(struct ipc_tunnel_info, tunnel_info_fields)},
-	[IPC_SESSIONS] = {"SESSIONS", CLASS_REQUEST, BODY(struct ipc_session_query, session_query_fields, NULL),
-			  LIST(struct ipc_session, session_fields)},
-	[IPC_MOVE] = {"MOVE", CLASS_REQUEST, BODY(struct ipc_move, move_fields, NULL),
-		      BODY(struct ipc_move, move_reply_fields, NULL)},
-	[IPC_PUNT_TX] = {"PUNT_TX", CLASS_ONE_WAY, OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY},
-	[IPC_PUNT_RX] = {"PUNT_RX", CLASS_ONE_WAY, OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY},
-	[IPC_EVENT] = {"EVENT", CLASS_ONE_WAY, BODY(struct ipc_event, event_fields, NULL), EMPTY},
+	[IPC_HELLO] = { "HELLO", CLASS_REQUEST, HELLO_BODY, HELLO_BODY },
+	[IPC_NODE] = { "NODE", CLASS_REQUEST, BODY(struct ipc_node, node_fields, check_node),
+	               EMPTY },
+	[IPC_CONFIG_BEGIN] = { "CONFIG_BEGIN", CLASS_REQUEST,
+	                       BODY(struct ipc_generation, generation_fields, NULL), EMPTY },
+	[IPC_CONFIG_ENVIRONMENT] = { "CONFIG_ENVIRONMENT", CLASS_REQUEST,
+	                             BODY(struct ipc_environment, environment_fields,
+	                                  check_environment),
+	                             EMPTY },
+	[IPC_CONFIG_SERVER] = { "CONFIG_SERVER", CLASS_REQUEST,
+	                        BODY(struct ipc_server, server_fields, NULL), EMPTY },
+	[IPC_CONFIG_FORWARDS] = { "CONFIG_FORWARDS", CLASS_REQUEST,
+	                          OPEN_BODY(struct ipc_forward, no_fields, check_forwards), EMPTY },
+	[IPC_CONFIG_COMMIT] = { "CONFIG_COMMIT", CLASS_REQUEST,
+	                        BODY(struct ipc_generation, generation_fields, NULL), EMPTY },
+	[IPC_PEER_SET] = { "PEER_SET", CLASS_REQUEST,
+	                   BODY(struct ipc_peer, peer_fields, check_peer), EMPTY },
+	[IPC_TUNNEL_SET] = { "TUNNEL_SET", CLASS_REQUEST,
+	                     BODY(struct ipc_tunnel_state, tunnel_state_fields, check_tunnel_state),
+	                     EMPTY },
+	[IPC_SPI_ALLOC] = { "SPI_ALLOC", CLASS_REQUEST,
+	                    BODY(struct ipc_tunnel, tunnel_fields, NULL),
+	                    BODY(struct ipc_spi, spi_fields, check_spi_body) },
+	[IPC_SA_ADD] = { "SA_ADD", CLASS_REQUEST,
+	                 BODY(struct ipc_sa_add, sa_add_fields, check_sa_add), EMPTY },
+	[IPC_SA_UPDATE] = { "SA_UPDATE", CLASS_REQUEST,
+	                    BODY(struct ipc_sa_update, sa_update_fields, check_sa_update), EMPTY },
+	[IPC_SA_DEL] = { "SA_DEL", CLASS_REQUEST, BODY(struct ipc_sa_id, sa_id_fields, check_sa_id),
+	                 EMPTY },
+	[IPC_SA_QUERY] = { "SA_QUERY", CLASS_REQUEST,
+	                   BODY(struct ipc_sa_id, sa_id_fields, check_sa_id),
+	                   BODY(struct ipc_sa_info, sa_info_fields, NULL) },
+	[IPC_SA_LIST] = { "SA_LIST", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
+	                  LIST(struct ipc_sa_info, sa_info_fields) },
+	[IPC_KEEPSAKE_SET] = { "KEEPSAKE_SET", CLASS_REQUEST,
+	                       BODY(struct ipc_keepsake, keepsake_fields, check_keepsake), EMPTY },
+	[IPC_KEEPSAKE_GET] = { "KEEPSAKE_GET", CLASS_REQUEST,
+	                       BODY(struct ipc_tunnel, tunnel_fields, NULL),
+	                       BODY(struct ipc_keepsake, keepsake_fields, check_keepsake) },
+	[IPC_STATE] = { "STATE", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
+	                LIST(struct ipc_environment_state, environment_state_fields) },
+	[IPC_TUNNELS] = { "TUNNELS", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
+	                  LIST(struct ipc_tunnel_info, tunnel_info_fields) },
+	[IPC_SESSIONS] = { "SESSIONS", CLASS_REQUEST,
+	                   BODY(struct ipc_session_query, session_query_fields, NULL),
+	                   LIST(struct ipc_session, session_fields) },
+	[IPC_MOVE] = { "MOVE", CLASS_REQUEST, BODY(struct ipc_move, move_fields, NULL),
+	               BODY(struct ipc_move, move_reply_fields, NULL) },
+	[IPC_PUNT_TX] = { "PUNT_TX", CLASS_ONE_WAY,
+	                  OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY },
+	[IPC_PUNT_RX] = { "PUNT_RX", CLASS_ONE_WAY,
+	                  OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY },
+	[IPC_EVENT] = { "EVENT", CLASS_ONE_WAY, BODY(struct ipc_event, event_fields, NULL), EMPTY },
 };
 
 static const struct body refusal_body = BODY(struct ipc_refusal, refusal_fields, NULL);
@@ -566,14 +616,16 @@ static const struct type *find_type(uint16_t type)
 	return &types[type];
 }
 
-static int check_list(const struct body *kind, const struct ipc_header *header, const struct ipc_list *list)
+static int check_list(const struct body *kind, const struct ipc_header *header,
+                      const struct ipc_list *list)
 {
 	int rc, count = ipc_list_check(header, list, kind->size);
 
 	if (count < 0)
 		return count;
 	for (int i = 0; i < count; i++) {
-		rc = check_fields(kind->fields, (const uint8_t *)(list + 1) + (size_t)i * list->entry_size);
+		rc = check_fields(kind->fields,
+		                  (const uint8_t *)(list + 1) + (size_t)i * list->entry_size);
 		if (rc != 0)
 			return rc;
 	}
@@ -612,7 +664,8 @@ static int check_header(const struct ipc_header *header, size_t length, const st
 
 /* ---- public ---- */
 
-int ipc_decode(const void *message, size_t length, const struct ipc_header **header, const void **body)
+int ipc_decode(const void *message, size_t length, const struct ipc_header **header,
+               const void **body)
 {
 	const struct ipc_header *h = message;
 	const struct body *kind;
@@ -630,7 +683,8 @@ int ipc_decode(const void *message, size_t length, const struct ipc_header **hea
 	if (!(h->flags & IPC_REPLY))
 		kind = &type->body;
 	else if (h->status == 0 || h->type == IPC_HELLO)
-		kind = &type->reply; /* a refused HELLO is answered with ours: the peer tells why from it */
+		kind = &type->reply; /* a refused HELLO is answered with ours: the peer tells why
+		                        from it */
 	else
 		kind = length == sizeof(*h) ? &empty_body : &refusal_body;
 	rc = check_body(kind, h, h + 1);
@@ -679,7 +733,8 @@ int ipc_name_check(const char *name)
 	static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
 	size_t length = strnlen(name, IPC_NAME_LEN);
 
-	if (length < 1 || length >= IPC_NAME_LEN || !strchr(first, name[0]) || strspn(name, rest) != length)
+	if (length < 1 || length >= IPC_NAME_LEN || !strchr(first, name[0]) ||
+	    strspn(name, rest) != length)
 		return -EINVAL;
 	return 0;
 }

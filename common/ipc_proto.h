@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The contract between the control plane and the dataplane: every message, its layout and its rules.
+ * The contract between the control plane and the dataplane: every message, its layout and its
+ * rules.
  *
  * Transport: one SOCK_SEQPACKET connection on RUN_DIR/dataplane.sock; the dataplane listens, one
  * control plane is served at a time (a newer one takes over after its HELLO). One message a packet.
@@ -16,7 +17,8 @@
  * Three classes of state (they never mix):
  *   1. configuration  NODE and the CONFIG_* messages: declarative, staged, committed whole
  *   2. leases         PEER, TUNNEL and SA messages: single, acknowledged, bound to the dataplane's
- *                     epoch; never swept by a commit, never replayed to a dataplane of another epoch
+ *                     epoch; never swept by a commit, never replayed to a dataplane of another
+ * epoch
  *   3. owned by the dataplane: flows, the active tunnel of each environment and its move counter;
  *                     read with STATE, SESSIONS; changed by MOVE alone (compare and set)
  *
@@ -42,12 +44,13 @@ enum ipc_type {
 	IPC_HELLO = 1,
 
 	/* configuration */
-	IPC_NODE = 16,        /* struct ipc_node; once per dataplane epoch; starts ports and workers */
+	IPC_NODE = 16, /* struct ipc_node; once per dataplane epoch; starts ports and workers */
 	IPC_CONFIG_BEGIN = 17,       /* struct ipc_generation; drops what was staged before */
 	IPC_CONFIG_ENVIRONMENT = 18, /* struct ipc_environment */
-	IPC_CONFIG_SERVER = 19,      /* struct ipc_server; after its environment, in order of priority */
-	IPC_CONFIG_FORWARDS = 20,    /* 1 to IPC_FORWARDS_MAX x struct ipc_forward */
-	IPC_CONFIG_COMMIT = 21,      /* struct ipc_generation; validates whole, applies as a difference */
+	IPC_CONFIG_SERVER = 19, /* struct ipc_server; after its environment, in order of priority */
+	IPC_CONFIG_FORWARDS = 20, /* 1 to IPC_FORWARDS_MAX x struct ipc_forward */
+	IPC_CONFIG_COMMIT =
+		21, /* struct ipc_generation; validates whole, applies as a difference */
 
 	/* leases */
 	IPC_PEER_SET = 32,   /* struct ipc_peer; where a server's control packets may come from */
@@ -62,10 +65,12 @@ enum ipc_type {
 	IPC_KEEPSAKE_GET = 41, /* struct ipc_tunnel -> struct ipc_keepsake; since 1.2 */
 
 	/* owned by the dataplane */
-	IPC_STATE = 48,    /* struct ipc_cursor -> struct ipc_list + N x struct ipc_environment_state */
-	IPC_TUNNELS = 49,  /* struct ipc_cursor -> struct ipc_list + N x struct ipc_tunnel_info */
-	IPC_SESSIONS = 50, /* struct ipc_session_query -> struct ipc_list + N x struct ipc_session */
-	IPC_MOVE = 51,     /* struct ipc_move -> struct ipc_move (the state after it) */
+	IPC_STATE =
+		48, /* struct ipc_cursor -> struct ipc_list + N x struct ipc_environment_state */
+	IPC_TUNNELS = 49, /* struct ipc_cursor -> struct ipc_list + N x struct ipc_tunnel_info */
+	IPC_SESSIONS =
+		50,    /* struct ipc_session_query -> struct ipc_list + N x struct ipc_session */
+	IPC_MOVE = 51, /* struct ipc_move -> struct ipc_move (the state after it) */
 
 	/* datagrams and events; no reply */
 	IPC_PUNT_TX = 64, /* struct ipc_punt + payload; control plane to network */
@@ -109,7 +114,8 @@ struct ipc_prefix {
 };
 
 struct ipc_port {
-	char device[IPC_DEVICE_LEN]; /* as in the configuration: PCI address, mac:, af_packet:, ... */
+	char device[IPC_DEVICE_LEN]; /* as in the configuration: PCI address, mac:, af_packet:, ...
+	                              */
 	uint32_t address_be;
 	uint32_t router_be; /* 0: none */
 	uint8_t prefix_length;
@@ -127,11 +133,11 @@ struct ipc_node {
 	char name[IPC_NAME_LEN];
 	struct ipc_port uplink;
 	struct ipc_port cluster;
-	char cores[64];       /* "auto" or a list as "2-5,8"; main thread not included */
-	uint32_t workers;     /* 0: one per core of the list */
-	uint32_t sessions;    /* capacity of the session tables of all workers together */
-	uint32_t mbufs;       /* 0: derived from queues and workers */
-	uint32_t memory_mb;   /* 0: derived */
+	char cores[64];     /* "auto" or a list as "2-5,8"; main thread not included */
+	uint32_t workers;   /* 0: one per core of the list */
+	uint32_t sessions;  /* capacity of the session tables of all workers together */
+	uint32_t mbufs;     /* 0: derived from queues and workers */
+	uint32_t memory_mb; /* 0: derived */
 	uint32_t flags;
 	uint8_t idle;      /* enum ipc_idle */
 	uint8_t hugepages; /* enum ipc_hugepages */
@@ -181,7 +187,7 @@ struct ipc_forward {
 
 struct ipc_peer {
 	struct ipc_tunnel id;
-	uint32_t remote_be; /* 0: none at the moment */
+	uint32_t remote_be;   /* 0: none at the moment */
 	uint16_t ike_port_be; /* our own ports that its control packets come to */
 	uint16_t natt_port_be;
 };
@@ -201,9 +207,9 @@ struct ipc_spi {
 enum ipc_direction { IPC_IN = 1, IPC_OUT = 2 };
 
 /*
- * ESP algorithms, encryption and integrity together. Keys: AES-GCM and ChaCha20-Poly1305 as RFC 4106
- * section 8.1 and RFC 7634 section 2 lay them out (salt last); the others the cipher's key, then the
- * HMAC's.
+ * ESP algorithms, encryption and integrity together. Keys: AES-GCM and ChaCha20-Poly1305 as RFC
+ * 4106 section 8.1 and RFC 7634 section 2 lay them out (salt last); the others the cipher's key,
+ * then the HMAC's.
  */
 enum ipc_algorithm {
 	IPC_AES128_GCM16 = 1,
@@ -226,8 +232,8 @@ enum ipc_algorithm {
 
 #define IPC_SA_ESN 0x1u
 #define IPC_SA_UDP 0x2u /* ESP in UDP, RFC 3948 */
-/* SA_ADD, IPC_IN: the key as it is expected to be negotiated. Another SA_ADD without this flag, for the same SPI, says what it
- * became. */
+/* SA_ADD, IPC_IN: the key as it is expected to be negotiated. Another SA_ADD without this flag, for
+ * the same SPI, says what it became. */
 #define IPC_SA_EARLY 0x4u
 
 struct ipc_sa_id {
@@ -245,10 +251,10 @@ struct ipc_sa_add {
 	uint16_t local_port_be; /* with IPC_SA_UDP */
 	uint16_t remote_port_be;
 	uint32_t flags;
-	uint16_t algorithm;      /* enum ipc_algorithm */
-	uint16_t key_length;     /* bytes of key[] */
-	uint32_t replay_window;  /* packets; IPC_IN */
-	uint32_t hard_seconds;   /* the dataplane removes the SA after it; 0: never */
+	uint16_t algorithm;     /* enum ipc_algorithm */
+	uint16_t key_length;    /* bytes of key[] */
+	uint32_t replay_window; /* packets; IPC_IN */
+	uint32_t hard_seconds;  /* the dataplane removes the SA after it; 0: never */
 	uint32_t pad;
 	uint8_t key[IPC_KEY_MAX];
 };
@@ -262,8 +268,9 @@ struct ipc_sa_update {
 	uint32_t flags; /* IPC_SA_UDP */
 };
 
-/* What a control plane leaves to its successor: opaque to the dataplane, which keeps it in memory that is never dumped until the
- * tunnel is taken out of the configuration. It holds secrets. Length 0: nothing. */
+/* What a control plane leaves to its successor: opaque to the dataplane, which keeps it in memory
+ * that is never dumped until the tunnel is taken out of the configuration. It holds secrets. Length
+ * 0: nothing. */
 #define IPC_KEEPSAKE_MAX 1024u
 struct ipc_keepsake {
 	struct ipc_tunnel id;
@@ -280,10 +287,10 @@ struct ipc_sa_info {
 	struct ipc_sa_id id;
 	uint64_t control_epoch; /* of the control plane that added it: another one's is an orphan */
 	uint64_t packets;
-	uint64_t bytes;       /* of inner packets */
-	uint64_t used_ns;     /* CLOCK_MONOTONIC of the last packet, 0: never */
-	uint64_t added_ns;    /* CLOCK_MONOTONIC */
-	uint64_t sequence;    /* IPC_OUT: last sent; IPC_IN: highest authenticated */
+	uint64_t bytes;    /* of inner packets */
+	uint64_t used_ns;  /* CLOCK_MONOTONIC of the last packet, 0: never */
+	uint64_t added_ns; /* CLOCK_MONOTONIC */
+	uint64_t sequence; /* IPC_OUT: last sent; IPC_IN: highest authenticated */
 	uint32_t flags;
 	uint32_t local_be;
 	uint32_t remote_be;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The SOCK_SEQPACKET socket of the contract: listen, connect, check the peer, send and receive whole messages.
+ * The SOCK_SEQPACKET socket of the contract: listen, connect, check the peer, send and receive
+ * whole messages.
  */
 #include "common/ipc_sock.h"
 
@@ -37,7 +38,8 @@ static int open_socket(int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Removes a socket file that nobody answers on. -EADDRINUSE: somebody does, or it is not a socket. */
+/* Removes a socket file that nobody answers on. -EADDRINUSE: somebody does, or it is not a socket.
+ */
 static int remove_stale(const struct sockaddr_un *address)
 {
 	struct stat st;
@@ -51,7 +53,8 @@ static int remove_stale(const struct sockaddr_un *address)
 	if (fd < 0)
 		return fd;
 	/* EPROTOTYPE, EAGAIN (full backlog) and success all mean that somebody listens. */
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno != ECONNREFUSED)
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+	    errno != ECONNREFUSED)
 		rc = -EADDRINUSE;
 	close(fd);
 	if (rc == 0 && unlink(address->sun_path) != 0 && errno != ENOENT)
@@ -72,7 +75,8 @@ int ipc_listen(const char *path, gid_t group)
 	fd = open_socket(SOCK_NONBLOCK);
 	if (fd < 0)
 		return fd;
-	/* The mode of the descriptor is the mode bind() creates the file with: never wider than at the end. */
+	/* The mode of the descriptor is the mode bind() creates the file with: never wider than at
+	 * the end. */
 	if (fchmod(fd, 0600) != 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
 		rc = -errno;
 		goto err_socket;
@@ -143,16 +147,16 @@ int ipc_connect(const char *path)
 	return fd;
 }
 
-int ipc_send(int fd, uint16_t type, uint16_t flags, uint32_t seq, int32_t status, const void *body, size_t body_length,
-	     const void *more, size_t more_length)
+int ipc_send(int fd, uint16_t type, uint16_t flags, uint32_t seq, int32_t status, const void *body,
+             size_t body_length, const void *more, size_t more_length)
 {
-	struct ipc_header header = {.type = type, .flags = flags, .seq = seq, .status = status};
+	struct ipc_header header = { .type = type, .flags = flags, .seq = seq, .status = status };
 	struct iovec parts[3] = {
-		{&header, sizeof(header)},
-		{(void *)(uintptr_t)body, body_length},
-		{(void *)(uintptr_t)more, more_length},
+		{ &header, sizeof(header) },
+		{ (void *)(uintptr_t)body, body_length },
+		{ (void *)(uintptr_t)more, more_length },
 	};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 3 };
 	const size_t room = IPC_MSG_MAX - sizeof(header);
 	ssize_t sent;
 
@@ -169,8 +173,8 @@ int ipc_send(int fd, uint16_t type, uint16_t flags, uint32_t seq, int32_t status
 
 ssize_t ipc_receive(int fd, void *buffer, size_t size)
 {
-	struct iovec part = {buffer, size};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct iovec part = { buffer, size };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 	ssize_t received;
 
 	do {

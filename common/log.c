@@ -20,10 +20,10 @@ static const struct {
 	const char *text;
 	int syslog_priority;
 } levels[] = {
-	[SP_LOG_ERR] = {"ERR", 3},
-	[SP_LOG_WARN] = {"WARN", 4},
-	[SP_LOG_INFO] = {"INFO", 6},
-	[SP_LOG_DEBUG] = {"DEBUG", 7},
+	[SP_LOG_ERR] = { "ERR", 3 },
+	[SP_LOG_WARN] = { "WARN", 4 },
+	[SP_LOG_INFO] = { "INFO", 6 },
+	[SP_LOG_DEBUG] = { "DEBUG", 7 },
 };
 
 /* Set once by sp_log_init(), before there are threads. */
@@ -38,8 +38,8 @@ static bool stderr_is_journal(void)
 	unsigned long long device, inode;
 	struct stat st;
 
-	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-	       st.st_dev == device && st.st_ino == inode;
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
 void sp_log_init(const char *program, enum sp_log_level level)
@@ -49,7 +49,8 @@ void sp_log_init(const char *program, enum sp_log_level level)
 	is_journal = stderr_is_journal();
 }
 
-/* Copies TEXT so that the line stays one printable line: what is not printable ASCII becomes \xNN. */
+/* Copies TEXT so that the line stays one printable line: what is not printable ASCII becomes \xNN.
+ */
 static size_t append_escaped(char *line, size_t used, size_t size, const char *text)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -91,8 +92,8 @@ void sp_log(enum sp_log_level level, const char *format, ...)
 	if (is_journal)
 		used = (size_t)snprintf(line, sizeof(line), "<%d>", levels[level].syslog_priority);
 	used += strftime(line + used, sizeof(line) - used, "%Y-%m-%dT%H:%M:%S", &utc);
-	used += (size_t)snprintf(line + used, sizeof(line) - used, ".%03ldZ %s %s ", now.tv_nsec / 1000000,
-				 program_name, levels[level].text);
+	used += (size_t)snprintf(line + used, sizeof(line) - used, ".%03ldZ %s %s ",
+	                         now.tv_nsec / 1000000, program_name, levels[level].text);
 	used = append_escaped(line, used, sizeof(line) - 1, text);
 	line[used++] = '\n';
 	/* There is nowhere to report a failing standard error to. */

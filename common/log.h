@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Log lines of the control threads: "module: verb key=value ..." to standard error, as journald wants them.
+ * Log lines of the control threads: "module: verb key=value ..." to standard error, as journald
+ * wants them.
  */
 #pragma once
 
@@ -11,7 +12,8 @@ enum sp_log_level {
 	SP_LOG_DEBUG = 3, /* off by default */
 };
 
-/* Sets the program's name in each line and the highest level printed. Call once, before threads start. */
+/* Sets the program's name in each line and the highest level printed. Call once, before threads
+ * start. */
 void sp_log_init(const char *program, enum sp_log_level level);
 
 /* Prints one line with a time stamp and level; any thread, never a dataplane worker. Control

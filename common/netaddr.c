@@ -38,7 +38,8 @@ static int parse_decimal(const char *text, uint32_t max, uint32_t *value)
 }
 
 /* Splits "ADDRESS<separator>NUMBER". */
-static int parse_pair(const char *text, char separator, uint32_t max, uint32_t *address_be, uint32_t *number)
+static int parse_pair(const char *text, char separator, uint32_t max, uint32_t *address_be,
+                      uint32_t *number)
 {
 	const char *end = strchr(text, separator);
 	char address[SP_ADDRESS_TEXT];
@@ -72,7 +73,8 @@ int sp_prefix_parse(const char *text, uint32_t *address_be, uint8_t *length)
 	uint32_t address;
 	uint8_t bits;
 
-	if (sp_interface_parse(text, &address, &bits) != 0 || (address & ~sp_prefix_mask_be(bits)) != 0)
+	if (sp_interface_parse(text, &address, &bits) != 0 ||
+	    (address & ~sp_prefix_mask_be(bits)) != 0)
 		return -EINVAL;
 	*address_be = address;
 	*length = bits;
@@ -94,7 +96,8 @@ char *sp_address_format(char buffer[SP_ADDRESS_TEXT], uint32_t address_be)
 {
 	uint32_t a = ntohl(address_be);
 
-	snprintf(buffer, SP_ADDRESS_TEXT, "%u.%u.%u.%u", a >> 24, (a >> 16) & 255, (a >> 8) & 255, a & 255);
+	snprintf(buffer, SP_ADDRESS_TEXT, "%u.%u.%u.%u", a >> 24, (a >> 16) & 255, (a >> 8) & 255,
+	         a & 255);
 	return buffer;
 }
 
@@ -102,7 +105,8 @@ char *sp_prefix_format(char buffer[SP_PREFIX_TEXT], uint32_t address_be, uint8_t
 {
 	char address[SP_ADDRESS_TEXT];
 
-	snprintf(buffer, SP_PREFIX_TEXT, "%s/%u", sp_address_format(address, address_be), length % 100u);
+	snprintf(buffer, SP_PREFIX_TEXT, "%s/%u", sp_address_format(address, address_be),
+	         length % 100u);
 	return buffer;
 }
 
@@ -110,7 +114,8 @@ char *sp_endpoint_format(char buffer[SP_ENDPOINT_TEXT], uint32_t address_be, uin
 {
 	char address[SP_ADDRESS_TEXT];
 
-	snprintf(buffer, SP_ENDPOINT_TEXT, "%s:%u", sp_address_format(address, address_be), ntohs(port_be));
+	snprintf(buffer, SP_ENDPOINT_TEXT, "%s:%u", sp_address_format(address, address_be),
+	         ntohs(port_be));
 	return buffer;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * IPv4 addresses, prefixes and endpoints as text and back. IPv4 addresses are uint32_t in network byte order.
+ * IPv4 addresses, prefixes and endpoints as text and back. IPv4 addresses are uint32_t in network
+ * byte order.
  */
 #pragma once
 

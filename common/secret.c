@@ -18,7 +18,8 @@
 
 struct sp_secret *sp_secret_create(void)
 {
-	void *memory = mmap(NULL, sizeof(struct sp_secret), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, sizeof(struct sp_secret), PROT_READ | PROT_WRITE,
+	                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		return NULL;
@@ -26,7 +27,8 @@ struct sp_secret *sp_secret_create(void)
 		munmap(memory, sizeof(struct sp_secret));
 		return NULL;
 	}
-	/* RLIMIT_MEMLOCK may forbid it for an unprivileged process; the node then decides by having swap or not. */
+	/* RLIMIT_MEMLOCK may forbid it for an unprivileged process; the node then decides by having
+	 * swap or not. */
 	(void)mlock(memory, sizeof(struct sp_secret));
 	return memory;
 }
@@ -62,7 +64,7 @@ static ssize_t read_up_to(int fd, uint8_t *data, size_t size)
 static int read_secret(int fd, struct sp_secret *secret)
 {
 	ssize_t length = read_up_to(fd, secret->data, sizeof(secret->data)), more_length = 0;
-	uint8_t more[2] = {0};
+	uint8_t more[2] = { 0 };
 
 	if (length == (ssize_t)sizeof(secret->data))
 		more_length = read_up_to(fd, more, sizeof(more));
@@ -133,7 +135,7 @@ void sp_wipe(void *memory, size_t length)
 
 int sp_secret_process_init(void)
 {
-	const struct rlimit none = {0, 0};
+	const struct rlimit none = { 0, 0 };
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
 		return -errno;

@@ -14,7 +14,8 @@ struct sp_secret {
 	uint8_t data[SP_SECRET_MAX];
 };
 
-/* Allocates an empty secret on pages of its own (locked where allowed, never dumped). NULL: no memory. */
+/* Allocates an empty secret on pages of its own (locked where allowed, never dumped). NULL: no
+ * memory. */
 struct sp_secret *sp_secret_create(void);
 
 /* Wipes and frees; NULL is allowed. */
@@ -25,7 +26,8 @@ void sp_secret_destroy(struct sp_secret *secret);
  * the group are the ones allowed); -EFBIG; -ENODATA: empty; or what open and read say. */
 int sp_secret_read_file(struct sp_secret *secret, const char *path);
 
-/* Whether the file can be read as a secret, without keeping it: the same errors. For `sallyport check`. */
+/* Whether the file can be read as a secret, without keeping it: the same errors. For `sallyport
+ * check`. */
 int sp_secret_check_file(const char *path);
 
 /* Compares LENGTH bytes in constant time; non-zero if equal. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The reader of the counters' segment. The directory is copied when it is opened, so that what was validated cannot change.
+ * The reader of the counters' segment. The directory is copied when it is opened, so that what was
+ * validated cannot change.
  */
 #include "common/stats_layout.h"
 
@@ -25,18 +26,21 @@ struct sp_stats {
 
 static bool header_is_valid(const struct sp_stats_header *h, size_t size)
 {
-	uint64_t directory_end = sizeof(*h) + (uint64_t)h->counters * sizeof(struct sp_stats_counter);
+	uint64_t directory_end =
+		sizeof(*h) + (uint64_t)h->counters * sizeof(struct sp_stats_counter);
 
-	return h->magic == SP_STATS_MAGIC && h->version == SP_STATS_VERSION && h->counters <= COUNTERS_MAX &&
-	       h->workers >= 1 && h->workers <= WORKERS_MAX && h->worker_stride % sizeof(uint64_t) == 0 &&
-	       h->cells_offset % sizeof(uint64_t) == 0 && h->cells_offset >= directory_end && h->size <= size &&
-	       h->cells_offset <= h->size &&
+	return h->magic == SP_STATS_MAGIC && h->version == SP_STATS_VERSION &&
+	       h->counters <= COUNTERS_MAX && h->workers >= 1 && h->workers <= WORKERS_MAX &&
+	       h->worker_stride % sizeof(uint64_t) == 0 &&
+	       h->cells_offset % sizeof(uint64_t) == 0 && h->cells_offset >= directory_end &&
+	       h->size <= size && h->cells_offset <= h->size &&
 	       (uint64_t)h->workers * h->worker_stride <= h->size - h->cells_offset;
 }
 
 static bool counter_is_valid(const struct sp_stats_header *h, const struct sp_stats_counter *c)
 {
-	return c->name[0] && memchr(c->name, 0, sizeof(c->name)) && c->offset % sizeof(uint64_t) == 0 &&
+	return c->name[0] && memchr(c->name, 0, sizeof(c->name)) &&
+	       c->offset % sizeof(uint64_t) == 0 &&
 	       (uint64_t)c->offset + sizeof(uint64_t) <= h->worker_stride;
 }
 
@@ -151,7 +155,8 @@ uint64_t sp_stats_value(const struct sp_stats *stats, uint32_t i)
 uint64_t sp_stats_worker_value(const struct sp_stats *stats, uint32_t i, uint32_t worker)
 {
 	const uint8_t *cell = stats->base + stats->header.cells_offset +
-			      (uint64_t)worker * stats->header.worker_stride + stats->directory[i].offset;
+	                      (uint64_t)worker * stats->header.worker_stride +
+	                      stats->directory[i].offset;
 
 	return __atomic_load_n((const uint64_t *)(const void *)cell, __ATOMIC_RELAXED);
 }

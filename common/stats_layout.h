@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shared-memory segment of counters: a directory of names in front, cells behind. The dataplane writes it
- * (RUN_DIR/stats), everybody else maps it read-only. No secret and nothing per session is ever in it.
+ * The shared-memory segment of counters: a directory of names in front, cells behind. The dataplane
+ * writes it (RUN_DIR/stats), everybody else maps it read-only. No secret and nothing per session is
+ * ever in it.
  *
- * A counter has one cell of 8 bytes per worker and one for the control thread, which comes last and counts as a worker here. Each
- * worker's cells have cache lines of their own: worker W's cell of a counter
- * is at cells_offset + W * worker_stride + counter.offset. Only its worker writes it, with plain 64-bit
- * stores; readers add the cells up. The segment is valid when magic is set (stored last); a new
- * dataplane makes a new file, so a reader that sees another epoch maps it again.
+ * A counter has one cell of 8 bytes per worker and one for the control thread, which comes last and
+ * counts as a worker here. Each worker's cells have cache lines of their own: worker W's cell of a
+ * counter is at cells_offset + W * worker_stride + counter.offset. Only its worker writes it, with
+ * plain 64-bit stores; readers add the cells up. The segment is valid when magic is set (stored
+ * last); a new dataplane makes a new file, so a reader that sees another epoch maps it again.
  */
 #pragma once
 
@@ -42,7 +43,8 @@ _Static_assert(sizeof(struct sp_stats_counter) == 64, "sp_stats_counter");
 
 struct sp_stats; /* a mapped segment; one thread */
 
-/* Maps the segment at PATH read-only and validates it. Returns 0, -ENOENT, -EINVAL (not a segment) or -errno. */
+/* Maps the segment at PATH read-only and validates it. Returns 0, -ENOENT, -EINVAL (not a segment)
+ * or -errno. */
 int sp_stats_open(const char *path, struct sp_stats **stats);
 void sp_stats_close(struct sp_stats *stats);
 uint64_t sp_stats_epoch(const struct sp_stats *stats);

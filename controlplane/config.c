@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads the configuration's files, hands their trees to the readers of the groups, and frees it all.
+ * Reads the configuration's files, hands their trees to the readers of the groups, and frees it
+ * all.
  */
 #include "controlplane/config.h"
 
@@ -28,8 +29,9 @@ struct file {
 /* ---- before the library sees the text ---- */
 
 /*
- * What the library would do silently is found here: it opens other files for "@include" at the start of a line,
- * recurses as deep as brackets are nested, cuts integers to 32 bits, and takes a comment that does not end.
+ * What the library would do silently is found here: it opens other files for "@include" at the
+ * start of a line, recurses as deep as brackets are nested, cuts integers to 32 bits, and takes a
+ * comment that does not end.
  */
 struct scan {
 	struct cp_reader *reader;
@@ -50,7 +52,8 @@ static void scan_line_start(struct scan *scan, const char *at)
 static void scan_bracket(struct scan *scan, char bracket)
 {
 	if (strchr("{[(", bracket) && ++scan->depth == CP_NESTING_MAX + 1) {
-		cp_mistake_at(scan->reader, scan->file, scan->line, "groups and lists are nested too deep: at most %u", CP_NESTING_MAX);
+		cp_mistake_at(scan->reader, scan->file, scan->line,
+		              "groups and lists are nested too deep: at most %u", CP_NESTING_MAX);
 		scan->is_good = false;
 	} else if (strchr("}])", bracket) && scan->depth > 0) {
 		scan->depth--;
@@ -73,7 +76,8 @@ static size_t scan_word(struct scan *scan, const char *at)
 	if (*digits >= '0' && *digits <= '9') {
 		digits += strspn(digits, "0");
 		if (strspn(digits, "0123456789abcdefABCDEF") > limit) {
-			cp_mistake_at(scan->reader, scan->file, scan->line, "the number is too large");
+			cp_mistake_at(scan->reader, scan->file, scan->line,
+			              "the number is too large");
 			scan->is_good = false;
 		}
 	}
@@ -87,8 +91,9 @@ static const char *scan_line_comment(const char *at)
 }
 
 /*
- * Returns what follows a string or a comment whose inside starts at AT, counting its lines. One that does not end is a mistake
- * of the line where it starts; the library would take an open comment and leak an open string.
+ * Returns what follows a string or a comment whose inside starts at AT, counting its lines. One
+ * that does not end is a mistake of the line where it starts; the library would take an open
+ * comment and leak an open string.
  */
 static const char *scan_span(struct scan *scan, const char *at, const char *end, const char *what)
 {
@@ -105,14 +110,15 @@ static const char *scan_span(struct scan *scan, const char *at, const char *end,
 			at++;
 		}
 	}
-	cp_mistake_at(scan->reader, scan->file, first_line, "the %s that starts here does not end", what);
+	cp_mistake_at(scan->reader, scan->file, first_line, "the %s that starts here does not end",
+	              what);
 	scan->is_good = false;
 	return at;
 }
 
 static bool scan_text(struct cp_reader *reader, const char *file, const char *text)
 {
-	struct scan scan = {.reader = reader, .file = file, .line = 1, .is_good = true};
+	struct scan scan = { .reader = reader, .file = file, .line = 1, .is_good = true };
 	size_t length;
 
 	scan_line_start(&scan, text);
@@ -206,7 +212,7 @@ static void parse_file(struct cp_reader *reader, struct file *file)
 		return;
 	if (config_read_string(&file->library, file->text) != CONFIG_TRUE) {
 		cp_mistake_at(reader, file->name, (unsigned)config_error_line(&file->library), "%s",
-			      config_error_text(&file->library));
+		              config_error_text(&file->library));
 		return;
 	}
 	if (copy_tree(&file->root, config_root_setting(&file->library), file->name) != 0)
@@ -278,7 +284,8 @@ static void read_file(struct cp_reader *reader, struct file *file)
 	else if (rc == -EINVAL)
 		cp_mistake_at(reader, file->name, 0, "must be a regular file");
 	else if (rc == -EFBIG)
-		cp_mistake_at(reader, file->name, 0, "must have at most %u bytes", CP_FILE_BYTES_MAX);
+		cp_mistake_at(reader, file->name, 0, "must have at most %u bytes",
+		              CP_FILE_BYTES_MAX);
 	else if (rc == -EILSEQ)
 		cp_mistake_at(reader, file->name, 0, "must be text: it contains a NUL byte");
 	else if (rc != 0)
@@ -289,14 +296,17 @@ static int is_environment_file(const struct dirent *entry)
 {
 	size_t length = strlen(entry->d_name);
 
-	return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0;
+	return entry->d_name[0] != '.' && length > 5 &&
+	       strcmp(entry->d_name + length - 5, ".conf") == 0;
 }
 
-static bool join_path(struct cp_reader *reader, char path[CP_PATH_LEN], const char *directory, const char *name)
+static bool join_path(struct cp_reader *reader, char path[CP_PATH_LEN], const char *directory,
+                      const char *name)
 {
 	if ((size_t)snprintf(path, CP_PATH_LEN, "%s/%s", directory, name) < CP_PATH_LEN)
 		return true;
-	cp_mistake_at(reader, directory, 0, "the path of %s is too long: at most %u characters", name, CP_PATH_LEN - 1);
+	cp_mistake_at(reader, directory, 0, "the path of %s is too long: at most %u characters",
+	              name, CP_PATH_LEN - 1);
 	return false;
 }
 
@@ -309,7 +319,8 @@ static struct file *create_files(size_t count)
 	return files;
 }
 
-/* Returns gateway.conf and behind it the *COUNT - 1 files of environments.d, by name. NULL: no memory. */
+/* Returns gateway.conf and behind it the *COUNT - 1 files of environments.d, by name. NULL: no
+ * memory. */
 static struct file *read_directory(struct cp_reader *reader, const char *config_dir, size_t *count)
 {
 	struct dirent **entries = NULL;
@@ -332,13 +343,15 @@ static struct file *read_directory(struct cp_reader *reader, const char *config_
 			read_file(reader, &files[0]);
 	}
 	for (int i = 0; i < found; i++) {
-		if (files && i < (int)CP_ENVIRONMENTS_MAX && join_path(reader, files[i + 1].name, directory, entries[i]->d_name))
+		if (files && i < (int)CP_ENVIRONMENTS_MAX &&
+		    join_path(reader, files[i + 1].name, directory, entries[i]->d_name))
 			read_file(reader, &files[i + 1]);
 		free(entries[i]);
 	}
 	free(entries);
 	if (found > (int)CP_ENVIRONMENTS_MAX)
-		cp_mistake_at(reader, directory, 0, "must have at most %u files", CP_ENVIRONMENTS_MAX);
+		cp_mistake_at(reader, directory, 0, "must have at most %u files",
+		              CP_ENVIRONMENTS_MAX);
 	return files;
 }
 
@@ -372,7 +385,8 @@ static void read_files(struct cp_reader *reader, struct file *files, size_t coun
 }
 
 /* Takes FILES. */
-static int finish(struct cp_reader *reader, struct file *files, size_t count, struct cp_config **config)
+static int finish(struct cp_reader *reader, struct file *files, size_t count,
+                  struct cp_config **config)
 {
 	if (files)
 		read_files(reader, files, count);
@@ -400,7 +414,7 @@ static int begin(struct cp_reader *reader, struct cp_config **config, struct cp_
 
 int cp_config_load(const char *config_dir, struct cp_config **config, struct cp_mistakes *mistakes)
 {
-	struct cp_reader reader = {.looks_at_files = true};
+	struct cp_reader reader = { .looks_at_files = true };
 	struct file *files;
 	size_t count;
 
@@ -411,9 +425,9 @@ int cp_config_load(const char *config_dir, struct cp_config **config, struct cp_
 }
 
 int cp_config_parse(const char *gateway, const char *const *environments, size_t environment_count,
-		    struct cp_config **config, struct cp_mistakes *mistakes)
+                    struct cp_config **config, struct cp_mistakes *mistakes)
 {
-	struct cp_reader reader = {.looks_at_files = false};
+	struct cp_reader reader = { .looks_at_files = false };
 	struct file *files;
 
 	if (begin(&reader, config, mistakes) != 0)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The configuration as the program sees it: read whole from CONFIG_DIR, checked whole, every mistake reported.
+ * The configuration as the program sees it: read whole from CONFIG_DIR, checked whole, every
+ * mistake reported.
  *
- * Addresses and ports are in network byte order (_be). Strings belong to the struct cp_config they are in.
- * Defaults are filled in and inheritance (environment to server) is resolved, so a reader never looks at two places.
- * Secrets are not in here: only the paths of the files that hold them.
+ * Addresses and ports are in network byte order (_be). Strings belong to the struct cp_config they
+ * are in. Defaults are filled in and inheritance (environment to server) is resolved, so a reader
+ * never looks at two places. Secrets are not in here: only the paths of the files that hold them.
  */
 #pragma once
 
@@ -23,34 +24,50 @@
 #define CP_PROPOSALS_MAX 8u
 
 enum cp_vpn { CP_VPN_IPSEC = 1 };
-enum cp_auth { CP_AUTH_PSK = 1, CP_AUTH_EAP_MSCHAPV2 = 2, CP_AUTH_EAP_TLS = 3, CP_AUTH_CERTIFICATE = 4 };
-/* Whether the server's certificate was revoked: not asked; counts where it can be known; must be known. */
-enum cp_revocation { CP_REVOCATION_OFF = 1, CP_REVOCATION_IF_AVAILABLE = 2, CP_REVOCATION_STRICT = 3 };
+enum cp_auth {
+	CP_AUTH_PSK = 1,
+	CP_AUTH_EAP_MSCHAPV2 = 2,
+	CP_AUTH_EAP_TLS = 3,
+	CP_AUTH_CERTIFICATE = 4
+};
+/* Whether the server's certificate was revoked: not asked; counts where it can be known; must be
+ * known. */
+enum cp_revocation {
+	CP_REVOCATION_OFF = 1,
+	CP_REVOCATION_IF_AVAILABLE = 2,
+	CP_REVOCATION_STRICT = 3
+};
 
 struct cp_server {
 	char name[IPC_NAME_LEN];
 	char zone[IPC_NAME_LEN];
-	uint16_t priority;               /* 1 is preferred; default: the position in the list */
-	char address[CP_TEXT_LEN];       /* IPv4 address or DNS name */
-	char identity[CP_TEXT_LEN];      /* server_identity; default: address */
-	bool is_identity_set;            /* server_identity is there: it is sent to the server, and required of it */
-	char aaa_identity[CP_TEXT_LEN];  /* of the server inside EAP-TLS; empty: that of the VPN server */
-	char ca_file[CP_PATH_LEN];       /* server_ca; empty with PSK */
+	uint16_t priority;          /* 1 is preferred; default: the position in the list */
+	char address[CP_TEXT_LEN];  /* IPv4 address or DNS name */
+	char identity[CP_TEXT_LEN]; /* server_identity; default: address */
+	bool is_identity_set; /* server_identity is there: it is sent to the server, and required of
+	                         it */
+	char aaa_identity[CP_TEXT_LEN]; /* of the server inside EAP-TLS; empty: that of the VPN
+	                                   server */
+	char ca_file[CP_PATH_LEN];      /* server_ca; empty with PSK */
 	enum cp_revocation revocation;
 	enum cp_auth auth;
-	char account[CP_TEXT_LEN];       /* our IKE identity and EAP identity; empty: the certificate's subject */
+	char account[CP_TEXT_LEN]; /* our IKE identity and EAP identity; empty: the certificate's
+	                              subject */
 	char certificate_file[CP_PATH_LEN]; /* ours; EAP-TLS and certificate */
-	char secret_file[CP_PATH_LEN];   /* password_file (EAP-MSCHAPv2), secret_file (PSK) or key_file (the others) */
-	char ike_proposals[CP_PROPOSALS_MAX][CP_TEXT_LEN]; /* strongSwan's syntax; empty string ends the list */
+	char secret_file[CP_PATH_LEN];      /* password_file (EAP-MSCHAPv2), secret_file (PSK) or
+	                                       key_file (the others) */
+	char ike_proposals[CP_PROPOSALS_MAX]
+			  [CP_TEXT_LEN]; /* strongSwan's syntax; empty string ends the list */
 	char esp_proposals[CP_PROPOSALS_MAX][CP_TEXT_LEN];
-	uint32_t ike_rekey_s;   /* 0: never by us */
-	uint32_t child_rekey_s; /* 0: never by us */
+	uint32_t ike_rekey_s;         /* 0: never by us */
+	uint32_t child_rekey_s;       /* 0: never by us */
 	uint64_t child_rekey_bytes;   /* of one SA; 0: no limit */
 	uint64_t child_rekey_packets; /* of one SA; 0: no limit */
 	uint32_t dpd_s;
 	uint16_t local_port; /* as configured, 0: not at all */
 	uint16_t ike_port;   /* our outer UDP ports, the same after a restart: local_port or 500, */
-	uint16_t natt_port;  /* local_port + 1 or 4500; derived where several tunnels go to one server */
+	uint16_t natt_port;  /* local_port + 1 or 4500; derived where several tunnels go to one
+	                        server */
 	bool force_udp;      /* force_encapsulation: UDP even without NAT */
 	uint32_t retry_min_s; /* back-off of the supervisor: first and longest pause */
 	uint32_t retry_max_s;
@@ -96,8 +113,8 @@ struct cp_config {
 	struct ipc_prefix routes[IPC_PREFIXES_MAX]; /* behind the cluster's router */
 	size_t route_count;
 	/* gateway.conf: dataplane */
-	char cores[64]; /* "auto" or a list */
-	uint32_t workers;  /* 0: one per core of the list */
+	char cores[64];   /* "auto" or a list */
+	uint32_t workers; /* 0: one per core of the list */
 	uint32_t sessions;
 	uint32_t mbufs;     /* 0: derived */
 	uint32_t memory_mb; /* 0: derived */
@@ -106,8 +123,8 @@ struct cp_config {
 	uint32_t replay_window;
 	bool allow_slow_crypto;
 	/* gateway.conf: controlplane */
-	char user[IPC_NAME_LEN];   /* runs as this user after start */
-	int ike_log_level;      /* -1 to 4, of libcharon's own lines */
+	char user[IPC_NAME_LEN]; /* runs as this user after start */
+	int ike_log_level;       /* -1 to 4, of libcharon's own lines */
 	/* environments.d */
 	struct cp_environment *environments;
 	size_t environment_count;
@@ -116,8 +133,9 @@ struct cp_config {
 /* One mistake: where, and what would be right. */
 struct cp_mistake {
 	char file[CP_PATH_LEN];
-	unsigned line; /* 0: the file as a whole */
-	char key[CP_TEXT_LEN]; /* path, "environment.servers.[1].address"; empty for syntax errors */
+	unsigned line;         /* 0: the file as a whole */
+	char key[CP_TEXT_LEN]; /* path, "environment.servers.[1].address"; empty for syntax errors
+	                        */
 	char text[CP_PATH_LEN * 2];
 };
 
@@ -128,16 +146,17 @@ struct cp_mistakes {
 
 /*
  * Reads CONFIG_DIR/gateway.conf and CONFIG_DIR/environments.d/ *.conf (by name). On 0 *CONFIG is
- * owned by the caller and *MISTAKES is empty; on -EINVAL *CONFIG is NULL and *MISTAKES lists every mistake of
- * every file; -ENOMEM. Files named in the configuration (secrets, certificates) are checked for being readable, with their modes,
- * but for paths below a directory that cannot be entered by us: that is a mistake too.
- * cp_mistakes_fini() frees the list in every case.
+ * owned by the caller and *MISTAKES is empty; on -EINVAL *CONFIG is NULL and *MISTAKES lists every
+ * mistake of every file; -ENOMEM. Files named in the configuration (secrets, certificates) are
+ * checked for being readable, with their modes, but for paths below a directory that cannot be
+ * entered by us: that is a mistake too. cp_mistakes_fini() frees the list in every case.
  */
 int cp_config_load(const char *config_dir, struct cp_config **config, struct cp_mistakes *mistakes);
 
-/* The same from memory, for tests and the fuzz target: GATEWAY and ENVIRONMENTS are the files' texts. No file that they name is
- * looked at. */
-int cp_config_parse(const char *gateway, const char *const *environments, size_t environment_count, struct cp_config **config, struct cp_mistakes *mistakes);
+/* The same from memory, for tests and the fuzz target: GATEWAY and ENVIRONMENTS are the files'
+ * texts. No file that they name is looked at. */
+int cp_config_parse(const char *gateway, const char *const *environments, size_t environment_count,
+                    struct cp_config **config, struct cp_mistakes *mistakes);
 
 void cp_config_destroy(struct cp_config *config);
 void cp_mistakes_fini(struct cp_mistakes *mistakes);
@@ -145,5 +164,7 @@ void cp_mistakes_fini(struct cp_mistakes *mistakes);
 /* "FILE:LINE: KEY: TEXT", one a line. */
 void cp_mistakes_print(const struct cp_mistakes *mistakes, FILE *to);
 
-const struct cp_environment *cp_config_environment(const struct cp_config *config, const char *name);
-const struct cp_server *cp_config_server(const struct cp_environment *environment, const char *name);
+const struct cp_environment *cp_config_environment(const struct cp_config *config,
+                                                   const char *name);
+const struct cp_server *cp_config_server(const struct cp_environment *environment,
+                                         const char *name);

@@ -13,9 +13,11 @@ static void check_name(struct cp_reader *reader, const struct cp_node *node, siz
 	const struct cp_environment *environments = reader->config->environments;
 
 	for (size_t i = 0; i < own; i++) {
-		if (environments[own].name[0] && strcmp(environments[i].name, environments[own].name) == 0) {
-			cp_mistake(reader, cp_node_child(node, "name"), NULL, "\"%s\" is the name of the environment in %s",
-				   environments[own].name, environments[i].file);
+		if (environments[own].name[0] &&
+		    strcmp(environments[i].name, environments[own].name) == 0) {
+			cp_mistake(reader, cp_node_child(node, "name"), NULL,
+			           "\"%s\" is the name of the environment in %s",
+			           environments[own].name, environments[i].file);
 			return;
 		}
 	}
@@ -35,7 +37,8 @@ static void check_pod_address(struct cp_reader *reader, const struct cp_node *no
 		cp_mistake(reader, key, NULL, "must not be the address of a router");
 	for (size_t i = 0; i < own; i++) {
 		if (config->environments[i].pod_address_be == address_be) {
-			cp_mistake(reader, key, NULL, "is the pod_address of the environment in %s", config->environments[i].file);
+			cp_mistake(reader, key, NULL, "is the pod_address of the environment in %s",
+			           config->environments[i].file);
 			return;
 		}
 	}
@@ -47,9 +50,11 @@ static const char *name_of(const struct cp_server *server)
 	return server->account[0] ? server->account : server->certificate_file;
 }
 
-/* The server that an account is on already, among the environments and servers before (LAST, END). */
-static const struct cp_environment *find_account(const struct cp_config *config, const struct cp_server *server, size_t last,
-						 const struct cp_server *end)
+/* The server that an account is on already, among the environments and servers before (LAST, END).
+ */
+static const struct cp_environment *find_account(const struct cp_config *config,
+                                                 const struct cp_server *server, size_t last,
+                                                 const struct cp_server *end)
 {
 	for (size_t i = 0; i <= last; i++) {
 		const struct cp_environment *environment = &config->environments[i];
@@ -59,7 +64,8 @@ static const struct cp_environment *find_account(const struct cp_config *config,
 
 			if (other == end)
 				return NULL;
-			if (strcasecmp(other->address, server->address) == 0 && strcmp(name_of(other), name_of(server)) == 0)
+			if (strcasecmp(other->address, server->address) == 0 &&
+			    strcmp(name_of(other), name_of(server)) == 0)
 				return environment;
 		}
 	}
@@ -92,9 +98,10 @@ static void check_accounts(struct cp_reader *reader, const struct cp_node *node,
 			continue;
 		other = find_account(config, server, own, server);
 		if (other)
-			cp_mistake(reader, find_server_node(node, server->name), NULL,
-				   "account \"%s\" is already used on server %s in %s: one would throw the other out",
-				   name_of(server), server->address, other->file);
+			cp_mistake(
+				reader, find_server_node(node, server->name), NULL,
+				"account \"%s\" is already used on server %s in %s: one would throw the other out",
+				name_of(server), server->address, other->file);
 	}
 }
 
@@ -109,7 +116,8 @@ static void check_server_addresses(struct cp_reader *reader, const struct cp_nod
 		uint32_t address_be;
 
 		if (sp_address_parse(server->address, &address_be) == 0 &&
-		    (address_be == config->uplink.address_be || address_be == config->cluster.address_be))
+		    (address_be == config->uplink.address_be ||
+		     address_be == config->cluster.address_be))
 			cp_mistake(reader, at, "address", "must not be the gateway's own address");
 	}
 }
@@ -131,6 +139,7 @@ void cp_check_environments(struct cp_reader *reader, const struct cp_node *const
 		check_server_addresses(reader, node, i);
 	}
 	if (forwards > CP_FORWARDS_MAX)
-		cp_mistake_at(reader, "environments.d", 0, "all environments together must have at most %u forwards",
-			      CP_FORWARDS_MAX);
+		cp_mistake_at(reader, "environments.d", 0,
+		              "all environments together must have at most %u forwards",
+		              CP_FORWARDS_MAX);
 }

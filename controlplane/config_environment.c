@@ -23,8 +23,10 @@ static void read_forward_to(struct cp_reader *reader, const struct cp_node *node
 
 	if (!cp_node_is(reader, node, CP_NODE_TEXT))
 		return;
-	if (sp_endpoint_parse(node->text, &address_be, &port_be) != 0 || sp_address_is_martian(address_be)) {
-		cp_mistake(reader, node, NULL, "must be a unicast IPv4 address and a port, as \"192.168.100.30:8080\"");
+	if (sp_endpoint_parse(node->text, &address_be, &port_be) != 0 ||
+	    sp_address_is_martian(address_be)) {
+		cp_mistake(reader, node, NULL,
+		           "must be a unicast IPv4 address and a port, as \"192.168.100.30:8080\"");
 		return;
 	}
 	forward->to_address_be = address_be;
@@ -44,14 +46,18 @@ static void read_transport(struct cp_reader *reader, const struct cp_node *node,
 }
 
 static const struct cp_key forward_keys[] = {
-	{.name = "port", .kind = CP_KEY_PORT_BE, .offset = offsetof(struct cp_forward, port_be), .is_required = true},
-	{.name = "to", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_forward_to},
-	{.name = "transport", .kind = CP_KEY_CUSTOM, .read = read_transport},
-	{.name = "server", .kind = CP_KEY_NAME, .offset = offsetof(struct cp_forward, server)},
-	{0},
+	{ .name = "port",
+	  .kind = CP_KEY_PORT_BE,
+	  .offset = offsetof(struct cp_forward, port_be),
+	  .is_required = true },
+	{ .name = "to", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_forward_to },
+	{ .name = "transport", .kind = CP_KEY_CUSTOM, .read = read_transport },
+	{ .name = "server", .kind = CP_KEY_NAME, .offset = offsetof(struct cp_forward, server) },
+	{ 0 },
 };
 
-static void read_forwards(struct cp_reader *reader, const struct cp_node *node, struct cp_environment *environment)
+static void read_forwards(struct cp_reader *reader, const struct cp_node *node,
+                          struct cp_environment *environment)
 {
 	const struct cp_node **holders;
 
@@ -70,20 +76,22 @@ static void read_forwards(struct cp_reader *reader, const struct cp_node *node, 
 	}
 	for (size_t i = 0; i < node->count; i++) {
 		struct cp_forward *forward = &environment->forwards[environment->forward_count++];
-		const struct cp_section sections[] = {{forward_keys, forward}};
+		const struct cp_section sections[] = { { forward_keys, forward } };
 		const struct cp_node *entry = &node->children[i], **holder;
 
 		forward->protocol = IPPROTO_TCP;
 		cp_keys_read(reader, entry, sections, 1);
-		holder = &holders[(forward->protocol == IPPROTO_UDP ? 65536 : 0) + ntohs(forward->port_be)];
+		holder = &holders[(forward->protocol == IPPROTO_UDP ? 65536 : 0) +
+		                  ntohs(forward->port_be)];
 		if (forward->port_be && *holder)
-			cp_mistake(reader, cp_node_child(entry, "port"), NULL, "%u is already forwarded at line %u",
-				   ntohs(forward->port_be), (*holder)->line);
+			cp_mistake(reader, cp_node_child(entry, "port"), NULL,
+			           "%u is already forwarded at line %u", ntohs(forward->port_be),
+			           (*holder)->line);
 		else
 			*holder = cp_node_child(entry, "port");
 		if (forward->server[0] && !cp_config_server(environment, forward->server))
-			cp_mistake(reader, cp_node_child(entry, "server"), NULL, "\"%s\" is not a server of this environment",
-				   forward->server);
+			cp_mistake(reader, cp_node_child(entry, "server"), NULL,
+			           "\"%s\" is not a server of this environment", forward->server);
 	}
 	free(holders);
 }
@@ -102,13 +110,17 @@ static void read_vpn(struct cp_reader *reader, const struct cp_node *node, void 
 }
 
 static const struct cp_key quota_keys[] = {
-	{.name = "sessions", .kind = CP_KEY_UINT32, .offset = offsetof(struct cp_environment, session_quota), .min = 1, .max = 16777216},
-	{0},
+	{ .name = "sessions",
+	  .kind = CP_KEY_UINT32,
+	  .offset = offsetof(struct cp_environment, session_quota),
+	  .min = 1,
+	  .max = 16777216 },
+	{ 0 },
 };
 
 static void read_quota(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	const struct cp_section sections[] = {{quota_keys, target}};
+	const struct cp_section sections[] = { { quota_keys, target } };
 
 	cp_keys_read(reader, node, sections, 1);
 }
@@ -116,31 +128,41 @@ static void read_quota(struct cp_reader *reader, const struct cp_node *node, voi
 #define ENVIRONMENT_FIELD(member) offsetof(struct cp_environment, member)
 
 static const struct cp_key environment_keys[] = {
-	{.name = "name", .kind = CP_KEY_NAME, .offset = ENVIRONMENT_FIELD(name), .is_required = true},
-	{.name = "pod_address", .kind = CP_KEY_HOST_BE, .offset = ENVIRONMENT_FIELD(pod_address_be), .is_required = true},
-	{.name = "sources", .kind = CP_KEY_PREFIXES, .offset = ENVIRONMENT_FIELD(sources),
-	 .count = ENVIRONMENT_FIELD(source_count), .is_required = true},
-	{.name = "vpn", .kind = CP_KEY_CUSTOM, .read = read_vpn},
-	{.name = "quota", .kind = CP_KEY_CUSTOM, .read = read_quota},
-	{.name = "servers", .kind = CP_KEY_CUSTOM, .is_required = true},
-	{.name = "forwards", .kind = CP_KEY_CUSTOM},
-	{.name = "probe", .kind = CP_KEY_REFUSED, .why = LATER},
-	{.name = "failback", .kind = CP_KEY_REFUSED, .why = LATER},
-	{.name = "keep_sessions", .kind = CP_KEY_REFUSED, .why = LATER},
-	{0},
+	{ .name = "name",
+	  .kind = CP_KEY_NAME,
+	  .offset = ENVIRONMENT_FIELD(name),
+	  .is_required = true },
+	{ .name = "pod_address",
+	  .kind = CP_KEY_HOST_BE,
+	  .offset = ENVIRONMENT_FIELD(pod_address_be),
+	  .is_required = true },
+	{ .name = "sources",
+	  .kind = CP_KEY_PREFIXES,
+	  .offset = ENVIRONMENT_FIELD(sources),
+	  .count = ENVIRONMENT_FIELD(source_count),
+	  .is_required = true },
+	{ .name = "vpn", .kind = CP_KEY_CUSTOM, .read = read_vpn },
+	{ .name = "quota", .kind = CP_KEY_CUSTOM, .read = read_quota },
+	{ .name = "servers", .kind = CP_KEY_CUSTOM, .is_required = true },
+	{ .name = "forwards", .kind = CP_KEY_CUSTOM },
+	{ .name = "probe", .kind = CP_KEY_REFUSED, .why = LATER },
+	{ .name = "failback", .kind = CP_KEY_REFUSED, .why = LATER },
+	{ .name = "keep_sessions", .kind = CP_KEY_REFUSED, .why = LATER },
+	{ 0 },
 };
 
 /* A secret or certificate that is set for all servers and used by none is a mistake in `auth`. */
-static void check_unused(struct cp_reader *reader, const struct cp_node *node, const struct cp_environment *environment)
+static void check_unused(struct cp_reader *reader, const struct cp_node *node,
+                         const struct cp_environment *environment)
 {
 	static const struct {
 		const char *key, *auths;
 	} uses[] = {
-		{"password_file", "\"eap-mschapv2\""},
-		{"secret_file", "\"psk\""},
-		{"certificate_file", "\"eap-tls\" or \"certificate\""},
-		{"key_file", "\"eap-tls\" or \"certificate\""},
-		{"aaa_identity", "\"eap-tls\""},
+		{ "password_file", "\"eap-mschapv2\"" },
+		{ "secret_file", "\"psk\"" },
+		{ "certificate_file", "\"eap-tls\" or \"certificate\"" },
+		{ "key_file", "\"eap-tls\" or \"certificate\"" },
+		{ "aaa_identity", "\"eap-tls\"" },
 	};
 
 	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
@@ -148,9 +170,11 @@ static void check_unused(struct cp_reader *reader, const struct cp_node *node, c
 		bool is_used = !key || environment->server_count == 0;
 
 		for (size_t j = 0; j < environment->server_count; j++)
-			is_used |= !environment->servers[j].auth || cp_auth_uses(environment->servers[j].auth, uses[i].key);
+			is_used |= !environment->servers[j].auth ||
+			           cp_auth_uses(environment->servers[j].auth, uses[i].key);
 		if (!is_used)
-			cp_mistake(reader, key, NULL, "has no use: no server has auth = %s", uses[i].auths);
+			cp_mistake(reader, key, NULL, "has no use: no server has auth = %s",
+			           uses[i].auths);
 	}
 }
 
@@ -158,7 +182,8 @@ static void read_environment(struct cp_reader *reader, const struct cp_node *nod
 {
 	struct cp_environment_draft *draft = target;
 	struct cp_environment *environment = &draft->environment;
-	const struct cp_section sections[] = {{environment_keys, environment}, {cp_tunnel_keys, &draft->inherited}};
+	const struct cp_section sections[] = { { environment_keys, environment },
+		                               { cp_tunnel_keys, &draft->inherited } };
 	const struct cp_node *sources = cp_node_child(node, "sources");
 	const struct cp_node *servers = cp_node_child(node, "servers");
 	const struct cp_node *forwards = cp_node_child(node, "forwards");
@@ -166,7 +191,8 @@ static void read_environment(struct cp_reader *reader, const struct cp_node *nod
 	/* Servers inherit from the keys beside them and forwards name servers, hence the order. */
 	cp_keys_read(reader, node, sections, 2);
 	if (sources && sources->kind == CP_NODE_LIST && sources->count == 0)
-		cp_mistake(reader, sources, NULL, "must name at least one prefix: who may call the environment");
+		cp_mistake(reader, sources, NULL,
+		           "must name at least one prefix: who may call the environment");
 	if (servers)
 		cp_read_servers(reader, servers, draft);
 	if (forwards)
@@ -177,29 +203,32 @@ static void read_environment(struct cp_reader *reader, const struct cp_node *nod
 static const char belongs_in_gateway[] = "belongs in gateway.conf";
 
 static const struct cp_key root_keys[] = {
-	{.name = "environment", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_environment},
-	{.name = "gateway", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway},
-	{.name = "dataplane", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway},
-	{.name = "controlplane", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway},
-	{0},
+	{ .name = "environment",
+	  .kind = CP_KEY_CUSTOM,
+	  .is_required = true,
+	  .read = read_environment },
+	{ .name = "gateway", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway },
+	{ .name = "dataplane", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway },
+	{ .name = "controlplane", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway },
+	{ 0 },
 };
 
 const struct cp_key_group cp_environment_key_groups[] = {
-	{"", root_keys},
-	{"environment.", environment_keys},
-	{"environment.", cp_tunnel_keys},
-	{"environment.retry.", cp_retry_keys},
-	{"environment.quota.", quota_keys},
-	{"environment.servers.", cp_server_keys},
-	{"environment.forwards.", forward_keys},
-	{NULL, NULL},
+	{ "", root_keys },
+	{ "environment.", environment_keys },
+	{ "environment.", cp_tunnel_keys },
+	{ "environment.retry.", cp_retry_keys },
+	{ "environment.quota.", quota_keys },
+	{ "environment.servers.", cp_server_keys },
+	{ "environment.forwards.", forward_keys },
+	{ NULL, NULL },
 };
 
 void cp_read_environment(struct cp_reader *reader, const struct cp_node *root)
 {
 	struct cp_config *config = reader->config;
 	struct cp_environment_draft *draft = calloc(1, sizeof(*draft));
-	const struct cp_section sections[] = {{root_keys, draft}};
+	const struct cp_section sections[] = { { root_keys, draft } };
 
 	if (!draft) {
 		reader->is_out_of_memory = true;

@@ -25,7 +25,8 @@ static void read_device(struct cp_reader *reader, const struct cp_node *node, vo
 	if (fault)
 		cp_mistake(reader, node, NULL, "%s", fault);
 	else if (strlen(node->text) >= sizeof(port->device))
-		cp_mistake(reader, node, NULL, "must be shorter: at most %zu characters", sizeof(port->device) - 1);
+		cp_mistake(reader, node, NULL, "must be shorter: at most %zu characters",
+		           sizeof(port->device) - 1);
 	else
 		memcpy(port->device, node->text, strlen(node->text) + 1);
 }
@@ -47,44 +48,58 @@ static void read_interface(struct cp_reader *reader, const struct cp_node *node,
 	if (!cp_node_is(reader, node, CP_NODE_TEXT))
 		return;
 	if (sp_interface_parse(node->text, &address_be, &length) != 0 || length == 0) {
-		cp_mistake(reader, node, NULL, "must be the port's address and prefix length, as \"192.0.2.10/24\"");
+		cp_mistake(reader, node, NULL,
+		           "must be the port's address and prefix length, as \"192.0.2.10/24\"");
 	} else if (sp_address_is_martian(address_be)) {
 		cp_mistake(reader, node, NULL, "must be a unicast address");
 	} else if (is_edge_of_subnet(address_be, length)) {
-		cp_mistake(reader, node, NULL, "must be a host's address, not its subnet's first or last one");
+		cp_mistake(reader, node, NULL,
+		           "must be a host's address, not its subnet's first or last one");
 	} else {
 		port->address_be = address_be;
 		port->prefix_length = length;
 	}
 }
 
-#define PORT_KEYS                                                                                                     \
-	{.name = "device", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_device},                           \
-		{.name = "address", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_interface},               \
-		{.name = "router", .kind = CP_KEY_HOST_BE, .offset = offsetof(struct cp_port, router_be)},             \
-		{.name = "mtu", .kind = CP_KEY_UINT16, .offset = offsetof(struct cp_port, mtu), .min = 576, .max = 9000}, \
-	{                                                                                                              \
-		.name = "queues", .kind = CP_KEY_UINT16, .offset = offsetof(struct cp_port, queues), .min = 0,         \
-		.max = 64                                                                                              \
+#define PORT_KEYS                                                                              \
+	{ .name = "device", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_device }, \
+		{ .name = "address",                                                           \
+		  .kind = CP_KEY_CUSTOM,                                                       \
+		  .is_required = true,                                                         \
+		  .read = read_interface },                                                    \
+		{ .name = "router",                                                            \
+		  .kind = CP_KEY_HOST_BE,                                                      \
+		  .offset = offsetof(struct cp_port, router_be) },                             \
+		{ .name = "mtu",                                                               \
+		  .kind = CP_KEY_UINT16,                                                       \
+		  .offset = offsetof(struct cp_port, mtu),                                     \
+		  .min = 576,                                                                  \
+		  .max = 9000 },                                                               \
+	{                                                                                      \
+		.name = "queues", .kind = CP_KEY_UINT16,                                       \
+		.offset = offsetof(struct cp_port, queues), .min = 0, .max = 64                \
 	}
 
 static const struct cp_key uplink_keys[] = {
 	PORT_KEYS,
-	{0},
+	{ 0 },
 };
 
 static const struct cp_key cluster_keys[] = {
 	PORT_KEYS,
-	{0},
+	{ 0 },
 };
 
 static const struct cp_key cluster_route_keys[] = {
-	{.name = "routes", .kind = CP_KEY_PREFIXES, .offset = offsetof(struct cp_config, routes),
-	 .count = offsetof(struct cp_config, route_count)},
-	{0},
+	{ .name = "routes",
+	  .kind = CP_KEY_PREFIXES,
+	  .offset = offsetof(struct cp_config, routes),
+	  .count = offsetof(struct cp_config, route_count) },
+	{ 0 },
 };
 
-static void check_router(struct cp_reader *reader, const struct cp_node *node, const struct cp_port *port)
+static void check_router(struct cp_reader *reader, const struct cp_node *node,
+                         const struct cp_port *port)
 {
 	const struct cp_node *router = cp_node_child(node, "router");
 
@@ -92,16 +107,20 @@ static void check_router(struct cp_reader *reader, const struct cp_node *node, c
 		return;
 	if (port->router_be == port->address_be)
 		cp_mistake(reader, router, NULL, "must not be the port's own address");
-	else if (port->prefix_length < 32 && !sp_prefix_contains(port->address_be, port->prefix_length, port->router_be))
-		cp_mistake(reader, router, NULL, "must be in the port's subnet (or the address a /32)");
-	else if (port->prefix_length < 32 && is_edge_of_subnet(port->router_be, port->prefix_length))
-		cp_mistake(reader, router, NULL, "must be a host's address, not its subnet's first or last one");
+	else if (port->prefix_length < 32 &&
+	         !sp_prefix_contains(port->address_be, port->prefix_length, port->router_be))
+		cp_mistake(reader, router, NULL,
+		           "must be in the port's subnet (or the address a /32)");
+	else if (port->prefix_length < 32 &&
+	         is_edge_of_subnet(port->router_be, port->prefix_length))
+		cp_mistake(reader, router, NULL,
+		           "must be a host's address, not its subnet's first or last one");
 }
 
 static void read_uplink(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
 	struct cp_config *config = target;
-	const struct cp_section sections[] = {{uplink_keys, &config->uplink}};
+	const struct cp_section sections[] = { { uplink_keys, &config->uplink } };
 
 	cp_keys_read(reader, node, sections, 1);
 	check_router(reader, node, &config->uplink);
@@ -110,7 +129,8 @@ static void read_uplink(struct cp_reader *reader, const struct cp_node *node, vo
 static void read_cluster(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
 	struct cp_config *config = target;
-	const struct cp_section sections[] = {{cluster_keys, &config->cluster}, {cluster_route_keys, config}};
+	const struct cp_section sections[] = { { cluster_keys, &config->cluster },
+		                               { cluster_route_keys, config } };
 
 	cp_keys_read(reader, node, sections, 2);
 	check_router(reader, node, &config->cluster);
@@ -121,11 +141,14 @@ static void read_cluster(struct cp_reader *reader, const struct cp_node *node, v
 /* ---- gateway ---- */
 
 static const struct cp_key gateway_keys[] = {
-	{.name = "name", .kind = CP_KEY_NAME, .offset = offsetof(struct cp_config, name), .is_required = true},
-	{.name = "zone", .kind = CP_KEY_NAME, .offset = offsetof(struct cp_config, zone)},
-	{.name = "uplink", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_uplink},
-	{.name = "cluster", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_cluster},
-	{0},
+	{ .name = "name",
+	  .kind = CP_KEY_NAME,
+	  .offset = offsetof(struct cp_config, name),
+	  .is_required = true },
+	{ .name = "zone", .kind = CP_KEY_NAME, .offset = offsetof(struct cp_config, zone) },
+	{ .name = "uplink", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_uplink },
+	{ .name = "cluster", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_cluster },
+	{ 0 },
 };
 
 /* Two memif ports on one socket are one device, whatever their roles. */
@@ -143,16 +166,19 @@ static bool is_same_device(const char *a, const char *b)
 static void read_gateway(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
 	struct cp_config *config = target;
-	const struct cp_section sections[] = {{gateway_keys, config}};
+	const struct cp_section sections[] = { { gateway_keys, config } };
 	const struct cp_node *cluster = cp_node_child(node, "cluster");
 
 	cp_keys_read(reader, node, sections, 1);
 	if (!cluster)
 		return;
-	if (config->uplink.device[0] && is_same_device(config->uplink.device, config->cluster.device))
-		cp_mistake(reader, cp_node_child(cluster, "device"), NULL, "must be another device than the uplink's");
+	if (config->uplink.device[0] &&
+	    is_same_device(config->uplink.device, config->cluster.device))
+		cp_mistake(reader, cp_node_child(cluster, "device"), NULL,
+		           "must be another device than the uplink's");
 	if (config->uplink.address_be && config->uplink.address_be == config->cluster.address_be)
-		cp_mistake(reader, cp_node_child(cluster, "address"), NULL, "must be another address than the uplink's");
+		cp_mistake(reader, cp_node_child(cluster, "address"), NULL,
+		           "must be another address than the uplink's");
 }
 
 /* ---- dataplane ---- */
@@ -168,7 +194,8 @@ static void read_cores(struct cp_reader *reader, const struct cp_node *node, voi
 	if (fault)
 		cp_mistake(reader, node, NULL, "%s", fault);
 	else if (strlen(node->text) >= sizeof(config->cores))
-		cp_mistake(reader, node, NULL, "must be shorter: at most %zu characters", sizeof(config->cores) - 1);
+		cp_mistake(reader, node, NULL, "must be shorter: at most %zu characters",
+		           sizeof(config->cores) - 1);
 	else
 		memcpy(config->cores, node->text, strlen(node->text) + 1);
 }
@@ -180,40 +207,65 @@ static void read_replay_window(struct cp_reader *reader, const struct cp_node *n
 	if (!cp_node_is(reader, node, CP_NODE_INTEGER))
 		return;
 	if (node->integer < 32 || node->integer > 4096 || node->integer % 32 != 0)
-		cp_mistake(reader, node, NULL, "must be 32 to 4096 and a multiple of 32, not %lld", node->integer);
+		cp_mistake(reader, node, NULL, "must be 32 to 4096 and a multiple of 32, not %lld",
+		           node->integer);
 	else
 		config->replay_window = (uint32_t)node->integer;
 }
 
 static const struct cp_choice idle_choices[] = {
-	{.name = "poll", .value = IPC_IDLE_POLL},
-	{.name = "adaptive", .value = IPC_IDLE_ADAPTIVE},
-	{0},
+	{ .name = "poll", .value = IPC_IDLE_POLL },
+	{ .name = "adaptive", .value = IPC_IDLE_ADAPTIVE },
+	{ 0 },
 };
 
 static const struct cp_choice hugepages_choices[] = {
-	{.name = "auto", .value = IPC_HUGEPAGES_AUTO},
-	{.name = "on", .value = IPC_HUGEPAGES_ON},
-	{.name = "off", .value = IPC_HUGEPAGES_OFF},
-	{0},
+	{ .name = "auto", .value = IPC_HUGEPAGES_AUTO },
+	{ .name = "on", .value = IPC_HUGEPAGES_ON },
+	{ .name = "off", .value = IPC_HUGEPAGES_OFF },
+	{ 0 },
 };
 
 static const struct cp_key dataplane_keys[] = {
-	{.name = "cores", .kind = CP_KEY_CUSTOM, .read = read_cores},
-	{.name = "workers", .kind = CP_KEY_UINT32, .offset = offsetof(struct cp_config, workers), .min = 0, .max = 64},
-	{.name = "sessions", .kind = CP_KEY_UINT32, .offset = offsetof(struct cp_config, sessions), .min = 1024, .max = 16777216},
-	{.name = "mbufs", .kind = CP_KEY_UINT32, .offset = offsetof(struct cp_config, mbufs), .min = 0, .max = 16777216},
-	{.name = "memory_mb", .kind = CP_KEY_UINT32, .offset = offsetof(struct cp_config, memory_mb), .min = 0, .max = 1048576},
-	{.name = "idle", .kind = CP_KEY_CHOICE, .offset = offsetof(struct cp_config, idle), .choices = idle_choices},
-	{.name = "hugepages", .kind = CP_KEY_CHOICE, .offset = offsetof(struct cp_config, hugepages), .choices = hugepages_choices},
-	{.name = "replay_window", .kind = CP_KEY_CUSTOM, .read = read_replay_window},
-	{.name = "allow_slow_crypto", .kind = CP_KEY_BOOL, .offset = offsetof(struct cp_config, allow_slow_crypto)},
-	{0},
+	{ .name = "cores", .kind = CP_KEY_CUSTOM, .read = read_cores },
+	{ .name = "workers",
+	  .kind = CP_KEY_UINT32,
+	  .offset = offsetof(struct cp_config, workers),
+	  .min = 0,
+	  .max = 64 },
+	{ .name = "sessions",
+	  .kind = CP_KEY_UINT32,
+	  .offset = offsetof(struct cp_config, sessions),
+	  .min = 1024,
+	  .max = 16777216 },
+	{ .name = "mbufs",
+	  .kind = CP_KEY_UINT32,
+	  .offset = offsetof(struct cp_config, mbufs),
+	  .min = 0,
+	  .max = 16777216 },
+	{ .name = "memory_mb",
+	  .kind = CP_KEY_UINT32,
+	  .offset = offsetof(struct cp_config, memory_mb),
+	  .min = 0,
+	  .max = 1048576 },
+	{ .name = "idle",
+	  .kind = CP_KEY_CHOICE,
+	  .offset = offsetof(struct cp_config, idle),
+	  .choices = idle_choices },
+	{ .name = "hugepages",
+	  .kind = CP_KEY_CHOICE,
+	  .offset = offsetof(struct cp_config, hugepages),
+	  .choices = hugepages_choices },
+	{ .name = "replay_window", .kind = CP_KEY_CUSTOM, .read = read_replay_window },
+	{ .name = "allow_slow_crypto",
+	  .kind = CP_KEY_BOOL,
+	  .offset = offsetof(struct cp_config, allow_slow_crypto) },
+	{ 0 },
 };
 
 static void read_dataplane(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	const struct cp_section sections[] = {{dataplane_keys, target}};
+	const struct cp_section sections[] = { { dataplane_keys, target } };
 
 	cp_keys_read(reader, node, sections, 1);
 }
@@ -235,14 +287,18 @@ static void read_user(struct cp_reader *reader, const struct cp_node *node, void
 }
 
 static const struct cp_key controlplane_keys[] = {
-	{.name = "user", .kind = CP_KEY_CUSTOM, .read = read_user},
-	{.name = "ike_log_level", .kind = CP_KEY_INT, .offset = offsetof(struct cp_config, ike_log_level), .min = -1, .max = 4},
-	{0},
+	{ .name = "user", .kind = CP_KEY_CUSTOM, .read = read_user },
+	{ .name = "ike_log_level",
+	  .kind = CP_KEY_INT,
+	  .offset = offsetof(struct cp_config, ike_log_level),
+	  .min = -1,
+	  .max = 4 },
+	{ 0 },
 };
 
 static void read_controlplane(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	const struct cp_section sections[] = {{controlplane_keys, target}};
+	const struct cp_section sections[] = { { controlplane_keys, target } };
 
 	cp_keys_read(reader, node, sections, 1);
 }
@@ -250,23 +306,23 @@ static void read_controlplane(struct cp_reader *reader, const struct cp_node *no
 /* ---- the file ---- */
 
 static const struct cp_key root_keys[] = {
-	{.name = "gateway", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_gateway},
-	{.name = "dataplane", .kind = CP_KEY_CUSTOM, .read = read_dataplane},
-	{.name = "controlplane", .kind = CP_KEY_CUSTOM, .read = read_controlplane},
-	{.name = "egress", .kind = CP_KEY_REFUSED, .why = LATER},
-	{.name = "environment", .kind = CP_KEY_REFUSED, .why = BELONGS_ELSEWHERE},
-	{0},
+	{ .name = "gateway", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_gateway },
+	{ .name = "dataplane", .kind = CP_KEY_CUSTOM, .read = read_dataplane },
+	{ .name = "controlplane", .kind = CP_KEY_CUSTOM, .read = read_controlplane },
+	{ .name = "egress", .kind = CP_KEY_REFUSED, .why = LATER },
+	{ .name = "environment", .kind = CP_KEY_REFUSED, .why = BELONGS_ELSEWHERE },
+	{ 0 },
 };
 
 const struct cp_key_group cp_gateway_key_groups[] = {
-	{"", root_keys},
-	{"gateway.", gateway_keys},
-	{"gateway.uplink.", uplink_keys},
-	{"gateway.cluster.", cluster_keys},
-	{"gateway.cluster.", cluster_route_keys},
-	{"dataplane.", dataplane_keys},
-	{"controlplane.", controlplane_keys},
-	{NULL, NULL},
+	{ "", root_keys },
+	{ "gateway.", gateway_keys },
+	{ "gateway.uplink.", uplink_keys },
+	{ "gateway.cluster.", cluster_keys },
+	{ "gateway.cluster.", cluster_route_keys },
+	{ "dataplane.", dataplane_keys },
+	{ "controlplane.", controlplane_keys },
+	{ NULL, NULL },
 };
 
 static void set_defaults(struct cp_config *config)
@@ -284,7 +340,7 @@ static void set_defaults(struct cp_config *config)
 
 void cp_read_gateway(struct cp_reader *reader, const struct cp_node *root)
 {
-	const struct cp_section sections[] = {{root_keys, reader->config}};
+	const struct cp_section sections[] = { { root_keys, reader->config } };
 
 	set_defaults(reader->config);
 	cp_keys_read(reader, root, sections, 1);

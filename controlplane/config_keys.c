@@ -45,7 +45,8 @@ static void add_mistake(struct cp_reader *reader, const struct cp_mistake *mista
 	}
 	mistakes->list = list;
 	if (mistakes->count == CP_MISTAKES_MAX) {
-		list[mistakes->count] = (struct cp_mistake){.text = "and more mistakes, which are not listed"};
+		list[mistakes->count] =
+			(struct cp_mistake){ .text = "and more mistakes, which are not listed" };
 		memcpy(list[mistakes->count++].file, mistake->file, sizeof(mistake->file));
 		return;
 	}
@@ -74,9 +75,10 @@ static void format_path(const struct cp_node *node, char *buffer, size_t size)
 	snprintf(buffer + length, size - length, "%s%s", length ? "." : "", own);
 }
 
-void cp_mistake(struct cp_reader *reader, const struct cp_node *at, const char *key, const char *format, ...)
+void cp_mistake(struct cp_reader *reader, const struct cp_node *at, const char *key,
+                const char *format, ...)
 {
-	struct cp_mistake mistake = {.line = at->line};
+	struct cp_mistake mistake = { .line = at->line };
 	size_t length;
 	va_list args;
 
@@ -84,16 +86,18 @@ void cp_mistake(struct cp_reader *reader, const struct cp_node *at, const char *
 	format_path(at, mistake.key, sizeof(mistake.key));
 	length = strlen(mistake.key);
 	if (key)
-		snprintf(mistake.key + length, sizeof(mistake.key) - length, "%s%s", length ? "." : "", key);
+		snprintf(mistake.key + length, sizeof(mistake.key) - length, "%s%s",
+		         length ? "." : "", key);
 	va_start(args, format);
 	vsnprintf(mistake.text, sizeof(mistake.text), format, args);
 	va_end(args);
 	add_mistake(reader, &mistake);
 }
 
-void cp_mistake_at(struct cp_reader *reader, const char *file, unsigned line, const char *format, ...)
+void cp_mistake_at(struct cp_reader *reader, const char *file, unsigned line, const char *format,
+                   ...)
 {
-	struct cp_mistake mistake = {.line = line};
+	struct cp_mistake mistake = { .line = line };
 	va_list args;
 
 	snprintf(mistake.file, sizeof(mistake.file), "%s", file);
@@ -119,9 +123,9 @@ const struct cp_node *cp_node_child(const struct cp_node *group, const char *nam
 bool cp_node_is(struct cp_reader *reader, const struct cp_node *node, enum cp_node_kind kind)
 {
 	static const char *const kinds[] = {
-		[CP_NODE_GROUP] = "a group { ... }",       [CP_NODE_LIST] = "a list",
-		[CP_NODE_INTEGER] = "a whole number",      [CP_NODE_FLOAT] = "a number",
-		[CP_NODE_BOOLEAN] = "true or false",       [CP_NODE_TEXT] = "text in quotes",
+		[CP_NODE_GROUP] = "a group { ... }",  [CP_NODE_LIST] = "a list",
+		[CP_NODE_INTEGER] = "a whole number", [CP_NODE_FLOAT] = "a number",
+		[CP_NODE_BOOLEAN] = "true or false",  [CP_NODE_TEXT] = "text in quotes",
 	};
 
 	if (node->kind == kind)
@@ -143,7 +147,8 @@ static bool is_printable(const char *text)
 	return true;
 }
 
-static void read_text(struct cp_reader *reader, const struct cp_node *node, size_t size, char *target)
+static void read_text(struct cp_reader *reader, const struct cp_node *node, size_t size,
+                      char *target)
 {
 	if (!cp_node_is(reader, node, CP_NODE_TEXT))
 		return;
@@ -162,8 +167,9 @@ static void read_name(struct cp_reader *reader, const struct cp_node *node, char
 	if (!cp_node_is(reader, node, CP_NODE_TEXT))
 		return;
 	if (ipc_name_check(node->text) != 0)
-		cp_mistake(reader, node, NULL,
-			   "must be a name: 1 to 31 of a-z, 0-9, '-', '_' and '.', the first a letter or a digit");
+		cp_mistake(
+			reader, node, NULL,
+			"must be a name: 1 to 31 of a-z, 0-9, '-', '_' and '.', the first a letter or a digit");
 	else
 		memcpy(target, node->text, strlen(node->text) + 1);
 }
@@ -177,12 +183,14 @@ static void read_path(struct cp_reader *reader, const struct cp_node *node, char
 }
 
 /* Returns whether *VALUE was filled. */
-static bool read_integer(struct cp_reader *reader, const struct cp_node *node, long long min, long long max, long long *value)
+static bool read_integer(struct cp_reader *reader, const struct cp_node *node, long long min,
+                         long long max, long long *value)
 {
 	if (!cp_node_is(reader, node, CP_NODE_INTEGER))
 		return false;
 	if (node->integer < min || node->integer > max) {
-		cp_mistake(reader, node, NULL, "must be %lld to %lld, not %lld", min, max, node->integer);
+		cp_mistake(reader, node, NULL, "must be %lld to %lld, not %lld", min, max,
+		           node->integer);
 		return false;
 	}
 	*value = node->integer;
@@ -201,7 +209,8 @@ static void read_host(struct cp_reader *reader, const struct cp_node *node, uint
 		*target = address_be;
 }
 
-static void read_choice(struct cp_reader *reader, const struct cp_node *node, const struct cp_choice *choices, int *target)
+static void read_choice(struct cp_reader *reader, const struct cp_node *node,
+                        const struct cp_choice *choices, int *target)
 {
 	char names[CP_TEXT_LEN] = "";
 
@@ -212,7 +221,8 @@ static void read_choice(struct cp_reader *reader, const struct cp_node *node, co
 
 		if (strcmp(choice->name, node->text) != 0) {
 			if (!choice->why)
-				snprintf(names + length, sizeof(names) - length, "%s\"%s\"", length ? " or " : "", choice->name);
+				snprintf(names + length, sizeof(names) - length, "%s\"%s\"",
+				         length ? " or " : "", choice->name);
 			continue;
 		}
 		if (choice->why)
@@ -224,7 +234,8 @@ static void read_choice(struct cp_reader *reader, const struct cp_node *node, co
 	cp_mistake(reader, node, NULL, "must be %s", names);
 }
 
-static void read_prefixes(struct cp_reader *reader, const struct cp_node *node, struct ipc_prefix *target, size_t *count)
+static void read_prefixes(struct cp_reader *reader, const struct cp_node *node,
+                          struct ipc_prefix *target, size_t *count)
 {
 	if (!cp_node_is(reader, node, CP_NODE_LIST))
 		return;
@@ -240,13 +251,15 @@ static void read_prefixes(struct cp_reader *reader, const struct cp_node *node, 
 		if (!cp_node_is(reader, entry, CP_NODE_TEXT))
 			continue;
 		if (sp_prefix_parse(entry->text, &prefix->address_be, &prefix->length) != 0)
-			cp_mistake(reader, entry, NULL, "must be a prefix with no host bits, as \"10.0.0.0/16\"");
+			cp_mistake(reader, entry, NULL,
+			           "must be a prefix with no host bits, as \"10.0.0.0/16\"");
 		else
 			(*count)++;
 	}
 }
 
-static void read_value(struct cp_reader *reader, const struct cp_node *node, const struct cp_key *key, void *target)
+static void read_value(struct cp_reader *reader, const struct cp_node *node,
+                       const struct cp_key *key, void *target)
 {
 	char *at = (char *)target + key->offset;
 	long long value;
@@ -288,7 +301,8 @@ static void read_value(struct cp_reader *reader, const struct cp_node *node, con
 		read_choice(reader, node, key->choices, (int *)(void *)at);
 		break;
 	case CP_KEY_PREFIXES:
-		read_prefixes(reader, node, (struct ipc_prefix *)(void *)at, (size_t *)(void *)((char *)target + key->count));
+		read_prefixes(reader, node, (struct ipc_prefix *)(void *)at,
+		              (size_t *)(void *)((char *)target + key->count));
 		break;
 	case CP_KEY_CUSTOM:
 		if (key->read)
@@ -333,14 +347,16 @@ static size_t distance(const char *a, const char *b)
 	return row[length_b];
 }
 
-static void report_unknown(struct cp_reader *reader, const struct cp_node *node, const struct cp_section *sections, size_t count)
+static void report_unknown(struct cp_reader *reader, const struct cp_node *node,
+                           const struct cp_section *sections, size_t count)
 {
 	const char *nearest = NULL;
 	size_t nearest_distance = strlen(node->name) / 3 + 2;
 
 	for (size_t i = 0; i < count; i++) {
 		for (const struct cp_key *key = sections[i].keys; key->name; key++) {
-			size_t d = key->kind == CP_KEY_REFUSED ? KEY_LEN_MAX : distance(node->name, key->name);
+			size_t d = key->kind == CP_KEY_REFUSED ? KEY_LEN_MAX
+			                                       : distance(node->name, key->name);
 
 			if (d < nearest_distance) {
 				nearest_distance = d;
@@ -354,7 +370,8 @@ static void report_unknown(struct cp_reader *reader, const struct cp_node *node,
 		cp_mistake(reader, node, NULL, "is not a key here");
 }
 
-static const struct cp_key *find_key(const struct cp_section *sections, size_t count, const char *name, void **target)
+static const struct cp_key *find_key(const struct cp_section *sections, size_t count,
+                                     const char *name, void **target)
 {
 	for (size_t i = 0; i < count; i++) {
 		for (const struct cp_key *key = sections[i].keys; key->name; key++) {
@@ -367,7 +384,8 @@ static const struct cp_key *find_key(const struct cp_section *sections, size_t c
 	return NULL;
 }
 
-void cp_keys_read(struct cp_reader *reader, const struct cp_node *group, const struct cp_section *sections, size_t count)
+void cp_keys_read(struct cp_reader *reader, const struct cp_node *group,
+                  const struct cp_section *sections, size_t count)
 {
 	const struct cp_key *key;
 	void *target;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside the configuration's reader: the tree of settings, the tables of keys, the list of mistakes. Only for config*.c and their tests.
+ * Inside the configuration's reader: the tree of settings, the tables of keys, the list of
+ * mistakes. Only for config*.c and their tests.
  */
 #pragma once
 
@@ -16,7 +17,14 @@
 
 /* ---- the tree: one file's settings, without the library that read them ---- */
 
-enum cp_node_kind { CP_NODE_GROUP, CP_NODE_LIST, CP_NODE_INTEGER, CP_NODE_FLOAT, CP_NODE_BOOLEAN, CP_NODE_TEXT };
+enum cp_node_kind {
+	CP_NODE_GROUP,
+	CP_NODE_LIST,
+	CP_NODE_INTEGER,
+	CP_NODE_FLOAT,
+	CP_NODE_BOOLEAN,
+	CP_NODE_TEXT
+};
 
 struct cp_node {
 	enum cp_node_kind kind;
@@ -42,11 +50,11 @@ struct cp_reader {
 };
 
 /* Adds a mistake at a node, or at a key that is missing from the group AT (KEY NULL: AT itself). */
-void cp_mistake(struct cp_reader *reader, const struct cp_node *at, const char *key, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void cp_mistake(struct cp_reader *reader, const struct cp_node *at, const char *key,
+                const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The same without a node: LINE 0 is the file as a whole. */
-void cp_mistake_at(struct cp_reader *reader, const char *file, unsigned line, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void cp_mistake_at(struct cp_reader *reader, const char *file, unsigned line, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
 
 /* ---- tables of keys ---- */
 
@@ -62,7 +70,8 @@ enum cp_key_kind {
 	CP_KEY_PORT_BE,  /* uint16_t in network byte order, 1 to 65535 */
 	CP_KEY_HOST_BE,  /* uint32_t in network byte order, a unicast address */
 	CP_KEY_CHOICE,   /* int-sized enum; choices name its values */
-	CP_KEY_PREFIXES, /* struct ipc_prefix[IPC_PREFIXES_MAX]; its size_t count is at offset `count` */
+	CP_KEY_PREFIXES, /* struct ipc_prefix[IPC_PREFIXES_MAX]; its size_t count is at offset
+	                    `count` */
 	CP_KEY_CUSTOM,   /* read() does it; NULL: the caller does, after the group */
 	CP_KEY_REFUSED,  /* of a later version or of another file: `why` */
 };
@@ -91,14 +100,16 @@ struct cp_section {
 	void *target;
 };
 
-/* Fills the targets from GROUP; reports unknown, missing, mistyped and out-of-range keys. A target keeps
- * its value (the default) where the key is absent or wrong. */
-void cp_keys_read(struct cp_reader *reader, const struct cp_node *group, const struct cp_section *sections, size_t count);
+/* Fills the targets from GROUP; reports unknown, missing, mistyped and out-of-range keys. A target
+ * keeps its value (the default) where the key is absent or wrong. */
+void cp_keys_read(struct cp_reader *reader, const struct cp_node *group,
+                  const struct cp_section *sections, size_t count);
 
 /* Reports it unless NODE is of KIND. */
 bool cp_node_is(struct cp_reader *reader, const struct cp_node *node, enum cp_node_kind kind);
 
-/* Every table with its path, for the test that compares them with the documentation. path NULL ends it. */
+/* Every table with its path, for the test that compares them with the documentation. path NULL ends
+ * it. */
 struct cp_key_group {
 	const char *path;
 	const struct cp_key *keys;
@@ -133,14 +144,17 @@ struct cp_environment_draft {
 };
 
 extern const struct cp_key cp_server_keys[]; /* of a server alone */
-extern const struct cp_key cp_tunnel_keys[]; /* of a server or, for all of its servers, an environment */
+extern const struct cp_key
+	cp_tunnel_keys[]; /* of a server or, for all of its servers, an environment */
 extern const struct cp_key cp_retry_keys[];
 
 void cp_server_set_defaults(struct cp_server *server);
 /* Whether one of the keys of secrets and certificates has a meaning with AUTH. */
 bool cp_auth_uses(enum cp_auth auth, const char *key);
-/* Fills the environment's servers, in the order of their priority, from NODE, its list `servers`. */
-void cp_read_servers(struct cp_reader *reader, const struct cp_node *node, struct cp_environment_draft *target);
+/* Fills the environment's servers, in the order of their priority, from NODE, its list `servers`.
+ */
+void cp_read_servers(struct cp_reader *reader, const struct cp_node *node,
+                     struct cp_environment_draft *target);
 
 /* ---- forms of text; NULL: good, otherwise what would be right ---- */
 
@@ -153,7 +167,8 @@ const char *cp_user_fault(const char *user);
 
 /* ---- other texts ---- */
 
-/* A number with an optional unit K, M, G or T (powers of 1024), up to 2^60. Returns 0 or -EINVAL. */
+/* A number with an optional unit K, M, G or T (powers of 1024), up to 2^60. Returns 0 or -EINVAL.
+ */
 int cp_amount_parse(const char *text, uint64_t *amount);
 /* Whether this is the PEM of a private key that asks for a password. */
 bool cp_key_text_is_encrypted(const char *text, size_t length);

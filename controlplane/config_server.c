@@ -18,12 +18,15 @@
 static void report_file(struct cp_reader *reader, const struct cp_node *node, int rc)
 {
 	if (rc == -EACCES)
-		cp_mistake(reader, node, NULL, "%s: must be readable by us and by no others (mode 0400, 0440, 0600 or 0640)",
-			   node->text);
+		cp_mistake(
+			reader, node, NULL,
+			"%s: must be readable by us and by no others (mode 0400, 0440, 0600 or 0640)",
+			node->text);
 	else if (rc == -ENODATA)
 		cp_mistake(reader, node, NULL, "%s: must not be empty", node->text);
 	else if (rc == -EFBIG)
-		cp_mistake(reader, node, NULL, "%s: must have at most %u bytes", node->text, SP_SECRET_MAX);
+		cp_mistake(reader, node, NULL, "%s: must have at most %u bytes", node->text,
+		           SP_SECRET_MAX);
 	else if (rc == -EINVAL || rc == -EISDIR)
 		cp_mistake(reader, node, NULL, "%s: must be a regular file", node->text);
 	else if (rc != 0)
@@ -36,7 +39,8 @@ static bool read_path(struct cp_reader *reader, const struct cp_node *node, char
 	if (!cp_node_is(reader, node, CP_NODE_TEXT))
 		return false;
 	if (node->text[0] != '/' || strlen(node->text) >= CP_PATH_LEN) {
-		cp_mistake(reader, node, NULL, "must be an absolute path of at most %u characters", CP_PATH_LEN - 1);
+		cp_mistake(reader, node, NULL, "must be an absolute path of at most %u characters",
+		           CP_PATH_LEN - 1);
 		return false;
 	}
 	memcpy(target, node->text, strlen(node->text) + 1);
@@ -59,17 +63,19 @@ static void read_psk_file(struct cp_reader *reader, const struct cp_node *node, 
 	read_secret_path(reader, node, ((struct cp_server_draft *)target)->psk_file);
 }
 
-/* What a private key's file must not be is told here; whether it fits the certificate, when it is used. */
+/* What a private key's file must not be is told here; whether it fits the certificate, when it is
+ * used. */
 static void check_key_file(struct cp_reader *reader, const struct cp_node *node, const char *path)
 {
 	struct sp_secret *secret = sp_secret_create();
 	int rc = secret ? sp_secret_read_file(secret, path) : -ENOMEM;
 
 	if (rc == 0 && cp_key_text_is_encrypted((const char *)secret->data, secret->length))
-		cp_mistake(reader, node, NULL,
-			   "%s: must not be encrypted: there is nobody to ask for its password at night; decrypt it (openssl pkey) "
-			   "and protect it by its mode",
-			   path);
+		cp_mistake(
+			reader, node, NULL,
+			"%s: must not be encrypted: there is nobody to ask for its password at night; decrypt it (openssl pkey) "
+			"and protect it by its mode",
+			path);
 	report_file(reader, node, rc);
 	sp_secret_destroy(secret);
 }
@@ -121,14 +127,15 @@ static void read_server_ca(struct cp_reader *reader, const struct cp_node *node,
 
 static void read_own_certificate(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	read_certificate_path(reader, node, ((struct cp_server_draft *)target)->server.certificate_file);
+	read_certificate_path(reader, node,
+	                      ((struct cp_server_draft *)target)->server.certificate_file);
 }
 
 typedef const char *(*fault_fn)(const char *text);
 
 /* One text or a list of them, in the order of preference. */
 static void read_proposals(struct cp_reader *reader, const struct cp_node *node, fault_fn fault_of,
-			   char target[CP_PROPOSALS_MAX][CP_TEXT_LEN])
+                           char target[CP_PROPOSALS_MAX][CP_TEXT_LEN])
 {
 	const struct cp_node *entries = node->kind == CP_NODE_LIST ? node->children : node;
 	size_t count = node->kind == CP_NODE_LIST ? node->count : 1;
@@ -147,7 +154,8 @@ static void read_proposals(struct cp_reader *reader, const struct cp_node *node,
 		if (fault)
 			cp_mistake(reader, &entries[i], NULL, "%s", fault);
 		else if (strlen(entries[i].text) >= CP_TEXT_LEN)
-			cp_mistake(reader, &entries[i], NULL, "must be shorter: at most %u characters", CP_TEXT_LEN - 1);
+			cp_mistake(reader, &entries[i], NULL,
+			           "must be shorter: at most %u characters", CP_TEXT_LEN - 1);
 		else
 			memcpy(target[i], entries[i].text, strlen(entries[i].text) + 1);
 	}
@@ -155,40 +163,52 @@ static void read_proposals(struct cp_reader *reader, const struct cp_node *node,
 
 static void read_ike_proposals(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	read_proposals(reader, node, cp_ike_proposal_fault, ((struct cp_server_draft *)target)->server.ike_proposals);
+	read_proposals(reader, node, cp_ike_proposal_fault,
+	               ((struct cp_server_draft *)target)->server.ike_proposals);
 }
 
 static void read_esp_proposals(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	read_proposals(reader, node, cp_esp_proposal_fault, ((struct cp_server_draft *)target)->server.esp_proposals);
+	read_proposals(reader, node, cp_esp_proposal_fault,
+	               ((struct cp_server_draft *)target)->server.esp_proposals);
 }
 
 #define SERVER_FIELD(member) offsetof(struct cp_server_draft, server.member)
 
 const struct cp_key cp_retry_keys[] = {
-	{.name = "min", .kind = CP_KEY_UINT32, .offset = SERVER_FIELD(retry_min_s), .min = 1, .max = 3600},
-	{.name = "max", .kind = CP_KEY_UINT32, .offset = SERVER_FIELD(retry_max_s), .min = 1, .max = 3600},
-	{0},
+	{ .name = "min",
+	  .kind = CP_KEY_UINT32,
+	  .offset = SERVER_FIELD(retry_min_s),
+	  .min = 1,
+	  .max = 3600 },
+	{ .name = "max",
+	  .kind = CP_KEY_UINT32,
+	  .offset = SERVER_FIELD(retry_max_s),
+	  .min = 1,
+	  .max = 3600 },
+	{ 0 },
 };
 
 static void read_retry(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	const struct cp_section sections[] = {{cp_retry_keys, target}};
+	const struct cp_section sections[] = { { cp_retry_keys, target } };
 	struct cp_server_draft *draft = target;
 
 	cp_keys_read(reader, node, sections, 1);
 	if (draft->server.retry_min_s > draft->server.retry_max_s)
-		cp_mistake(reader, node, NULL, "min (%u) must not be greater than max (%u)", draft->server.retry_min_s,
-			   draft->server.retry_max_s);
+		cp_mistake(reader, node, NULL, "min (%u) must not be greater than max (%u)",
+		           draft->server.retry_min_s, draft->server.retry_max_s);
 }
 
 /* 0 or a span of seconds. */
-static void read_rekey(struct cp_reader *reader, const struct cp_node *node, long long max, uint32_t *target)
+static void read_rekey(struct cp_reader *reader, const struct cp_node *node, long long max,
+                       uint32_t *target)
 {
 	if (!cp_node_is(reader, node, CP_NODE_INTEGER))
 		return;
 	if (node->integer != 0 && (node->integer < 3 || node->integer > max))
-		cp_mistake(reader, node, NULL, "must be 0 (never) or 3 to %lld seconds, not %lld", max, node->integer);
+		cp_mistake(reader, node, NULL, "must be 0 (never) or 3 to %lld seconds, not %lld",
+		           max, node->integer);
 	else
 		*target = (uint32_t)node->integer;
 }
@@ -204,7 +224,8 @@ static void read_child_rekey(struct cp_reader *reader, const struct cp_node *nod
 }
 
 /* A number, or a text with a unit, as the numbers of the file are too small for it. */
-static void read_amount(struct cp_reader *reader, const struct cp_node *node, uint64_t min, uint64_t *target)
+static void read_amount(struct cp_reader *reader, const struct cp_node *node, uint64_t min,
+                        uint64_t *target)
 {
 	uint64_t amount = 0;
 
@@ -213,70 +234,95 @@ static void read_amount(struct cp_reader *reader, const struct cp_node *node, ui
 	else if (node->kind != CP_NODE_TEXT || cp_amount_parse(node->text, &amount) != 0)
 		amount = UINT64_MAX;
 	if (amount == UINT64_MAX || (amount != 0 && amount < min))
-		cp_mistake(reader, node, NULL, "must be 0 (no limit) or %llu to 2^60, as \"500M\" or \"64G\"", (unsigned long long)min);
+		cp_mistake(reader, node, NULL,
+		           "must be 0 (no limit) or %llu to 2^60, as \"500M\" or \"64G\"",
+		           (unsigned long long)min);
 	else
 		*target = amount;
 }
 
-static void read_child_rekey_bytes(struct cp_reader *reader, const struct cp_node *node, void *target)
+static void read_child_rekey_bytes(struct cp_reader *reader, const struct cp_node *node,
+                                   void *target)
 {
-	read_amount(reader, node, 1u << 20, &((struct cp_server_draft *)target)->server.child_rekey_bytes);
+	read_amount(reader, node, 1u << 20,
+	            &((struct cp_server_draft *)target)->server.child_rekey_bytes);
 }
 
-static void read_child_rekey_packets(struct cp_reader *reader, const struct cp_node *node, void *target)
+static void read_child_rekey_packets(struct cp_reader *reader, const struct cp_node *node,
+                                     void *target)
 {
-	read_amount(reader, node, 1000, &((struct cp_server_draft *)target)->server.child_rekey_packets);
+	read_amount(reader, node, 1000,
+	            &((struct cp_server_draft *)target)->server.child_rekey_packets);
 }
 
 static const struct cp_choice auth_choices[] = {
-	{.name = "eap-mschapv2", .value = CP_AUTH_EAP_MSCHAPV2},
-	{.name = "eap-tls", .value = CP_AUTH_EAP_TLS},
-	{.name = "certificate", .value = CP_AUTH_CERTIFICATE},
-	{.name = "psk", .value = CP_AUTH_PSK},
-	{0},
+	{ .name = "eap-mschapv2", .value = CP_AUTH_EAP_MSCHAPV2 },
+	{ .name = "eap-tls", .value = CP_AUTH_EAP_TLS },
+	{ .name = "certificate", .value = CP_AUTH_CERTIFICATE },
+	{ .name = "psk", .value = CP_AUTH_PSK },
+	{ 0 },
 };
 
 static const struct cp_choice revocation_choices[] = {
-	{.name = "off", .value = CP_REVOCATION_OFF},
-	{.name = "if-available", .value = CP_REVOCATION_IF_AVAILABLE},
-	{.name = "strict", .value = CP_REVOCATION_STRICT},
-	{0},
+	{ .name = "off", .value = CP_REVOCATION_OFF },
+	{ .name = "if-available", .value = CP_REVOCATION_IF_AVAILABLE },
+	{ .name = "strict", .value = CP_REVOCATION_STRICT },
+	{ 0 },
 };
 
 const struct cp_key cp_tunnel_keys[] = {
-	{.name = "auth", .kind = CP_KEY_CHOICE, .offset = SERVER_FIELD(auth), .choices = auth_choices},
-	{.name = "account", .kind = CP_KEY_TEXT, .offset = SERVER_FIELD(account), .max = CP_TEXT_LEN},
-	{.name = "password_file", .kind = CP_KEY_CUSTOM, .read = read_password_file},
-	{.name = "secret_file", .kind = CP_KEY_CUSTOM, .read = read_psk_file},
-	{.name = "certificate_file", .kind = CP_KEY_CUSTOM, .read = read_own_certificate},
-	{.name = "key_file", .kind = CP_KEY_CUSTOM, .read = read_key_file},
-	{.name = "server_ca", .kind = CP_KEY_CUSTOM, .read = read_server_ca},
-	{.name = "revocation", .kind = CP_KEY_CHOICE, .offset = SERVER_FIELD(revocation), .choices = revocation_choices},
-	{.name = "server_identity", .kind = CP_KEY_TEXT, .offset = SERVER_FIELD(identity), .max = CP_TEXT_LEN},
-	{.name = "aaa_identity", .kind = CP_KEY_TEXT, .offset = SERVER_FIELD(aaa_identity), .max = CP_TEXT_LEN},
-	{.name = "ike_proposals", .kind = CP_KEY_CUSTOM, .read = read_ike_proposals},
-	{.name = "esp_proposals", .kind = CP_KEY_CUSTOM, .read = read_esp_proposals},
-	{.name = "ike_rekey", .kind = CP_KEY_CUSTOM, .read = read_ike_rekey},
-	{.name = "child_rekey", .kind = CP_KEY_CUSTOM, .read = read_child_rekey},
-	{.name = "child_rekey_bytes", .kind = CP_KEY_CUSTOM, .read = read_child_rekey_bytes},
-	{.name = "child_rekey_packets", .kind = CP_KEY_CUSTOM, .read = read_child_rekey_packets},
-	{.name = "dpd", .kind = CP_KEY_UINT32, .offset = SERVER_FIELD(dpd_s), .min = 1, .max = 3600},
-	{.name = "force_encapsulation", .kind = CP_KEY_BOOL, .offset = SERVER_FIELD(force_udp)},
-	{.name = "retry", .kind = CP_KEY_CUSTOM, .read = read_retry},
-	{0},
+	{ .name = "auth",
+	  .kind = CP_KEY_CHOICE,
+	  .offset = SERVER_FIELD(auth),
+	  .choices = auth_choices },
+	{ .name = "account",
+	  .kind = CP_KEY_TEXT,
+	  .offset = SERVER_FIELD(account),
+	  .max = CP_TEXT_LEN },
+	{ .name = "password_file", .kind = CP_KEY_CUSTOM, .read = read_password_file },
+	{ .name = "secret_file", .kind = CP_KEY_CUSTOM, .read = read_psk_file },
+	{ .name = "certificate_file", .kind = CP_KEY_CUSTOM, .read = read_own_certificate },
+	{ .name = "key_file", .kind = CP_KEY_CUSTOM, .read = read_key_file },
+	{ .name = "server_ca", .kind = CP_KEY_CUSTOM, .read = read_server_ca },
+	{ .name = "revocation",
+	  .kind = CP_KEY_CHOICE,
+	  .offset = SERVER_FIELD(revocation),
+	  .choices = revocation_choices },
+	{ .name = "server_identity",
+	  .kind = CP_KEY_TEXT,
+	  .offset = SERVER_FIELD(identity),
+	  .max = CP_TEXT_LEN },
+	{ .name = "aaa_identity",
+	  .kind = CP_KEY_TEXT,
+	  .offset = SERVER_FIELD(aaa_identity),
+	  .max = CP_TEXT_LEN },
+	{ .name = "ike_proposals", .kind = CP_KEY_CUSTOM, .read = read_ike_proposals },
+	{ .name = "esp_proposals", .kind = CP_KEY_CUSTOM, .read = read_esp_proposals },
+	{ .name = "ike_rekey", .kind = CP_KEY_CUSTOM, .read = read_ike_rekey },
+	{ .name = "child_rekey", .kind = CP_KEY_CUSTOM, .read = read_child_rekey },
+	{ .name = "child_rekey_bytes", .kind = CP_KEY_CUSTOM, .read = read_child_rekey_bytes },
+	{ .name = "child_rekey_packets", .kind = CP_KEY_CUSTOM, .read = read_child_rekey_packets },
+	{ .name = "dpd",
+	  .kind = CP_KEY_UINT32,
+	  .offset = SERVER_FIELD(dpd_s),
+	  .min = 1,
+	  .max = 3600 },
+	{ .name = "force_encapsulation", .kind = CP_KEY_BOOL, .offset = SERVER_FIELD(force_udp) },
+	{ .name = "retry", .kind = CP_KEY_CUSTOM, .read = read_retry },
+	{ 0 },
 };
 
 void cp_server_set_defaults(struct cp_server *server)
 {
-	/* What a stock strongSwan accepts by default; AEAD and others may not share a proposal. The first group is the one
-	 * that its own default begins with: any other one costs a round trip, as the first message has to guess. No SHA-1
-	 * unless it is asked for. */
+	/* What a stock strongSwan accepts by default; AEAD and others may not share a proposal. The
+	 * first group is the one that its own default begins with: any other one costs a round
+	 * trip, as the first message has to guess. No SHA-1 unless it is asked for. */
 	static const char *const ike[] = {
 		"aes256gcm16-aes128gcm16-prfsha384-prfsha256-x25519-ecp256-ecp384-modp3072-modp2048",
 		"aes256-aes128-sha384-sha256-x25519-ecp256-ecp384-modp3072-modp2048",
 	};
-	static const char *const esp[] = {"aes256gcm16", "aes128gcm16", "chacha20poly1305", "aes256-sha256",
-					  "aes128-sha256"};
+	static const char *const esp[] = { "aes256gcm16", "aes128gcm16", "chacha20poly1305",
+		                           "aes256-sha256", "aes128-sha256" };
 
 	for (size_t i = 0; i < sizeof(ike) / sizeof(ike[0]); i++)
 		strcpy(server->ike_proposals[i], ike[i]);
@@ -303,7 +349,8 @@ static void read_server_address(struct cp_reader *reader, const struct cp_node *
 	if (fault)
 		cp_mistake(reader, node, NULL, "%s", fault);
 	else if (strlen(node->text) >= sizeof(draft->server.address))
-		cp_mistake(reader, node, NULL, "must be shorter: at most %u characters", CP_TEXT_LEN - 1);
+		cp_mistake(reader, node, NULL, "must be shorter: at most %u characters",
+		           CP_TEXT_LEN - 1);
 	else
 		memcpy(draft->server.address, node->text, strlen(node->text) + 1);
 }
@@ -316,18 +363,28 @@ static void read_local_port(struct cp_reader *reader, const struct cp_node *node
 		return;
 	/* the next one is used too */
 	if (port != 500 && (port < 1024 || port > 65534 || port == 4499 || port == 4500))
-		cp_mistake(reader, node, NULL, "must be 500 (with 4500) or 1024 to 65534 but for 4499 and 4500, not %lld", port);
+		cp_mistake(
+			reader, node, NULL,
+			"must be 500 (with 4500) or 1024 to 65534 but for 4499 and 4500, not %lld",
+			port);
 	else
 		((struct cp_server_draft *)target)->server.local_port = (uint16_t)port;
 }
 
 const struct cp_key cp_server_keys[] = {
-	{.name = "name", .kind = CP_KEY_NAME, .offset = SERVER_FIELD(name), .is_required = true},
-	{.name = "zone", .kind = CP_KEY_NAME, .offset = SERVER_FIELD(zone)},
-	{.name = "address", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_server_address},
-	{.name = "local_port", .kind = CP_KEY_CUSTOM, .read = read_local_port},
-	{.name = "priority", .kind = CP_KEY_UINT16, .offset = SERVER_FIELD(priority), .min = 1, .max = 65535},
-	{0},
+	{ .name = "name", .kind = CP_KEY_NAME, .offset = SERVER_FIELD(name), .is_required = true },
+	{ .name = "zone", .kind = CP_KEY_NAME, .offset = SERVER_FIELD(zone) },
+	{ .name = "address",
+	  .kind = CP_KEY_CUSTOM,
+	  .is_required = true,
+	  .read = read_server_address },
+	{ .name = "local_port", .kind = CP_KEY_CUSTOM, .read = read_local_port },
+	{ .name = "priority",
+	  .kind = CP_KEY_UINT16,
+	  .offset = SERVER_FIELD(priority),
+	  .min = 1,
+	  .max = 65535 },
+	{ 0 },
 };
 
 static bool is_set(const struct cp_node *server, const struct cp_node *environment, const char *key)
@@ -335,21 +392,29 @@ static bool is_set(const struct cp_node *server, const struct cp_node *environme
 	return cp_node_child(server, key) || cp_node_child(environment, key);
 }
 
-/* What a way of authentication needs, by keys; a key that is in none of its lists has no use with it. */
+/* What a way of authentication needs, by keys; a key that is in none of its lists has no use with
+ * it. */
 struct auth_use {
 	const char *name;
 	const char *needs[5];
 	const char *may_have;
 };
 
-static const char *const auth_keys[] = {"password_file", "secret_file", "certificate_file", "key_file", "server_ca",
-					"revocation", "aaa_identity"};
+static const char *const auth_keys[] = { "password_file", "secret_file", "certificate_file",
+	                                 "key_file",      "server_ca",   "revocation",
+	                                 "aaa_identity" };
 
 static const struct auth_use auth_uses[] = {
-	[CP_AUTH_PSK] = {"psk", {"account", "secret_file"}, ""},
-	[CP_AUTH_EAP_MSCHAPV2] = {"eap-mschapv2", {"account", "password_file", "server_ca"}, "revocation"},
-	[CP_AUTH_EAP_TLS] = {"eap-tls", {"certificate_file", "key_file", "server_ca"}, "revocation aaa_identity"},
-	[CP_AUTH_CERTIFICATE] = {"certificate", {"certificate_file", "key_file", "server_ca"}, "revocation"},
+	[CP_AUTH_PSK] = { "psk", { "account", "secret_file" }, "" },
+	[CP_AUTH_EAP_MSCHAPV2] = { "eap-mschapv2",
+	                           { "account", "password_file", "server_ca" },
+	                           "revocation" },
+	[CP_AUTH_EAP_TLS] = { "eap-tls",
+	                      { "certificate_file", "key_file", "server_ca" },
+	                      "revocation aaa_identity" },
+	[CP_AUTH_CERTIFICATE] = { "certificate",
+	                          { "certificate_file", "key_file", "server_ca" },
+	                          "revocation" },
 };
 
 bool cp_auth_uses(enum cp_auth auth, const char *key)
@@ -364,20 +429,23 @@ bool cp_auth_uses(enum cp_auth auth, const char *key)
 }
 
 /* The keys that a way of authentication needs, and those that make no sense with it. */
-static void resolve_auth(struct cp_reader *reader, const struct cp_node *node, const struct cp_node *environment,
-			 struct cp_server_draft *draft)
+static void resolve_auth(struct cp_reader *reader, const struct cp_node *node,
+                         const struct cp_node *environment, struct cp_server_draft *draft)
 {
 	struct cp_server *server = &draft->server;
 	const struct auth_use *use = &auth_uses[server->auth];
 
 	if (!is_set(node, environment, "auth"))
-		cp_mistake(reader, node, "auth",
-			   "is missing: must be \"eap-mschapv2\", \"eap-tls\", \"certificate\" or \"psk\", here or in the environment");
+		cp_mistake(
+			reader, node, "auth",
+			"is missing: must be \"eap-mschapv2\", \"eap-tls\", \"certificate\" or \"psk\", here or in the environment");
 	if (!server->auth)
 		return;
 	for (const char *const *key = use->needs; *key; key++) {
 		if (!is_set(node, environment, *key))
-			cp_mistake(reader, node, *key, "is missing: auth = \"%s\" needs it, here or in the environment", use->name);
+			cp_mistake(reader, node, *key,
+			           "is missing: auth = \"%s\" needs it, here or in the environment",
+			           use->name);
 	}
 	for (size_t i = 0; i < sizeof(auth_keys) / sizeof(auth_keys[0]); i++) {
 		const struct cp_node *key = cp_node_child(node, auth_keys[i]);
@@ -392,15 +460,17 @@ static void resolve_auth(struct cp_reader *reader, const struct cp_node *node, c
 	memcpy(server->secret_file,
 	       server->auth == CP_AUTH_PSK            ? draft->psk_file
 	       : server->auth == CP_AUTH_EAP_MSCHAPV2 ? draft->password_file
-						      : draft->key_file,
+	                                              : draft->key_file,
 	       CP_PATH_LEN);
 }
 
-static void read_server(struct cp_reader *reader, const struct cp_node *node, struct cp_environment_draft *target)
+static void read_server(struct cp_reader *reader, const struct cp_node *node,
+                        struct cp_environment_draft *target)
 {
 	struct cp_environment *environment = &target->environment;
 	struct cp_server_draft draft = target->inherited;
-	const struct cp_section sections[] = {{cp_server_keys, &draft}, {cp_tunnel_keys, &draft}};
+	const struct cp_section sections[] = { { cp_server_keys, &draft },
+		                               { cp_tunnel_keys, &draft } };
 
 	draft.server.priority = ++target->next_priority;
 	cp_keys_read(reader, node, sections, 2);
@@ -411,7 +481,8 @@ static void read_server(struct cp_reader *reader, const struct cp_node *node, st
 	if (!draft.server.identity[0])
 		memcpy(draft.server.identity, draft.server.address, sizeof(draft.server.identity));
 	if (draft.server.name[0] && cp_config_server(environment, draft.server.name))
-		cp_mistake(reader, cp_node_child(node, "name"), NULL, "\"%s\" is the name of an earlier server", draft.server.name);
+		cp_mistake(reader, cp_node_child(node, "name"), NULL,
+		           "\"%s\" is the name of an earlier server", draft.server.name);
 	environment->servers[environment->server_count++] = draft.server;
 }
 
@@ -428,7 +499,8 @@ static void sort_servers(struct cp_environment *environment)
 	}
 }
 
-void cp_read_servers(struct cp_reader *reader, const struct cp_node *node, struct cp_environment_draft *target)
+void cp_read_servers(struct cp_reader *reader, const struct cp_node *node,
+                     struct cp_environment_draft *target)
 {
 	if (!cp_node_is(reader, node, CP_NODE_LIST))
 		return;

@@ -55,8 +55,9 @@ static bool is_interface(const char *text)
 {
 	size_t length = strlen(text);
 
-	return length > 0 && length < INTERFACE_LEN && strspn(text, LOWER UPPER DIGITS "._-") == length &&
-	       strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+	return length > 0 && length < INTERFACE_LEN &&
+	       strspn(text, LOWER UPPER DIGITS "._-") == length && strcmp(text, ".") != 0 &&
+	       strcmp(text, "..") != 0;
 }
 
 static bool is_memif(const char *text)
@@ -65,7 +66,8 @@ static bool is_memif(const char *text)
 
 	if (text[0] != '/' || strspn(text, LOWER UPPER DIGITS "/._@-") != path)
 		return false;
-	return text[path] == 0 || strcmp(text + path, ",role=server") == 0 || strcmp(text + path, ",role=client") == 0;
+	return text[path] == 0 || strcmp(text + path, ",role=server") == 0 ||
+	       strcmp(text + path, ",role=client") == 0;
 }
 
 static bool is_virtual_device(const char *text)
@@ -73,7 +75,8 @@ static bool is_virtual_device(const char *text)
 	const char *name = after_prefix(text, "net_");
 	size_t length = strlen(text);
 
-	return name && strspn(name, LOWER DIGITS "_") > 0 && strspn(text, LOWER UPPER DIGITS "_,=/.:@-") == length;
+	return name && strspn(name, LOWER DIGITS "_") > 0 &&
+	       strspn(text, LOWER UPPER DIGITS "_,=/.:@-") == length;
 }
 
 const char *cp_device_fault(const char *device)
@@ -83,7 +86,8 @@ const char *cp_device_fault(const char *device)
 
 	if ((rest = after_prefix(device, "mac:")))
 		is_good = is_unicast_mac(rest);
-	else if ((rest = after_prefix(device, "af_packet:")) || (rest = after_prefix(device, "af_xdp:")))
+	else if ((rest = after_prefix(device, "af_packet:")) ||
+	         (rest = after_prefix(device, "af_xdp:")))
 		is_good = is_interface(rest);
 	else if ((rest = after_prefix(device, "memif:")))
 		is_good = is_memif(rest);
@@ -107,8 +111,9 @@ static const char *read_core(const char *text, unsigned *core)
 
 const char *cp_cores_fault(const char *cores)
 {
-	static const char forms[] = "must be \"auto\" or a list of cores as \"2-5,8\", each named once, 0 to 1023";
-	bool is_taken[CORE_MAX + 1] = {false};
+	static const char forms[] =
+		"must be \"auto\" or a list of cores as \"2-5,8\", each named once, 0 to 1023";
+	bool is_taken[CORE_MAX + 1] = { false };
 	unsigned first, last;
 
 	if (strcmp(cores, "auto") == 0)
@@ -134,7 +139,8 @@ const char *cp_cores_fault(const char *cores)
 	}
 }
 
-/* RFC 1123 section 2.1; the last label is not a number, so that a mistyped address is not taken for a name. */
+/* RFC 1123 section 2.1; the last label is not a number, so that a mistyped address is not taken for
+ * a name. */
 static bool is_host_name(const char *text)
 {
 	const char *last = strrchr(text, '.');
@@ -174,7 +180,7 @@ static bool is_one_of(const char *token, const char *const *words)
 /* What may follow the ciphers: the key exchange of a rekey, and extended sequence numbers. */
 static bool is_esp_addition(const char *token)
 {
-	static const char *const groups[] = {"modp", "ecp", "curve", "x25519", "x448"};
+	static const char *const groups[] = { "modp", "ecp", "curve", "x25519", "x448" };
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		if (after_prefix(token, groups[i]))
@@ -188,19 +194,22 @@ static const char esp_forms[] =
 	"together with sha1, sha256, sha384, sha512; then key exchange groups, esn or noesn, joined by '-'; "
 	"this version does no other ESP algorithm";
 
-/* RFC 7296 section 3.3: ciphers that authenticate and those that need an HMAC do not share a proposal. */
+/* RFC 7296 section 3.3: ciphers that authenticate and those that need an HMAC do not share a
+ * proposal. */
 const char *cp_esp_proposal_fault(const char *proposal)
 {
-	static const char *const aeads[] = {"aes128gcm16", "aes192gcm16", "aes256gcm16", "chacha20poly1305", NULL};
-	static const char *const ciphers[] = {"aes128", "aes192", "aes256", NULL};
-	static const char *const integrities[] = {"sha1", "sha256", "sha384", "sha512", NULL};
+	static const char *const aeads[] = { "aes128gcm16", "aes192gcm16", "aes256gcm16",
+		                             "chacha20poly1305", NULL };
+	static const char *const ciphers[] = { "aes128", "aes192", "aes256", NULL };
+	static const char *const integrities[] = { "sha1", "sha256", "sha384", "sha512", NULL };
 	size_t aead_count = 0, cipher_count = 0, integrity_count = 0;
 	char token[32];
 
 	for (;;) {
 		size_t length = strcspn(proposal, "-");
 
-		if (length < 1 || length >= sizeof(token) || strspn(proposal, LOWER DIGITS) < length)
+		if (length < 1 || length >= sizeof(token) ||
+		    strspn(proposal, LOWER DIGITS) < length)
 			return esp_forms;
 		memcpy(token, proposal, length);
 		token[length] = 0;
@@ -230,7 +239,8 @@ const char *cp_user_fault(const char *user)
 {
 	size_t length = strlen(user);
 
-	if (length < 1 || length >= IPC_NAME_LEN || !strchr(LOWER "_", user[0]) || strspn(user, LOWER DIGITS "_-") != length)
+	if (length < 1 || length >= IPC_NAME_LEN || !strchr(LOWER "_", user[0]) ||
+	    strspn(user, LOWER DIGITS "_-") != length)
 		return "must be the name of a system user";
 	return NULL;
 }
@@ -259,5 +269,6 @@ int cp_amount_parse(const char *text, uint64_t *amount)
 
 bool cp_key_text_is_encrypted(const char *text, size_t length)
 {
-	return memmem(text, length, "ENCRYPTED PRIVATE KEY", 21) || memmem(text, length, "Proc-Type: 4,ENCRYPTED", 22);
+	return memmem(text, length, "ENCRYPTED PRIVATE KEY", 21) ||
+	       memmem(text, length, "Proc-Type: 4,ENCRYPTED", 22);
 }

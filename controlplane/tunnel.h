@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of each tunnel, in words an operator understands; protocol-neutral, written by the supervisor, read by the API.
+ * What is known of each tunnel, in words an operator understands; protocol-neutral, written by the
+ * supervisor, read by the API.
  */
 #pragma once
 
@@ -14,7 +15,7 @@ enum cp_tunnel_phase {
 	CP_TUNNEL_IDLE = 0,       /* not tried yet, or the dataplane is not there */
 	CP_TUNNEL_CONNECTING = 1, /* negotiating */
 	CP_TUNNEL_UP = 2,
-	CP_TUNNEL_WAITING = 3,    /* failed; tried again at retry_at */
+	CP_TUNNEL_WAITING = 3, /* failed; tried again at retry_at */
 };
 
 #define CP_WHY_LEN 256u
@@ -22,21 +23,23 @@ enum cp_tunnel_phase {
 struct cp_tunnel_view {
 	struct ipc_tunnel id;
 	char zone[IPC_NAME_LEN];
-	char protocol[8];       /* "ipsec" */
+	char protocol[8];         /* "ipsec" */
 	char server_address[128]; /* as configured */
-	uint32_t remote_be;     /* resolved; 0: not yet */
-	uint32_t inner_be;      /* virtual IP; 0: none */
+	uint32_t remote_be;       /* resolved; 0: not yet */
+	uint32_t inner_be;        /* virtual IP; 0: none */
 	enum cp_tunnel_phase phase;
-	char why[CP_WHY_LEN];   /* while not up: the reason in words, "password or account refused by the server" */
-	char suite[128];        /* while up: "AES_GCM_16_256", "AES_CBC_256 HMAC_SHA2_256_128" */
-	char limits[CP_WHY_LEN]; /* while up: the forwards that the server's selectors leave out; mostly empty */
+	char why[CP_WHY_LEN]; /* while not up: the reason in words, "password or account refused by
+	                         the server" */
+	char suite[128];      /* while up: "AES_GCM_16_256", "AES_CBC_256 HMAC_SHA2_256_128" */
+	char limits[CP_WHY_LEN]; /* while up: the forwards that the server's selectors leave out;
+	                            mostly empty */
 	bool udp_encapsulation;
-	uint32_t attempts;      /* since it was last up */
-	uint64_t since_s;       /* CLOCK_REALTIME: in this phase since */
-	uint64_t retry_at_s;    /* CLOCK_REALTIME: next attempt, 0: none planned */
+	uint32_t attempts;   /* since it was last up */
+	uint64_t since_s;    /* CLOCK_REALTIME: in this phase since */
+	uint64_t retry_at_s; /* CLOCK_REALTIME: next attempt, 0: none planned */
 	uint64_t ike_rekeys;
 	uint64_t child_rekeys;
-	uint64_t connects;      /* times it came up */
+	uint64_t connects; /* times it came up */
 };
 
 /* "idle", "connecting", "up", "waiting". */

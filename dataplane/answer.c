@@ -106,7 +106,8 @@ static bool answer_rst(struct dp_worker *w, struct dp_pkt *p)
 }
 
 /* The error about the packet, in its buffer; its length is *LENGTH. NULL: none is due. */
-static uint8_t *write_error(struct dp_pkt *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_t from_be, uint16_t *length)
+static uint8_t *write_error(struct dp_pkt *p, uint8_t type, uint8_t code, uint16_t mtu,
+                            uint32_t from_be, uint16_t *length)
 {
 	uint8_t *quoted = p->l3, *l3, *icmp;
 	uint32_t to_be = dp_load32(quoted + 12);
@@ -116,7 +117,8 @@ static uint8_t *write_error(struct dp_pkt *p, uint8_t type, uint8_t code, uint16
 	if (p->protocol == IPPROTO_ICMP && quoted[p->l3_header] != ICMP_ECHO)
 		return NULL;
 	l3 = quoted - 28;
-	if (l3 < (uint8_t *)p->m->buf_addr + sizeof(struct rte_ether_hdr)) /* dp_nexthop() puts it in front */
+	if (l3 < (uint8_t *)p->m->buf_addr +
+	                 sizeof(struct rte_ether_hdr)) /* dp_nexthop() puts it in front */
 		return NULL;
 	icmp = l3 + 20;
 	icmp[0] = type;
@@ -130,7 +132,8 @@ static uint8_t *write_error(struct dp_pkt *p, uint8_t type, uint8_t code, uint16
 	return l3;
 }
 
-static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_t from_be)
+static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uint8_t code,
+                        uint16_t mtu, uint32_t from_be)
 {
 	uint16_t length;
 	uint8_t *l3 = write_error(p, type, code, mtu, from_be, &length);
@@ -145,7 +148,8 @@ static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uin
 static bool answer_inside(struct dp_worker *w, struct dp_pkt *p)
 {
 	uint16_t length;
-	uint8_t *l3 = write_error(p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit, w->tunnels[p->tunnel].inner_be, &length);
+	uint8_t *l3 = write_error(p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit,
+	                          w->tunnels[p->tunnel].inner_be, &length);
 
 	if (!l3 || !emit_inside(w, p, l3, length))
 		return false;
@@ -158,7 +162,8 @@ bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 	enum dp_answer answer = dp_verdict_answer(p->verdict);
 	uint32_t own_be = w->ports[p->port].address_be, called_be = dp_load32(p->l3 + 16);
 
-	if (p->flow || (p->port != DP_PORT_CLUSTER && (answer != DP_ANSWER_TOO_BIG || p->tunnel == DP_NONE_SLOT)))
+	if (p->flow || (p->port != DP_PORT_CLUSTER &&
+	                (answer != DP_ANSWER_TOO_BIG || p->tunnel == DP_NONE_SLOT)))
 		return false;
 	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
 		w->count->answers_limited++;
@@ -174,8 +179,9 @@ bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 			return answer_rst(w, p);
 		if (answer == DP_ANSWER_REFUSE)
 			return answer_icmp(w, p, ICMP_UNREACHABLE, CODE_PORT, 0, called_be);
-		return answer_icmp(w, p, ICMP_UNREACHABLE, answer == DP_ANSWER_PROHIBITED ? CODE_PROHIBITED : CODE_NET, 0,
-				   own_be);
+		return answer_icmp(w, p, ICMP_UNREACHABLE,
+		                   answer == DP_ANSWER_PROHIBITED ? CODE_PROHIBITED : CODE_NET, 0,
+		                   own_be);
 	case DP_ANSWER_TOO_BIG:
 		return answer_icmp(w, p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit, own_be);
 	case DP_ANSWER_TTL:
@@ -192,7 +198,8 @@ enum dp_verdict dp_answer_echo(struct dp_worker *w, struct dp_pkt *p)
 	uint16_t length = p->l3_length - p->l3_header;
 	uint32_t source = dp_load32(l3 + 12), destination = dp_load32(l3 + 16);
 
-	if (icmp[0] != ICMP_ECHO || icmp[1] != 0 || dp_checksum_fold(dp_checksum_add(icmp, length, 0)) != 0xffff)
+	if (icmp[0] != ICMP_ECHO || icmp[1] != 0 ||
+	    dp_checksum_fold(dp_checksum_add(icmp, length, 0)) != 0xffff)
 		return DP_NOT_FOR_US;
 	if (!dp_bucket_take(&w->echo_limit[p->port], w->now_ns)) {
 		w->count->answers_limited++;

@@ -2,8 +2,9 @@
 /*
  * A burst of packets on its way through the stages, with what the stages know of each.
  *
- * A stage is void dp_x(struct dp_worker *, struct dp_batch *): it loops over the batch and sets verdicts; it never frees and
- * never sends. dp_batch_compact() ends the way of all packets whose verdict is not DP_OK.
+ * A stage is void dp_x(struct dp_worker *, struct dp_batch *): it loops over the batch and sets
+ * verdicts; it never frees and never sends. dp_batch_compact() ends the way of all packets whose
+ * verdict is not DP_OK.
  */
 #pragma once
 
@@ -27,28 +28,30 @@ enum dp_port_id { DP_PORT_UPLINK = 0, DP_PORT_CLUSTER = 1, DP_PORT_COUNT = 2 };
 /* One packet. Line 0: what the stages pass on; line 1: what crypto and the flow lookup need. */
 struct dp_pkt {
 	struct rte_mbuf *m;
-	uint8_t *l3;           /* the IPv4 header in question: outer before ESP in, inner behind it, outer again behind ESP out */
-	struct dp_flow *flow;  /* set once the packet is rewritten */
+	uint8_t *l3; /* the IPv4 header in question: outer before ESP in, inner behind it, outer
+	                again behind ESP out */
+	struct dp_flow *flow; /* set once the packet is rewritten */
 	union {
 		struct dp_sa_in *sa_in;
 		struct dp_sa_out *sa_out;
 	};
-	uint64_t hash;         /* of key */
-	uint16_t l3_length;    /* IPv4 total length, bytes */
-	uint8_t l3_header;     /* IPv4 header, bytes */
+	uint64_t hash;      /* of key */
+	uint16_t l3_length; /* IPv4 total length, bytes */
+	uint8_t l3_header;  /* IPv4 header, bytes */
 	uint8_t protocol;
-	uint16_t environment;  /* slot */
-	uint16_t tunnel;       /* slot */
-	uint32_t nexthop_be;   /* IPv4 address of the next hop, set by the stage that decides the way out */
-	uint8_t verdict;       /* enum dp_verdict */
-	uint8_t port;          /* enum dp_port_id: where it came from, then where it goes out */
-	uint16_t limit;        /* DP_TOO_BIG: the MTU to tell */
-	uint8_t *esp;          /* ESP header */
+	uint16_t environment; /* slot */
+	uint16_t tunnel;      /* slot */
+	uint32_t nexthop_be;  /* IPv4 address of the next hop, set by the stage that decides the way
+	                         out */
+	uint8_t verdict;      /* enum dp_verdict */
+	uint8_t port;         /* enum dp_port_id: where it came from, then where it goes out */
+	uint16_t limit;       /* DP_TOO_BIG: the MTU to tell */
+	uint8_t *esp;         /* ESP header */
 	/* line 1 */
 	uint8_t key[16] __rte_aligned(16); /* struct dp_flow_key */
 	uint8_t iv[16];
 	uint8_t aad[16];
-	uint8_t icv[16];       /* computed one, ESP in */
+	uint8_t icv[16]; /* computed one, ESP in */
 } __rte_cache_aligned;
 _Static_assert(sizeof(struct dp_pkt) == 128, "dp_pkt: two lines");
 _Static_assert(offsetof(struct dp_pkt, key) == 64, "dp_pkt: line 1");
@@ -58,6 +61,6 @@ struct dp_batch {
 	struct dp_pkt p[DP_BURST];
 };
 
-/* Counts and ends all packets whose verdict is not DP_OK (answers the sender where verdict.h says so, frees the rest, leaves
- * DP_TAKEN alone) and closes the gaps; order is kept. Worker only. */
+/* Counts and ends all packets whose verdict is not DP_OK (answers the sender where verdict.h says
+ * so, frees the rest, leaves DP_TAKEN alone) and closes the gaps; order is kept. Worker only. */
 void dp_batch_compact(struct dp_worker *w, struct dp_batch *b);

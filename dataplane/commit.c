@@ -56,7 +56,8 @@ static uint32_t places(uint32_t n)
 }
 
 /* Appends COUNT entries of SIZE bytes. */
-static int append(void **array, uint32_t *have, const void *entries, uint32_t count, size_t size, uint32_t limit)
+static int append(void **array, uint32_t *have, const void *entries, uint32_t count, size_t size,
+                  uint32_t limit)
 {
 	uint32_t need = *have + count;
 
@@ -78,21 +79,24 @@ int dp_staging_environment(struct dp_staging *s, const struct ipc_environment *e
 {
 	if (!s->generation)
 		return -EPROTO;
-	return append((void **)&s->environments, &s->environment_count, e, 1, sizeof(*e), DP_ENVIRONMENTS_MAX);
+	return append((void **)&s->environments, &s->environment_count, e, 1, sizeof(*e),
+	              DP_ENVIRONMENTS_MAX);
 }
 
 int dp_staging_server(struct dp_staging *s, const struct ipc_server *server)
 {
 	if (!s->generation)
 		return -EPROTO;
-	return append((void **)&s->servers, &s->server_count, server, 1, sizeof(*server), DP_TUNNELS_MAX);
+	return append((void **)&s->servers, &s->server_count, server, 1, sizeof(*server),
+	              DP_TUNNELS_MAX);
 }
 
 int dp_staging_forwards(struct dp_staging *s, const struct ipc_forward *forwards, uint32_t count)
 {
 	if (!s->generation)
 		return -EPROTO;
-	return append((void **)&s->forwards, &s->forward_count, forwards, count, sizeof(*forwards), FORWARDS_LIMIT);
+	return append((void **)&s->forwards, &s->forward_count, forwards, count, sizeof(*forwards),
+	              FORWARDS_LIMIT);
 }
 
 /* ---- building a generation ---- */
@@ -140,7 +144,8 @@ static struct dp_generation *allocate(const struct dp_staging *s)
 }
 
 /* A free slot, searched from *NEXT on, so that one that was freed comes last. */
-static uint16_t take_slot(struct dp_slot *slots, uint32_t count, uint16_t *next, const char *environment, const char *server)
+static uint16_t take_slot(struct dp_slot *slots, uint32_t count, uint16_t *next,
+                          const char *environment, const char *server)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		uint16_t at = (uint16_t)((*next + i) % count);
@@ -164,7 +169,8 @@ static struct dp_environment *find_environment(struct dp_generation *g, const ch
 	return NULL;
 }
 
-static int add_environment(struct dp_generation *g, struct dp_core *core, const struct ipc_environment *from, char why[256])
+static int add_environment(struct dp_generation *g, struct dp_core *core,
+                           const struct ipc_environment *from, char why[256])
 {
 	static const char no_server[IPC_NAME_LEN];
 	struct dp_environment *e;
@@ -173,11 +179,13 @@ static int add_environment(struct dp_generation *g, struct dp_core *core, const 
 	if (find_environment(g, from->name))
 		return refuse(why, -EEXIST, "environment \"%s\" is there twice", from->name);
 	if (from->pod_address_be == core->ports[DP_PORT_CLUSTER].address_be)
-		return refuse(why, -EADDRINUSE, "environment \"%s\" has the cluster port's own address", from->name);
+		return refuse(why, -EADDRINUSE,
+		              "environment \"%s\" has the cluster port's own address", from->name);
 	for (; g->addresses[at]; at = (at + 1) & g->address_mask)
 		if (g->addresses[at]->pod_address_be == from->pod_address_be)
-			return refuse(why, -EADDRINUSE, "environments \"%s\" and \"%s\" have the same pod address", from->name,
-				      g->addresses[at]->name);
+			return refuse(why, -EADDRINUSE,
+			              "environments \"%s\" and \"%s\" have the same pod address",
+			              from->name, g->addresses[at]->name);
 	e = &g->environments[g->environment_count];
 	memcpy(e->name, from->name, sizeof(e->name));
 	e->pod_address_be = from->pod_address_be;
@@ -186,8 +194,8 @@ static int add_environment(struct dp_generation *g, struct dp_core *core, const 
 	memcpy(e->sources, from->sources, sizeof(e->sources));
 	e->slot = dp_core_find_environment(core, from->name);
 	if (e->slot == DP_NONE_SLOT)
-		e->slot = take_slot(core->environment_slots, DP_ENVIRONMENTS_MAX, &core->next_environment_slot, e->name,
-				    no_server);
+		e->slot = take_slot(core->environment_slots, DP_ENVIRONMENTS_MAX,
+		                    &core->next_environment_slot, e->name, no_server);
 	if (e->slot == DP_NONE_SLOT)
 		return refuse(why, -ENOSPC, "no slot left for environment \"%s\"", e->name);
 	e->home = dp_core_home(core, e->slot);
@@ -197,29 +205,36 @@ static int add_environment(struct dp_generation *g, struct dp_core *core, const 
 	return 0;
 }
 
-static int add_server(struct dp_generation *g, struct dp_core *core, const struct ipc_server *from, char why[256])
+static int add_server(struct dp_generation *g, struct dp_core *core, const struct ipc_server *from,
+                      char why[256])
 {
 	struct dp_environment *e = find_environment(g, from->id.environment);
 	uint16_t slot;
 
 	if (!e)
-		return refuse(why, -ENOENT, "server \"%s\": there is no environment \"%s\"", from->id.server, from->id.environment);
+		return refuse(why, -ENOENT, "server \"%s\": there is no environment \"%s\"",
+		              from->id.server, from->id.environment);
 	for (unsigned i = 0; i < e->tunnel_count; i++)
 		if (strcmp(core->tunnel_slots[e->tunnels[i]].server, from->id.server) == 0)
-			return refuse(why, -EEXIST, "server \"%s\" of \"%s\" is there twice", from->id.server, e->name);
+			return refuse(why, -EEXIST, "server \"%s\" of \"%s\" is there twice",
+			              from->id.server, e->name);
 	if (e->tunnel_count == DP_ENVIRONMENT_TUNNELS_MAX)
-		return refuse(why, -ENOSPC, "environment \"%s\" has more than %u servers", e->name, DP_ENVIRONMENT_TUNNELS_MAX);
+		return refuse(why, -ENOSPC, "environment \"%s\" has more than %u servers", e->name,
+		              DP_ENVIRONMENT_TUNNELS_MAX);
 	slot = dp_core_find_tunnel(core, &from->id);
 	if (slot == DP_NONE_SLOT)
-		slot = take_slot(core->tunnel_slots, DP_TUNNELS_MAX, &core->next_tunnel_slot, e->name, from->id.server);
+		slot = take_slot(core->tunnel_slots, DP_TUNNELS_MAX, &core->next_tunnel_slot,
+		                 e->name, from->id.server);
 	if (slot == DP_NONE_SLOT)
-		return refuse(why, -ENOSPC, "no slot left for server \"%s\" of \"%s\"", from->id.server, e->name);
+		return refuse(why, -ENOSPC, "no slot left for server \"%s\" of \"%s\"",
+		              from->id.server, e->name);
 	core->tunnel_slots[slot].environment_slot = e->slot;
 	e->tunnels[e->tunnel_count++] = slot;
 	return 0;
 }
 
-static uint16_t find_server(const struct dp_core *core, const struct dp_environment *e, const char *server)
+static uint16_t find_server(const struct dp_core *core, const struct dp_environment *e,
+                            const char *server)
 {
 	for (unsigned i = 0; i < e->tunnel_count; i++)
 		if (strcmp(core->tunnel_slots[e->tunnels[i]].server, server) == 0)
@@ -227,31 +242,40 @@ static uint16_t find_server(const struct dp_core *core, const struct dp_environm
 	return DP_NONE_SLOT;
 }
 
-static int add_forward(struct dp_generation *g, struct dp_core *core, const struct ipc_forward *from, char why[256])
+static int add_forward(struct dp_generation *g, struct dp_core *core,
+                       const struct ipc_forward *from, char why[256])
 {
 	const struct dp_environment *e = find_environment(g, from->environment);
 	unsigned port = rte_be_to_cpu_16(from->port_be);
-	struct dp_forward f = { .to_address_be = from->to_address_be, .to_port_be = from->to_port_be, .tunnel = DP_NONE_SLOT };
+	struct dp_forward f = { .to_address_be = from->to_address_be,
+		                .to_port_be = from->to_port_be,
+		                .tunnel = DP_NONE_SLOT };
 	uint32_t at;
 
 	if (!e)
-		return refuse(why, -ENOENT, "forward %u: there is no environment \"%s\"", port, from->environment);
+		return refuse(why, -ENOENT, "forward %u: there is no environment \"%s\"", port,
+		              from->environment);
 	if (*from->server) {
 		f.tunnel = find_server(core, e, from->server);
 		if (f.tunnel == DP_NONE_SLOT)
-			return refuse(why, -ENOENT, "forward %u of \"%s\": there is no server \"%s\"", port, e->name, from->server);
+			return refuse(why, -ENOENT,
+			              "forward %u of \"%s\": there is no server \"%s\"", port,
+			              e->name, from->server);
 	}
 	f.environment = e->slot;
 	f.key = dp_forward_key(e->pod_address_be, from->protocol, from->port_be);
-	for (at = rte_hash_crc_8byte(f.key, 0) & g->forward_mask; g->forwards[at].key; at = (at + 1) & g->forward_mask)
+	for (at = rte_hash_crc_8byte(f.key, 0) & g->forward_mask; g->forwards[at].key;
+	     at = (at + 1) & g->forward_mask)
 		if (g->forwards[at].key == f.key)
-			return refuse(why, -EEXIST, "forward %u of \"%s\" is there twice", port, e->name);
+			return refuse(why, -EEXIST, "forward %u of \"%s\" is there twice", port,
+			              e->name);
 	g->forwards[at] = f;
 	g->forward_count++;
 	return 0;
 }
 
-static int build(struct dp_staging *s, struct dp_core *core, struct dp_generation **generation, char why[256])
+static int build(struct dp_staging *s, struct dp_core *core, struct dp_generation **generation,
+                 char why[256])
 {
 	struct dp_generation *g = allocate(s);
 	int rc = 0;
@@ -391,27 +415,32 @@ static void retire_one_tunnel(struct dp_core *core, uint16_t tunnel)
 	dp_worker_call(home, retire_tunnel, &r);
 }
 
-/* After the workers have the new generation: nothing finds what is gone any more, so it can be taken down. */
+/* After the workers have the new generation: nothing finds what is gone any more, so it can be
+ * taken down. */
 static void retire_missing(struct dp_core *core, const struct dp_generation *fresh)
 {
 	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
-		if (*core->tunnel_slots[i].environment && !has_tunnel(fresh, &core->tunnel_slots[i], (uint16_t)i))
+		if (*core->tunnel_slots[i].environment &&
+		    !has_tunnel(fresh, &core->tunnel_slots[i], (uint16_t)i))
 			retire_one_tunnel(core, (uint16_t)i);
 	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++) {
 		struct retire r = { .environment = (uint16_t)i, .tunnel = DP_NONE_SLOT };
 
 		if (*core->environment_slots[i].environment && !fresh->by_slot[i])
-			dp_worker_call(core->workers[dp_core_home(core, (uint16_t)i)], retire_environment, &r);
+			dp_worker_call(core->workers[dp_core_home(core, (uint16_t)i)],
+			               retire_environment, &r);
 	}
 }
 
-int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t generation, char why[256])
+int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t generation,
+                      char why[256])
 {
 	struct dp_generation *fresh = NULL, *old = core->generation;
 	int rc;
 
 	if (!s->generation || s->generation != generation)
-		return refuse(why, -EPROTO, "generation %llu was not staged", (unsigned long long)generation);
+		return refuse(why, -EPROTO, "generation %llu was not staged",
+		              (unsigned long long)generation);
 	rc = build(s, core, &fresh, why);
 	clear(s);
 	if (rc) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Configuration on its way in: staged message by message, validated whole, applied as a difference. Control thread.
+ * Configuration on its way in: staged message by message, validated whole, applied as a difference.
+ * Control thread.
  */
 #pragma once
 
@@ -17,14 +18,17 @@ void dp_staging_destroy(struct dp_staging *s);
 /* Drops what was staged and begins anew. */
 void dp_staging_begin(struct dp_staging *s, uint64_t generation);
 
-/* Each adds to what is staged; the messages were checked by ipc_decode(). 0, -EPROTO (no BEGIN), -ENOMEM, -E2BIG. */
+/* Each adds to what is staged; the messages were checked by ipc_decode(). 0, -EPROTO (no BEGIN),
+ * -ENOMEM, -E2BIG. */
 int dp_staging_environment(struct dp_staging *s, const struct ipc_environment *e);
 int dp_staging_server(struct dp_staging *s, const struct ipc_server *server);
 int dp_staging_forwards(struct dp_staging *s, const struct ipc_forward *forwards, uint32_t count);
 
-/* Validates what is staged and makes it the generation of all workers. 0, or -errno with WHY in words and nothing changed. What went
- * away takes its SAs and sessions along; what stays is not touched. The staging is empty afterwards. */
-int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t generation, char why[256]);
+/* Validates what is staged and makes it the generation of all workers. 0, or -errno with WHY in
+ * words and nothing changed. What went away takes its SAs and sessions along; what stays is not
+ * touched. The staging is empty afterwards. */
+int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t generation,
+                      char why[256]);
 
 /* Frees a generation that no worker has any more; NULL is allowed. */
 void dp_generation_destroy(struct dp_generation *g);

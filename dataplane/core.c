@@ -38,7 +38,9 @@
 #define ICMP_ERRORS_PER_SECOND 1000u
 #define PMTUS_PER_SECOND 20u
 
-static const char *const port_names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
+static const char *const port_names[DP_PORT_COUNT] = {
+	[DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster"
+};
 
 static int say(char why[256], const char *what, int rc)
 {
@@ -72,7 +74,8 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	int rc = dp_crypto_create(&w->crypto, allow_slow);
 
 	if (rc == -ENOTSUP) {
-		snprintf(why, 256, "this CPU has no AES-NI; allow_slow_crypto = true starts without it");
+		snprintf(why, 256,
+		         "this CPU has no AES-NI; allow_slow_crypto = true starts without it");
 		return rc;
 	}
 	if (rc)
@@ -90,14 +93,18 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	rc = dp_reassembly_create(&w->reassembly, random64(), socket);
 	if (rc)
 		return say(why, "reassembly", rc);
-	w->tx = rte_zmalloc_socket("tx", DP_PORT_COUNT * sizeof(*w->tx), RTE_CACHE_LINE_SIZE, socket);
-	w->answers = rte_zmalloc_socket("answers", sizeof(*w->answers), RTE_CACHE_LINE_SIZE, socket);
-	w->answers_inside = rte_zmalloc_socket("answers", sizeof(*w->answers), RTE_CACHE_LINE_SIZE, socket);
+	w->tx = rte_zmalloc_socket("tx", DP_PORT_COUNT * sizeof(*w->tx), RTE_CACHE_LINE_SIZE,
+	                           socket);
+	w->answers =
+		rte_zmalloc_socket("answers", sizeof(*w->answers), RTE_CACHE_LINE_SIZE, socket);
+	w->answers_inside =
+		rte_zmalloc_socket("answers", sizeof(*w->answers), RTE_CACHE_LINE_SIZE, socket);
 	w->hold = dp_hold_create();
 	w->larval = dp_larval_create();
 	w->handoff_in = make_ring("handoff", w->index, RING_F_SC_DEQ);
 	w->send = make_ring("send", w->index, RING_F_SC_DEQ);
-	if (!w->tx || !w->answers || !w->answers_inside || !w->hold || !w->larval || !w->handoff_in || !w->send)
+	if (!w->tx || !w->answers || !w->answers_inside || !w->hold || !w->larval ||
+	    !w->handoff_in || !w->send)
 		return say(why, "worker's buffers", -ENOMEM);
 	return 0;
 }
@@ -128,7 +135,8 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	w->count = dp_stats_cells(core->stats, index);
 	w->answer_limit.per_second = ANSWERS_PER_SECOND;
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++)
-		w->echo_limit[id].per_second = w->arp_answer_limit[id].per_second = ANSWERS_PER_SECOND;
+		w->echo_limit[id].per_second = w->arp_answer_limit[id].per_second =
+			ANSWERS_PER_SECOND;
 	w->arp_limit.per_second = ARP_PER_SECOND;
 	w->punt_limit.per_second = PUNTS_PER_SECOND;
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
@@ -169,15 +177,22 @@ static int make_shared(struct dp_core *core, char why[256])
 {
 	int rc;
 
-	core->tunnels = rte_zmalloc("tunnels", DP_TUNNELS_MAX * sizeof(*core->tunnels), RTE_CACHE_LINE_SIZE);
-	core->environments = rte_zmalloc("environments", DP_ENVIRONMENTS_MAX * sizeof(*core->environments), RTE_CACHE_LINE_SIZE);
+	core->tunnels = rte_zmalloc("tunnels", DP_TUNNELS_MAX * sizeof(*core->tunnels),
+	                            RTE_CACHE_LINE_SIZE);
+	core->environments =
+		rte_zmalloc("environments", DP_ENVIRONMENTS_MAX * sizeof(*core->environments),
+	                    RTE_CACHE_LINE_SIZE);
 	core->punt = rte_ring_create("punt", RING_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	core->mbufs = rte_pktmbuf_pool_create("mbufs", dp_eal_mbuf_count(&core->node, core->worker_count), 256, 0,
-					      dp_eal_mbuf_room(&core->node), SOCKET_ID_ANY);
-	core->datagrams = rte_pktmbuf_pool_create("datagrams", DP_DATAGRAM_BUFFERS, 0, 0, UINT16_MAX, SOCKET_ID_ANY);
+	core->mbufs =
+		rte_pktmbuf_pool_create("mbufs", dp_eal_mbuf_count(&core->node, core->worker_count),
+	                                256, 0, dp_eal_mbuf_room(&core->node), SOCKET_ID_ANY);
+	core->datagrams = rte_pktmbuf_pool_create("datagrams", DP_DATAGRAM_BUFFERS, 0, 0,
+	                                          UINT16_MAX, SOCKET_ID_ANY);
 	core->peers = dp_peers_build(NULL, 0);
-	if (!core->tunnels || !core->environments || !core->punt || !core->mbufs || !core->datagrams || !core->peers)
-		return say(why, "shared tables (more memory: dataplane.memory_mb, hugepages)", -ENOMEM);
+	if (!core->tunnels || !core->environments || !core->punt || !core->mbufs ||
+	    !core->datagrams || !core->peers)
+		return say(why, "shared tables (more memory: dataplane.memory_mb, hugepages)",
+		           -ENOMEM);
 	rc = dp_nexthops_create(&core->nexthops);
 	if (rc)
 		return say(why, "next hops", rc);
@@ -199,7 +214,8 @@ static int find_ethdev(const struct dp_eal *eal, enum dp_port_id id, uint16_t *e
 	RTE_ETH_FOREACH_DEV(candidate) {
 		struct rte_ether_addr mac;
 
-		if (rte_eth_macaddr_get(candidate, &mac) == 0 && memcmp(&mac, eal->macs[id], 6) == 0) {
+		if (rte_eth_macaddr_get(candidate, &mac) == 0 &&
+		    memcmp(&mac, eal->macs[id], 6) == 0) {
 			*ethdev = candidate;
 			return 0;
 		}
@@ -209,8 +225,9 @@ static int find_ethdev(const struct dp_eal *eal, enum dp_port_id id, uint16_t *e
 
 static int start_ports(struct dp_core *core, const struct dp_eal *eal, char why[256])
 {
-	const struct ipc_port *c[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = &core->node.uplink,
-						    [DP_PORT_CLUSTER] = &core->node.cluster };
+	const struct ipc_port *c[DP_PORT_COUNT] = {
+		[DP_PORT_UPLINK] = &core->node.uplink, [DP_PORT_CLUSTER] = &core->node.cluster
+	};
 
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++) {
 		uint16_t queues = c[id]->queues ? c[id]->queues : core->worker_count, ethdev;
@@ -218,16 +235,20 @@ static int start_ports(struct dp_core *core, const struct dp_eal *eal, char why[
 		int rc = find_ethdev(eal, id, &ethdev);
 
 		if (rc) {
-			snprintf(why, 256, "%s: device \"%s\" was not found", port_names[id], c[id]->device);
+			snprintf(why, 256, "%s: device \"%s\" was not found", port_names[id],
+			         c[id]->device);
 			return -ENODEV;
 		}
-		rc = dp_port_start(&core->ports[id], c[id], ethdev, queues, core->worker_count, core->mbufs, text, sizeof(text));
+		rc = dp_port_start(&core->ports[id], c[id], ethdev, queues, core->worker_count,
+		                   core->mbufs, text, sizeof(text));
 		if (rc) {
-			snprintf(why, 256, "%s: device \"%.120s\": %.100s", port_names[id], c[id]->device, text);
+			snprintf(why, 256, "%s: device \"%.120s\": %.100s", port_names[id],
+			         c[id]->device, text);
 			return rc;
 		}
-		sp_log(SP_LOG_INFO, "port: started name=%s device=%s driver-queues=%u/%u mtu=%u", port_names[id], c[id]->device,
-		       core->ports[id].rx_queues, core->ports[id].tx_queues, core->ports[id].mtu);
+		sp_log(SP_LOG_INFO, "port: started name=%s device=%s driver-queues=%u/%u mtu=%u",
+		       port_names[id], c[id]->device, core->ports[id].rx_queues,
+		       core->ports[id].tx_queues, core->ports[id].mtu);
 	}
 	core->ports[DP_PORT_CLUSTER].route_count = core->node.route_count;
 	memcpy(core->ports[DP_PORT_CLUSTER].routes, core->node.routes, sizeof(core->node.routes));
@@ -246,8 +267,10 @@ static int start_eal(struct dp_core *core, struct dp_eal *eal, char why[256])
 	memcpy(argv, eal->argv, sizeof(argv));
 	rc = rte_eal_init(eal->argc, argv);
 	if (rc < 0) {
-		snprintf(why, 256, "EAL did not start: %s (its own lines above say more; a device that is not there, or too little memory?)",
-			 rte_strerror(rte_errno));
+		snprintf(
+			why, 256,
+			"EAL did not start: %s (its own lines above say more; a device that is not there, or too little memory?)",
+			rte_strerror(rte_errno));
 		return -ENODEV;
 	}
 	core->worker_count = eal->workers;
@@ -270,12 +293,15 @@ int dp_core_start(struct dp_core *core, const struct ipc_node *node, char why[25
 	for (uint16_t i = 0; rc == 0 && i < core->worker_count; i++)
 		rc = make_worker(core, i, why);
 	if (rc == 0)
-		sp_log(SP_LOG_INFO, "core: started workers=%u memory=%s crypto=%s mbufs=%u sessions=%u", core->worker_count,
-		       eal.has_hugepages ? "hugepages" : "no-huge", dp_crypto_arch(core->workers[0]->crypto),
+		sp_log(SP_LOG_INFO,
+		       "core: started workers=%u memory=%s crypto=%s mbufs=%u sessions=%u",
+		       core->worker_count, eal.has_hugepages ? "hugepages" : "no-huge",
+		       dp_crypto_arch(core->workers[0]->crypto),
 		       dp_eal_mbuf_count(node, core->worker_count), node->sessions);
 	/* all tables stand before the first worker looks at another one's ring */
 	for (uint16_t i = 0; rc == 0 && i < core->worker_count; i++)
-		rc = rte_eal_remote_launch(dp_worker_run, core->workers[i], core->workers[i]->lcore);
+		rc = rte_eal_remote_launch(dp_worker_run, core->workers[i],
+		                           core->workers[i]->lcore);
 	dp_eal_fini(&eal);
 	core->is_started = rc == 0;
 	if (rc)
@@ -331,7 +357,8 @@ uint16_t dp_core_find_environment(const struct dp_core *core, const char *enviro
 uint16_t dp_core_find_tunnel(const struct dp_core *core, const struct ipc_tunnel *id)
 {
 	uint16_t slot = dp_core_find_environment(core, id->environment);
-	const struct dp_environment *e = slot == DP_NONE_SLOT ? NULL : core->generation->by_slot[slot];
+	const struct dp_environment *e =
+		slot == DP_NONE_SLOT ? NULL : core->generation->by_slot[slot];
 
 	for (unsigned i = 0; e && i < e->tunnel_count; i++)
 		if (strcmp(core->tunnel_slots[e->tunnels[i]].server, id->server) == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The dataplane as its control thread sees it: what was started, the slots of environments and tunnels, the committed configuration.
+ * The dataplane as its control thread sees it: what was started, the slots of environments and
+ * tunnels, the committed configuration.
  */
 #pragma once
 
@@ -13,7 +14,8 @@
 #include "dataplane/stats.h"
 #include "dataplane/worker.h"
 
-/* An environment or a tunnel keeps its slot from the commit that brings it to the one that removes it. */
+/* An environment or a tunnel keeps its slot from the commit that brings it to the one that removes
+ * it. */
 struct dp_slot {
 	char environment[IPC_NAME_LEN]; /* empty: free */
 	char server[IPC_NAME_LEN];      /* tunnels */
@@ -29,8 +31,9 @@ struct dp_core {
 	char instance[IPC_NAME_LEN];
 	char run_dir[200];
 	uint64_t epoch;
-	bool is_started; /* EAL, ports and workers run */
-	char failure[256]; /* why they cannot any more in this process: EAL starts once; empty: they can */
+	bool is_started;   /* EAL, ports and workers run */
+	char failure[256]; /* why they cannot any more in this process: EAL starts once; empty: they
+	                      can */
 	struct ipc_node node;
 	/* what runs */
 	uint16_t worker_count;
@@ -48,18 +51,20 @@ struct dp_core {
 	struct dp_peers *peers;
 	struct dp_slot environment_slots[DP_ENVIRONMENTS_MAX];
 	struct dp_slot tunnel_slots[DP_TUNNELS_MAX];
-	uint16_t next_environment_slot; /* where the search for a free one starts: slots are reused as late as possible */
+	uint16_t next_environment_slot; /* where the search for a free one starts: slots are reused
+	                                   as late as possible */
 	uint16_t next_tunnel_slot;
 };
 
-/* Starts EAL, memory, ports and workers as NODE says; once per process. Returns 0, or -errno with WHY (at least 256 bytes) in words. */
+/* Starts EAL, memory, ports and workers as NODE says; once per process. Returns 0, or -errno with
+ * WHY (at least 256 bytes) in words. */
 int dp_core_start(struct dp_core *core, const struct ipc_node *node, char why[256]);
 
 /* Stops the workers and ports, wipes all keys. */
 void dp_core_stop(struct dp_core *core);
 
-/* The worker that owns an environment's slot: the last one first, because where a port has fewer queues than there are workers, the
- * first ones carry its input and output. */
+/* The worker that owns an environment's slot: the last one first, because where a port has fewer
+ * queues than there are workers, the first ones carry its input and output. */
 static inline uint16_t dp_core_home(const struct dp_core *core, uint16_t environment_slot)
 {
 	return (uint16_t)(core->worker_count - 1 - environment_slot % core->worker_count);

@@ -26,8 +26,8 @@
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 
-#define TICK_MS 1          /* punted packets wait at most this long */
-#define IDLE_TICK_MS 50    /* before ports and workers run */
+#define TICK_MS 1       /* punted packets wait at most this long */
+#define IDLE_TICK_MS 50 /* before ports and workers run */
 #define ARP_NS 10000000ull
 #define SECOND_NS 1000000000ull
 #define PUNT_BURST 64u
@@ -41,8 +41,8 @@ struct ctl {
 	struct dp_reply reply;
 	uid_t user;
 	int listener;
-	int client;     /* served; -1: none */
-	int newcomer;   /* accepted, its HELLO is awaited; -1: none */
+	int client;   /* served; -1: none */
+	int newcomer; /* accepted, its HELLO is awaited; -1: none */
 	uint64_t newcomer_since_ns;
 	uint64_t arp_due_ns;
 	uint64_t second_due_ns;
@@ -87,10 +87,14 @@ static struct dp_counters *own_counters(struct ctl *c)
 
 static int send_hello(struct ctl *c, int fd, uint16_t flags, uint32_t seq, int32_t status)
 {
-	struct ipc_hello hello = { .magic = IPC_MAGIC, .major = IPC_VERSION_MAJOR, .minor = IPC_VERSION_MINOR,
-				   .epoch = c->core->epoch, .pid = (uint32_t)getpid(),
-				   .flags = c->core->is_started ? IPC_HELLO_STARTED : 0,
-				   .generation = c->core->generation ? c->core->generation->id : 0 };
+	struct ipc_hello hello = { .magic = IPC_MAGIC,
+		                   .major = IPC_VERSION_MAJOR,
+		                   .minor = IPC_VERSION_MINOR,
+		                   .epoch = c->core->epoch,
+		                   .pid = (uint32_t)getpid(),
+		                   .flags = c->core->is_started ? IPC_HELLO_STARTED : 0,
+		                   .generation =
+		                           c->core->generation ? c->core->generation->id : 0 };
 
 	snprintf(hello.instance, sizeof(hello.instance), "%s", c->core->instance);
 	return ipc_send(fd, IPC_HELLO, flags, seq, status, &hello, sizeof(hello), NULL, 0);
@@ -120,7 +124,9 @@ static void greet(struct ctl *c)
 	rc = ipc_hello_check(hello, c->core->instance);
 	if (rc) {
 		send_hello(c, c->newcomer, IPC_REPLY, header->seq, rc);
-		close_newcomer(c, rc == -EXDEV ? "it belongs to another instance" : rc == -EPROTONOSUPPORT ? "another version of the contract" : "no HELLO of ours");
+		close_newcomer(c, rc == -EXDEV             ? "it belongs to another instance"
+		                  : rc == -EPROTONOSUPPORT ? "another version of the contract"
+		                                           : "no HELLO of ours");
 		return;
 	}
 	if (send_hello(c, c->newcomer, IPC_REPLY, header->seq, 0)) {
@@ -132,7 +138,8 @@ static void greet(struct ctl *c)
 	c->client = c->newcomer;
 	c->newcomer = -1;
 	c->requests.control_epoch = hello->epoch;
-	sp_log(SP_LOG_INFO, "control: connected pid=%u epoch=%016llx", hello->pid, (unsigned long long)hello->epoch);
+	sp_log(SP_LOG_INFO, "control: connected pid=%u epoch=%016llx", hello->pid,
+	       (unsigned long long)hello->epoch);
 }
 
 static void accept_newcomer(struct ctl *c)
@@ -142,7 +149,8 @@ static void accept_newcomer(struct ctl *c)
 	if (fd == -EAGAIN)
 		return;
 	if (fd < 0) {
-		sp_log(SP_LOG_WARN, "control: refused a connection reason=\"%s\"", fd == -EPERM ? "uid not allowed" : strerror(-fd));
+		sp_log(SP_LOG_WARN, "control: refused a connection reason=\"%s\"",
+		       fd == -EPERM ? "uid not allowed" : strerror(-fd));
 		return;
 	}
 	close_newcomer(c, "another one came before its HELLO");
@@ -162,8 +170,8 @@ static void refuse_datagram(struct ctl *c, const struct ipc_punt *punt, enum dp_
 	if (now < c->refusal_due_ns)
 		return;
 	c->refusal_due_ns = now + SECOND_NS;
-	sp_log(SP_LOG_WARN, "ike: a datagram was not sent source=%s bytes=%u reason=%s", sp_address_format(source, punt->source_be),
-	       punt->length, dp_verdict_name(reason));
+	sp_log(SP_LOG_WARN, "ike: a datagram was not sent source=%s bytes=%u reason=%s",
+	       sp_address_format(source, punt->source_be), punt->length, dp_verdict_name(reason));
 }
 
 static void transmit_datagram(struct ctl *c, const struct ipc_punt *punt)
@@ -222,12 +230,14 @@ static bool serve_one(struct ctl *c)
 	c->reply.length = 0;
 	c->reply.status = rc;
 	if (rc)
-		sp_log(SP_LOG_WARN, "control: refused a message type=%s reason=\"%s\"", ipc_type_name(request.type), strerror(-rc));
+		sp_log(SP_LOG_WARN, "control: refused a message type=%s reason=\"%s\"",
+		       ipc_type_name(request.type), strerror(-rc));
 	else
 		dp_request(&c->requests, header, body, &c->reply);
 	if (request.type == IPC_SA_ADD || request.type == IPC_KEEPSAKE_SET)
 		sp_wipe(c->message, sizeof(c->message));
-	rc = ipc_send(c->client, request.type, IPC_REPLY, request.seq, c->reply.status, c->reply.body, c->reply.length, NULL, 0);
+	rc = ipc_send(c->client, request.type, IPC_REPLY, request.seq, c->reply.status,
+	              c->reply.body, c->reply.length, NULL, 0);
 	if (request.type == IPC_KEEPSAKE_GET)
 		sp_wipe(c->reply.body, sizeof(c->reply.body));
 	if (rc)
@@ -257,13 +267,16 @@ static void send_events(struct ctl *c)
 static void forward_ike(struct ctl *c, const struct rte_mbuf *m)
 {
 	const uint8_t *l3 = rte_pktmbuf_mtod(m, const uint8_t *), *udp = l3 + 20;
-	struct ipc_punt punt = { .source_be = dp_load32(l3 + 12), .destination_be = dp_load32(l3 + 16),
-				 .source_port_be = dp_load16(udp), .destination_port_be = dp_load16(udp + 2),
-				 .length = rte_be_to_cpu_16(dp_load16(udp + 4)) - 8u };
+	struct ipc_punt punt = { .source_be = dp_load32(l3 + 12),
+		                 .destination_be = dp_load32(l3 + 16),
+		                 .source_port_be = dp_load16(udp),
+		                 .destination_port_be = dp_load16(udp + 2),
+		                 .length = rte_be_to_cpu_16(dp_load16(udp + 4)) - 8u };
 
 	if (c->client < 0)
 		own_counters(c)->drop[DP_NO_CONTROL_PLANE]++;
-	else if (ipc_send(c->client, IPC_PUNT_RX, 0, 0, 0, &punt, sizeof(punt), udp + 8, punt.length) != 0)
+	else if (ipc_send(c->client, IPC_PUNT_RX, 0, 0, 0, &punt, sizeof(punt), udp + 8,
+	                  punt.length) != 0)
 		own_counters(c)->drop[DP_PUNT_QUEUE_FULL]++;
 }
 
@@ -275,7 +288,8 @@ static void learn_pmtu(struct ctl *c, const struct rte_mbuf *m)
 
 	if (dp_pmtu_read(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &quote) == 0)
 		for (uint16_t i = 0; i < c->core->worker_count && !is_learned; i++)
-			is_learned = dp_worker_call(c->core->workers[i], dp_pmtu_learn, &quote) == 0;
+			is_learned =
+				dp_worker_call(c->core->workers[i], dp_pmtu_learn, &quote) == 0;
 	own_counters(c)->drop[is_learned ? DP_PMTU_ACCEPTED : DP_PMTU_REFUSED]++;
 	if (is_learned)
 		c->requests.changed |= IPC_CHANGED_TUNNELS;
@@ -288,8 +302,8 @@ static unsigned take_punted(struct ctl *c)
 
 	for (unsigned i = 0; i < n; i++) {
 		if (m[i]->packet_type == RTE_PTYPE_L2_ETHER_ARP)
-			dp_nexthop_learn(c->core->nexthops, (enum dp_port_id)m[i]->port, rte_pktmbuf_mtod(m[i], uint8_t *),
-					 now_ns());
+			dp_nexthop_learn(c->core->nexthops, (enum dp_port_id)m[i]->port,
+			                 rte_pktmbuf_mtod(m[i], uint8_t *), now_ns());
 		else if (rte_pktmbuf_mtod(m[i], const uint8_t *)[9] == IPPROTO_ICMP)
 			learn_pmtu(c, m[i]);
 		else
@@ -300,7 +314,8 @@ static unsigned take_punted(struct ctl *c)
 }
 
 /* RFC 826. */
-static void send_arp_request(void *context, enum dp_port_id id, uint32_t target_be, const uint8_t mac[6])
+static void send_arp_request(void *context, enum dp_port_id id, uint32_t target_be,
+                             const uint8_t mac[6])
 {
 	struct ctl *c = context;
 	const struct dp_port *port = &c->core->ports[id];
@@ -380,17 +395,20 @@ static void expire_sas(struct ctl *c)
 
 static void watch_links(struct ctl *c)
 {
-	static const char *const names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
+	static const char *const names[DP_PORT_COUNT] = {
+		[DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster"
+	};
 
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++) {
 		struct rte_eth_link link;
 
-		if (rte_eth_link_get_nowait(c->core->ports[id].ethdev, &link) < 0 || link.link_status == c->link_up[id])
+		if (rte_eth_link_get_nowait(c->core->ports[id].ethdev, &link) < 0 ||
+		    link.link_status == c->link_up[id])
 			continue;
 		c->link_up[id] = link.link_status;
 		c->requests.changed |= IPC_CHANGED_PORTS;
-		sp_log(link.link_status ? SP_LOG_INFO : SP_LOG_ERR, "port: link name=%s state=%s", names[id],
-		       link.link_status ? "up" : "down");
+		sp_log(link.link_status ? SP_LOG_INFO : SP_LOG_ERR, "port: link name=%s state=%s",
+		       names[id], link.link_status ? "up" : "down");
 	}
 }
 
@@ -412,8 +430,9 @@ static void keep_house(struct ctl *c, uint64_t now)
 
 static void turn(struct ctl *c)
 {
-	struct pollfd fds[3] = { { .fd = c->listener, .events = POLLIN }, { .fd = c->client, .events = POLLIN },
-				 { .fd = c->newcomer, .events = POLLIN } };
+	struct pollfd fds[3] = { { .fd = c->listener, .events = POLLIN },
+		                 { .fd = c->client, .events = POLLIN },
+		                 { .fd = c->newcomer, .events = POLLIN } };
 	uint64_t now;
 
 	if (poll(fds, 3, c->core->is_started ? TICK_MS : IDLE_TICK_MS) < 0 && errno != EINTR)
@@ -452,7 +471,8 @@ int dp_ctl_run(struct dp_core *core, uid_t user, gid_t group, const volatile sig
 	c->listener = ipc_listen(path, group);
 	if (!c->requests.staging || c->listener < 0) {
 		rc = c->listener < 0 ? c->listener : -ENOMEM;
-		sp_log(SP_LOG_ERR, "control: cannot listen path=%s reason=\"%s\"", path, strerror(-rc));
+		sp_log(SP_LOG_ERR, "control: cannot listen path=%s reason=\"%s\"", path,
+		       strerror(-rc));
 	} else {
 		sp_log(SP_LOG_INFO, "control: waiting for the control plane path=%s", path);
 		while (!*stop)

@@ -19,7 +19,8 @@
 #include "dataplane/nexthop.h"
 #include "dataplane/sa.h"
 
-#define LIST_ROOM(type) ((sizeof(((struct dp_reply *)0)->body) - sizeof(struct ipc_list)) / sizeof(type))
+#define LIST_ROOM(type) \
+	((sizeof(((struct dp_reply *)0)->body) - sizeof(struct ipc_list)) / sizeof(type))
 
 static struct dp_worker *home_of(const struct dp_core *core, uint16_t tunnel)
 {
@@ -31,7 +32,8 @@ static struct dp_worker *worker_of_spi(const struct dp_core *core, const struct 
 {
 	unsigned worker = dp_sa_spi_worker(id->spi_be);
 
-	return id->direction == IPC_IN && worker < core->worker_count ? core->workers[worker] : NULL;
+	return id->direction == IPC_IN && worker < core->worker_count ? core->workers[worker]
+	                                                              : NULL;
 }
 
 /* ---- configuration ---- */
@@ -52,11 +54,13 @@ static void node(struct dp_requests *r, const struct ipc_node *n, struct dp_repl
 	if (r->core->is_started) {
 		reply->status = memcmp(&r->core->node, n, sizeof(*n)) == 0 ? 0 : -EBUSY;
 		if (reply->status)
-			say_why(reply, "the dataplane runs with another node configuration; restart it to use this one");
+			say_why(reply,
+			        "the dataplane runs with another node configuration; restart it to use this one");
 		return;
 	}
 	if (*r->core->failure) {
-		snprintf(why, sizeof(why), "restart the dataplane, its start failed: %.200s", r->core->failure);
+		snprintf(why, sizeof(why), "restart the dataplane, its start failed: %.200s",
+		         r->core->failure);
 		reply->status = -EBUSY;
 		say_why(reply, why);
 		return;
@@ -77,12 +81,14 @@ static void commit(struct dp_requests *r, const struct ipc_generation *g, struct
 	reply->status = dp_staging_commit(r->staging, r->core, g->generation, why);
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	if (reply->status) {
-		sp_log(SP_LOG_ERR, "commit: refused generation=%llu reason=\"%s\"", (unsigned long long)g->generation, why);
+		sp_log(SP_LOG_ERR, "commit: refused generation=%llu reason=\"%s\"",
+		       (unsigned long long)g->generation, why);
 		say_why(reply, why);
 		return;
 	}
-	sp_log(SP_LOG_INFO, "commit: applied generation=%llu environments=%u forwards=%u ms=%ld", (unsigned long long)g->generation,
-	       r->core->generation->environment_count, r->core->generation->forward_count,
+	sp_log(SP_LOG_INFO, "commit: applied generation=%llu environments=%u forwards=%u ms=%ld",
+	       (unsigned long long)g->generation, r->core->generation->environment_count,
+	       r->core->generation->forward_count,
 	       (long)((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000));
 }
 
@@ -99,7 +105,8 @@ static int peer_set(struct dp_requests *r, const struct ipc_peer *peer)
 		return 0;
 	core->tunnel_slots[tunnel].peer = *peer;
 	if (peer->remote_be)
-		dp_nexthop_want(core->nexthops, DP_PORT_UPLINK, dp_port_route(&core->ports[DP_PORT_UPLINK], peer->remote_be));
+		dp_nexthop_want(core->nexthops, DP_PORT_UPLINK,
+		                dp_port_route(&core->ports[DP_PORT_UPLINK], peer->remote_be));
 	return dp_core_publish_peers(core);
 }
 
@@ -132,7 +139,8 @@ static int on_tunnel_set(struct dp_worker *w, void *argument)
 
 static int tunnel_set(struct dp_requests *r, const struct ipc_tunnel_state *state)
 {
-	struct tunnel_request q = { .state = state, .tunnel = dp_core_find_tunnel(r->core, &state->id) };
+	struct tunnel_request q = { .state = state,
+		                    .tunnel = dp_core_find_tunnel(r->core, &state->id) };
 
 	if (q.tunnel == DP_NONE_SLOT)
 		return -ENOENT;
@@ -176,7 +184,8 @@ static int on_sa_add(struct dp_worker *w, void *argument)
 
 	if (rc != -ENOENT)
 		return rc;
-	rc = dp_sa_add(w, q->add, q->tunnel, q->environment, q->control_epoch, q->link_mtu, q->memory);
+	rc = dp_sa_add(w, q->add, q->tunnel, q->environment, q->control_epoch, q->link_mtu,
+	               q->memory);
 	if (rc == 0) {
 		q->memory = NULL;
 		q->moved = dp_failover_refresh(w, q->environment);
@@ -187,9 +196,9 @@ static int on_sa_add(struct dp_worker *w, void *argument)
 static int sa_add(struct dp_requests *r, const struct ipc_sa_add *add)
 {
 	struct tunnel_request q = { .add = add,
-				    .tunnel = dp_core_find_tunnel(r->core, &add->tunnel),
-				    .control_epoch = r->control_epoch,
-				    .link_mtu = r->core->ports[DP_PORT_UPLINK].mtu };
+		                    .tunnel = dp_core_find_tunnel(r->core, &add->tunnel),
+		                    .control_epoch = r->control_epoch,
+		                    .link_mtu = r->core->ports[DP_PORT_UPLINK].mtu };
 	struct dp_worker *home;
 	char remote[SP_ADDRESS_TEXT];
 	int rc;
@@ -207,9 +216,11 @@ static int sa_add(struct dp_requests *r, const struct ipc_sa_add *add)
 	dp_sa_free(q.memory); /* what the table did not take */
 	if (q.moved)
 		r->changed |= IPC_CHANGED_TUNNELS;
-	sp_log(rc ? SP_LOG_WARN : SP_LOG_INFO, "sa: add environment=%s server=%s direction=%s spi=%08x peer=%s%s result=%s",
-	       add->tunnel.environment, add->tunnel.server, add->id.direction == IPC_IN ? "in" : "out",
-	       rte_be_to_cpu_32(add->id.spi_be), sp_address_format(remote, add->remote_be),
+	sp_log(rc ? SP_LOG_WARN : SP_LOG_INFO,
+	       "sa: add environment=%s server=%s direction=%s spi=%08x peer=%s%s result=%s",
+	       add->tunnel.environment, add->tunnel.server,
+	       add->id.direction == IPC_IN ? "in" : "out", rte_be_to_cpu_32(add->id.spi_be),
+	       sp_address_format(remote, add->remote_be),
 	       add->flags & IPC_SA_EARLY ? " early=yes" : "", strerror(-rc));
 	return rc;
 }
@@ -240,7 +251,8 @@ static int on_sa_delete(struct dp_worker *w, void *argument)
 }
 
 /* Runs FN where the SA is; an outbound SA's home is not in its SPI, so all are asked. */
-static int at_sa(struct dp_core *core, const struct ipc_sa_id *id, dp_worker_fn fn, struct tunnel_request *q)
+static int at_sa(struct dp_core *core, const struct ipc_sa_id *id, dp_worker_fn fn,
+                 struct tunnel_request *q)
 {
 	struct dp_worker *w = worker_of_spi(core, id);
 	int rc = -ENOENT;
@@ -270,13 +282,15 @@ static int sa_delete(struct dp_requests *r, const struct ipc_sa_id *id)
 	dp_sa_free(q.memory);
 	if (q.moved)
 		r->changed |= IPC_CHANGED_TUNNELS;
-	sp_log(SP_LOG_INFO, "sa: del direction=%s spi=%08x", id->direction == IPC_IN ? "in" : "out", rte_be_to_cpu_32(id->spi_be));
+	sp_log(SP_LOG_INFO, "sa: del direction=%s spi=%08x", id->direction == IPC_IN ? "in" : "out",
+	       rte_be_to_cpu_32(id->spi_be));
 	return 0;
 }
 
 static int sa_update(struct dp_requests *r, const struct ipc_sa_update *update)
 {
-	struct tunnel_request q = { .update = update, .link_mtu = r->core->ports[DP_PORT_UPLINK].mtu };
+	struct tunnel_request q = { .update = update,
+		                    .link_mtu = r->core->ports[DP_PORT_UPLINK].mtu };
 
 	if (update->local_be != r->core->ports[DP_PORT_UPLINK].address_be)
 		return -EADDRNOTAVAIL;
@@ -354,12 +368,14 @@ struct list_request {
 
 static void finish_list(struct dp_reply *reply, uint64_t next, unsigned count, size_t entry)
 {
-	*(struct ipc_list *)reply->body = (struct ipc_list){ .next = next, .count = count, .entry_size = (uint32_t)entry };
+	*(struct ipc_list *)reply->body =
+		(struct ipc_list){ .next = next, .count = count, .entry_size = (uint32_t)entry };
 	reply->length = sizeof(struct ipc_list) + count * entry;
 }
 
 /* Lets FN list on the worker that the cursor names. Returns the cursor to go on with. */
-static uint64_t list_on_worker(struct dp_core *core, uint64_t cursor, dp_worker_fn fn, struct list_request *q)
+static uint64_t list_on_worker(struct dp_core *core, uint64_t cursor, dp_worker_fn fn,
+                               struct list_request *q)
 {
 	uint64_t worker = cursor >> CURSOR_SHIFT;
 
@@ -383,7 +399,8 @@ static int on_sa_list(struct dp_worker *w, void *argument)
 static void sa_list(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
 {
 	struct list_request q = { .max = LIST_ROOM(struct ipc_sa_info),
-				  .infos = (struct ipc_sa_info *)(reply->body + sizeof(struct ipc_list)) };
+		                  .infos = (struct ipc_sa_info *)(reply->body +
+		                                                  sizeof(struct ipc_list)) };
 	uint64_t next = list_on_worker(r->core, c->cursor, on_sa_list, &q);
 
 	finish_list(reply, next, q.count, sizeof(struct ipc_sa_info));
@@ -393,16 +410,21 @@ static int on_session_list(struct dp_worker *w, void *argument)
 {
 	struct list_request *q = argument;
 
-	q->count = dp_nat_list(w, q->cursor, q->environment, q->sessions, q->slots, q->max, &q->next);
+	q->count =
+		dp_nat_list(w, q->cursor, q->environment, q->sessions, q->slots, q->max, &q->next);
 	return 0;
 }
 
-static void sessions(struct dp_requests *r, const struct ipc_session_query *query, struct dp_reply *reply)
+static void sessions(struct dp_requests *r, const struct ipc_session_query *query,
+                     struct dp_reply *reply)
 {
 	struct dp_nat_slots slots[LIST_ROOM(struct ipc_session)];
-	struct list_request q = { .max = RTE_MIN(query->limit, (uint32_t)LIST_ROOM(struct ipc_session)),
-				  .sessions = (struct ipc_session *)(reply->body + sizeof(struct ipc_list)),
-				  .slots = slots, .environment = DP_NONE_SLOT };
+	struct list_request q = {
+		.max = RTE_MIN(query->limit, (uint32_t)LIST_ROOM(struct ipc_session)),
+		.sessions = (struct ipc_session *)(reply->body + sizeof(struct ipc_list)),
+		.slots = slots,
+		.environment = DP_NONE_SLOT
+	};
 	uint64_t next;
 
 	if (*query->environment) {
@@ -414,14 +436,17 @@ static void sessions(struct dp_requests *r, const struct ipc_session_query *quer
 	}
 	next = list_on_worker(r->core, query->cursor, on_session_list, &q);
 	for (unsigned i = 0; i < q.count; i++) {
-		memcpy(q.sessions[i].tunnel.environment, r->core->environment_slots[slots[i].environment].environment, IPC_NAME_LEN);
-		memcpy(q.sessions[i].tunnel.server, r->core->tunnel_slots[slots[i].tunnel].server, IPC_NAME_LEN);
+		memcpy(q.sessions[i].tunnel.environment,
+		       r->core->environment_slots[slots[i].environment].environment, IPC_NAME_LEN);
+		memcpy(q.sessions[i].tunnel.server, r->core->tunnel_slots[slots[i].tunnel].server,
+		       IPC_NAME_LEN);
 	}
 	finish_list(reply, next, q.count, sizeof(struct ipc_session));
 }
 
 /* Counters of other threads are read where they stand: each is one aligned word. */
-/* What to fill in; each worker does so for what it is the home of, and alone knows while packets flow. */
+/* What to fill in; each worker does so for what it is the home of, and alone knows while packets
+ * flow. */
 struct state_request {
 	const struct dp_core *core;
 	uint32_t first; /* of the generation */
@@ -457,7 +482,10 @@ static int on_state(struct dp_worker *w, void *argument)
 static void state(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
 {
 	uint32_t all = r->core->generation ? r->core->generation->environment_count : 0, end;
-	struct state_request q = { .core = r->core, .out = (struct ipc_environment_state *)(reply->body + sizeof(struct ipc_list)) };
+	struct state_request q = {
+		.core = r->core,
+		.out = (struct ipc_environment_state *)(reply->body + sizeof(struct ipc_list))
+	};
 
 	q.first = (uint32_t)RTE_MIN(c->cursor, (uint64_t)all);
 	q.count = RTE_MIN(all - q.first, (uint32_t)LIST_ROOM(*q.out));
@@ -503,7 +531,9 @@ static int on_tunnels(struct dp_worker *w, void *argument)
 
 static void tunnels(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
 {
-	struct tunnels_request q = { .core = r->core, .out = (struct ipc_tunnel_info *)(reply->body + sizeof(struct ipc_list)) };
+	struct tunnels_request q = { .core = r->core,
+		                     .out = (struct ipc_tunnel_info *)(reply->body +
+		                                                       sizeof(struct ipc_list)) };
 	uint32_t i = (uint32_t)RTE_MIN(c->cursor, (uint64_t)DP_TUNNELS_MAX);
 
 	for (; i < DP_TUNNELS_MAX && q.count < RTE_DIM(q.slots); i++)
@@ -554,7 +584,8 @@ static void move(struct dp_requests *r, const struct ipc_move *m, struct dp_repl
 	r->changed |= IPC_CHANGED_TUNNELS;
 }
 
-void dp_request(struct dp_requests *r, const struct ipc_header *header, const void *body, struct dp_reply *reply)
+void dp_request(struct dp_requests *r, const struct ipc_header *header, const void *body,
+                struct dp_reply *reply)
 {
 	uint32_t count = (uint32_t)(ipc_body_length(header) / sizeof(struct ipc_forward));
 

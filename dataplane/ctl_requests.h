@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What each request of the contract does: from the checked message to the workers and back to a reply.
+ * What each request of the contract does: from the checked message to the workers and back to a
+ * reply.
  */
 #pragma once
 
@@ -24,5 +25,7 @@ struct dp_reply {
 	uint8_t body[IPC_MSG_MAX - sizeof(struct ipc_header)] __attribute__((aligned(8)));
 };
 
-/* Executes one request that ipc_decode() accepted and fills the reply. HELLO and datagrams are not requests of this kind. */
-void dp_request(struct dp_requests *r, const struct ipc_header *header, const void *body, struct dp_reply *reply);
+/* Executes one request that ipc_decode() accepted and fills the reply. HELLO and datagrams are not
+ * requests of this kind. */
+void dp_request(struct dp_requests *r, const struct ipc_header *header, const void *body,
+                struct dp_reply *reply);

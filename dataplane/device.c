@@ -24,7 +24,9 @@
 #define AF_PACKET_FRAMES 2048u
 #define SESSION_BYTES 192u /* flows, lookup table, cold part, ports: an upper bound */
 
-static const char *const port_names[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster" };
+static const char *const port_names[DP_PORT_COUNT] = {
+	[DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster"
+};
 
 static __rte_format_printf(2, 3) int refuse(char *why, const char *format, ...)
 {
@@ -53,7 +55,8 @@ static __rte_format_printf(2, 3) void argument(struct dp_eal *eal, const char *f
 
 /* ---- devices ---- */
 
-/* Interface names and paths go into a device string: no comma or blank may start another argument. */
+/* Interface names and paths go into a device string: no comma or blank may start another argument.
+ */
 static bool is_plain(const char *text)
 {
 	if (!*text)
@@ -69,7 +72,9 @@ static bool is_pci(const char *text)
 	static const char form[] = "xxxx:xx:xx.7";
 
 	for (const char *f = form; *f; f++, text++) {
-		bool fits = *f == 'x' ? isxdigit((unsigned char)*text) : *f == '7' ? *text >= '0' && *text <= '7' : *text == *f;
+		bool fits = *f == 'x'   ? isxdigit((unsigned char)*text)
+		            : *f == '7' ? *text >= '0' && *text <= '7'
+		                        : *text == *f;
 
 		if (!fits)
 			return false;
@@ -112,7 +117,9 @@ static int add_mac(struct dp_eal *eal, enum dp_port_id id, const char *mac, char
 	uint8_t *b = eal->macs[id];
 	int end = 0;
 
-	if (sscanf(mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 || mac[end])
+	if (sscanf(mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &b[0], &b[1], &b[2], &b[3], &b[4],
+	           &b[5], &end) != 6 ||
+	    mac[end])
 		return refuse(why, "%s: \"%s\" is no MAC address", port_names[id], mac);
 	if (find_pci_by_mac(mac, eal->names[id], sizeof(eal->names[id])))
 		argument(eal, "--allow=%s", eal->names[id]);
@@ -120,8 +127,9 @@ static int add_mac(struct dp_eal *eal, enum dp_port_id id, const char *mac, char
 }
 
 /*
- * Bytes of one slot of the ring shared with the kernel: its header, Ethernet with a VLAN tag, the packet. The driver takes the slots for
- * contiguous, so a whole number of them has to fill a block, which is whole pages; and it insists that a slot fits an mbuf.
+ * Bytes of one slot of the ring shared with the kernel: its header, Ethernet with a VLAN tag, the
+ * packet. The driver takes the slots for contiguous, so a whole number of them has to fill a block,
+ * which is whole pages; and it insists that a slot fits an mbuf.
  */
 static unsigned af_packet_frame(uint16_t mtu)
 {
@@ -135,17 +143,19 @@ static bool is_af_packet(const struct ipc_port *port)
 	return strncmp(port->device, "af_packet:", 10) == 0;
 }
 
-static int add_af_packet(struct dp_eal *eal, enum dp_port_id id, const char *interface, const struct ipc_port *port, uint16_t queues)
+static int add_af_packet(struct dp_eal *eal, enum dp_port_id id, const char *interface,
+                         const struct ipc_port *port, uint16_t queues)
 {
 	unsigned frame = af_packet_frame(port->mtu), block = frame < 4096u ? 65536u : frame;
 
 	snprintf(eal->names[id], sizeof(eal->names[id]), "net_af_packet_%s", port_names[id]);
-	argument(eal, "--vdev=%s,iface=%s,qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u", eal->names[id], interface, queues, block,
-		 frame, AF_PACKET_FRAMES);
+	argument(eal, "--vdev=%s,iface=%s,qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u",
+	         eal->names[id], interface, queues, block, frame, AF_PACKET_FRAMES);
 	return 0;
 }
 
-static int add_af_xdp(struct dp_eal *eal, enum dp_port_id id, const char *interface, uint16_t queues)
+static int add_af_xdp(struct dp_eal *eal, enum dp_port_id id, const char *interface,
+                      uint16_t queues)
 {
 	snprintf(eal->names[id], sizeof(eal->names[id]), "net_af_xdp_%s", port_names[id]);
 	argument(eal, "--vdev=%s,iface=%s,queue_count=%u", eal->names[id], interface, queues);
@@ -166,7 +176,8 @@ static int add_memif(struct dp_eal *eal, enum dp_port_id id, const char *text, c
 		if (strcmp(option, "role=server") == 0)
 			role = "server";
 		else if (strcmp(option, "role=client") != 0)
-			return refuse(why, "%s: memif takes role=server or role=client, not \"%s\"", port_names[id], option);
+			return refuse(why, "%s: memif takes role=server or role=client, not \"%s\"",
+			              port_names[id], option);
 	}
 	if (!is_plain(path))
 		return refuse(why, "%s: \"%s\" is no path of a memif socket", port_names[id], path);
@@ -178,24 +189,28 @@ static int add_memif(struct dp_eal *eal, enum dp_port_id id, const char *text, c
 /* Drivers a configuration may name by itself: none that writes files or runs anything. */
 static int add_vdev(struct dp_eal *eal, enum dp_port_id id, const char *text, char *why)
 {
-	static const char *const drivers[] = { "net_af_packet", "net_af_xdp", "net_memif", "net_null", "net_ring",
-					       "net_tap",       "net_vhost",  "net_virtio_user" };
+	static const char *const drivers[] = { "net_af_packet", "net_af_xdp",     "net_memif",
+		                               "net_null",      "net_ring",       "net_tap",
+		                               "net_vhost",     "net_virtio_user" };
 	size_t name = strcspn(text, ",");
 	bool is_known = false;
 
 	for (size_t i = 0; i < RTE_DIM(drivers); i++)
 		is_known |= strncmp(text, drivers[i], strlen(drivers[i])) == 0;
 	if (!is_known || name >= sizeof(eal->names[id]))
-		return refuse(why, "%s: \"vdev:%s\" is none of the drivers that may be used", port_names[id], text);
+		return refuse(why, "%s: \"vdev:%s\" is none of the drivers that may be used",
+		              port_names[id], text);
 	for (const char *c = text; *c; c++)
 		if (!isalnum((unsigned char)*c) && !strchr("._-/:@,=", *c))
-			return refuse(why, "%s: character \"%c\" in \"vdev:%s\"", port_names[id], *c, text);
+			return refuse(why, "%s: character \"%c\" in \"vdev:%s\"", port_names[id],
+			              *c, text);
 	snprintf(eal->names[id], sizeof(eal->names[id]), "%.*s", (int)name, text);
 	argument(eal, "--vdev=%s", text);
 	return 0;
 }
 
-static int add_device(struct dp_eal *eal, enum dp_port_id id, const struct ipc_port *port, uint16_t queues, char *why)
+static int add_device(struct dp_eal *eal, enum dp_port_id id, const struct ipc_port *port,
+                      uint16_t queues, char *why)
 {
 	const char *device = port->device, *rest = strchr(device, ':');
 
@@ -288,15 +303,17 @@ static bool write_cpus(char *text, size_t size, const int *cpus, int n)
 
 		while (i + 1 < n && cpus[i + 1] == cpus[i] + 1)
 			i++;
-		at += (size_t)snprintf(text + at, size - at, i > from ? "%c%d-%d" : "%c%d", from ? ',' : '(', cpus[from], cpus[i]);
+		at += (size_t)snprintf(text + at, size - at, i > from ? "%c%d-%d" : "%c%d",
+		                       from ? ',' : '(', cpus[from], cpus[i]);
 	}
 	if (at < size)
 		at += (size_t)snprintf(text + at, size - at, ")");
 	return at < size;
 }
 
-/* lcore 0 is the control thread, 1 to N are the workers. Workers that poll get a CPU each; adaptive ones may share theirs. The control
- * thread gets the first CPU of all, or where the workers have a list, what is not on it. */
+/* lcore 0 is the control thread, 1 to N are the workers. Workers that poll get a CPU each; adaptive
+ * ones may share theirs. The control thread gets the first CPU of all, or where the workers have a
+ * list, what is not on it. */
 static int add_cores(struct dp_eal *eal, const struct ipc_node *node, char *why)
 {
 	bool is_auto = strcmp(node->cores, "auto") == 0;
@@ -313,19 +330,27 @@ static int add_cores(struct dp_eal *eal, const struct ipc_node *node, char *why)
 	first = is_auto && n > 1; /* automatic: the first CPU stays for everybody else */
 	other_count = is_auto ? 0 : list_all(&rest, others);
 	if (!write_cpus(shared, sizeof(shared), cpus, n) ||
-	    !write_cpus(control, sizeof(control), other_count ? others : cpus, other_count ? other_count : 1))
+	    !write_cpus(control, sizeof(control), other_count ? others : cpus,
+	                other_count ? other_count : 1))
 		return refuse(why, "cores: the list is too long");
 	if (node->workers > DP_WORKERS_MAX)
 		return refuse(why, "workers: at most %u", DP_WORKERS_MAX);
-	eal->workers = (uint16_t)(node->workers ? node->workers : (uint32_t)RTE_MIN(n - first, (int)DP_WORKERS_MAX));
+	eal->workers =
+		(uint16_t)(node->workers ? node->workers
+	                                 : (uint32_t)RTE_MIN(n - first, (int)DP_WORKERS_MAX));
 	if (node->idle == IPC_IDLE_POLL && eal->workers > n - first)
-		return refuse(why, "%u polling workers want a CPU each, there are %d: use idle = \"adaptive\", or fewer workers",
-			      eal->workers, n - first);
+		return refuse(
+			why,
+			"%u polling workers want a CPU each, there are %d: use idle = \"adaptive\", or fewer workers",
+			eal->workers, n - first);
 	at = (size_t)snprintf(map, sizeof(map), "--lcores=0@%s", control);
 	if (node->idle == IPC_IDLE_ADAPTIVE)
-		at += (size_t)snprintf(map + at, sizeof(map) - at, ",(1-%u)@%s", eal->workers, shared);
-	for (unsigned w = 0; node->idle == IPC_IDLE_POLL && w < eal->workers && at < sizeof(map); w++)
-		at += (size_t)snprintf(map + at, sizeof(map) - at, ",%u@%d", w + 1, cpus[first + (int)w]);
+		at += (size_t)snprintf(map + at, sizeof(map) - at, ",(1-%u)@%s", eal->workers,
+		                       shared);
+	for (unsigned w = 0; node->idle == IPC_IDLE_POLL && w < eal->workers && at < sizeof(map);
+	     w++)
+		at += (size_t)snprintf(map + at, sizeof(map) - at, ",%u@%d", w + 1,
+		                       cpus[first + (int)w]);
 	if (at >= sizeof(map))
 		return refuse(why, "cores: the list is too long");
 	argument(eal, "%s", map);
@@ -334,7 +359,8 @@ static int add_cores(struct dp_eal *eal, const struct ipc_node *node, char *why)
 
 /* ---- memory ---- */
 
-/* What the data of one mbuf must hold for a port: Ethernet, the packet, ESP's trailer and padding; for net_af_packet a whole slot. */
+/* What the data of one mbuf must hold for a port: Ethernet, the packet, ESP's trailer and padding;
+ * for net_af_packet a whole slot. */
 static unsigned port_room(const struct ipc_port *port)
 {
 	unsigned room = RTE_ALIGN_CEIL(port->mtu + 14u + 64u, 64u);
@@ -351,16 +377,18 @@ uint16_t dp_eal_mbuf_room(const struct ipc_node *node)
 
 uint32_t dp_eal_mbuf_count(const struct ipc_node *node, uint16_t workers)
 {
-	/* receive and transmit rings of two ports, fragments that wait, a burst and held packets (for
-	 * ARP, for their key) for each worker, the queues between threads */
-	uint32_t each = DP_PORT_COUNT * (1024u + 1024u) + DP_REASSEMBLY_BUFFERS + 1024u + DP_LARVAL_MAX;
+	/* receive and transmit rings of two ports, fragments that wait, a burst and held packets
+	 * (for ARP, for their key) for each worker, the queues between threads */
+	uint32_t each =
+		DP_PORT_COUNT * (1024u + 1024u) + DP_REASSEMBLY_BUFFERS + 1024u + DP_LARVAL_MAX;
 
 	return node->mbufs ? node->mbufs : rte_align32pow2(each * workers + 4096u) - 1;
 }
 
 uint32_t dp_eal_memory_mb(const struct ipc_node *node, uint16_t workers)
 {
-	uint64_t bytes = (uint64_t)dp_eal_mbuf_count(node, workers) * (dp_eal_mbuf_room(node) + 256u);
+	uint64_t bytes =
+		(uint64_t)dp_eal_mbuf_count(node, workers) * (dp_eal_mbuf_room(node) + 256u);
 
 	if (node->memory_mb)
 		return node->memory_mb;
@@ -396,7 +424,10 @@ static int add_memory(struct dp_eal *eal, const struct ipc_node *node, char *why
 
 	eal->has_hugepages = node->hugepages != IPC_HUGEPAGES_OFF && has_hugepages(need);
 	if (node->hugepages == IPC_HUGEPAGES_ON && !eal->has_hugepages)
-		return refuse(why, "hugepages = \"on\", but %u MB of free 2 MB pages on a mounted hugetlbfs are not there", need);
+		return refuse(
+			why,
+			"hugepages = \"on\", but %u MB of free 2 MB pages on a mounted hugetlbfs are not there",
+			need);
 	if (!eal->has_hugepages)
 		argument(eal, "--no-huge");
 	else
@@ -405,9 +436,12 @@ static int add_memory(struct dp_eal *eal, const struct ipc_node *node, char *why
 	return 0;
 }
 
-int dp_eal_prepare(struct dp_eal *eal, const struct ipc_node *node, const char *instance, char why[DP_WHY_SIZE])
+int dp_eal_prepare(struct dp_eal *eal, const struct ipc_node *node, const char *instance,
+                   char why[DP_WHY_SIZE])
 {
-	const struct ipc_port *ports[DP_PORT_COUNT] = { [DP_PORT_UPLINK] = &node->uplink, [DP_PORT_CLUSTER] = &node->cluster };
+	const struct ipc_port *ports[DP_PORT_COUNT] = {
+		[DP_PORT_UPLINK] = &node->uplink, [DP_PORT_CLUSTER] = &node->cluster
+	};
 	bool has_pci = false;
 	int rc;
 

@@ -13,7 +13,8 @@
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 
-/* The additional data also keeps the whole sequence number until the packet's end in the replay window. */
+/* The additional data also keeps the whole sequence number until the packet's end in the replay
+ * window. */
 static inline void dp_esp_nonce_in(struct dp_pkt *p, const struct dp_sa_in *sa, uint64_t sequence)
 {
 	dp_store32(p->iv, sa->salt);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A committed configuration as the workers read it: immutable, built whole by the control thread, published as one pointer.
+ * A committed configuration as the workers read it: immutable, built whole by the control thread,
+ * published as one pointer.
  *
- * Slots of environments and tunnels are stable: an environment keeps its slot over generations by its name, so
- * flows and SAs may hold slots. Freed slots are reused only after their flows and SAs are gone.
+ * Slots of environments and tunnels are stable: an environment keeps its slot over generations by
+ * its name, so flows and SAs may hold slots. Freed slots are reused only after their flows and SAs
+ * are gone.
  */
 #pragma once
 
@@ -22,7 +24,7 @@ struct dp_environment {
 	uint32_t pod_address_be;
 	uint32_t session_quota;
 	uint16_t slot;
-	uint16_t home;         /* worker */
+	uint16_t home; /* worker */
 	uint16_t tunnel_count;
 	uint16_t tunnels[DP_ENVIRONMENT_TUNNELS_MAX]; /* slots, preferred first */
 	uint32_t source_count;
@@ -31,11 +33,11 @@ struct dp_environment {
 
 /* A forward, as the table has it; key 0 is an empty place. */
 struct dp_forward {
-	uint64_t key;          /* dp_forward_key() */
+	uint64_t key; /* dp_forward_key() */
 	uint32_t to_address_be;
 	uint16_t to_port_be;
-	uint16_t environment;  /* slot */
-	uint16_t tunnel;       /* preferred one's slot, DP_NONE_SLOT: the active one */
+	uint16_t environment; /* slot */
+	uint16_t tunnel;      /* preferred one's slot, DP_NONE_SLOT: the active one */
 	uint16_t pad[7];
 };
 _Static_assert(sizeof(struct dp_forward) == 32, "dp_forward: two in a line");
@@ -46,19 +48,21 @@ struct dp_generation {
 	uint32_t forward_count;
 	uint32_t environment_count;
 	uint32_t address_mask;
-	struct dp_forward *forwards;              /* open addressing, at most half full */
-	struct dp_environment **addresses;        /* by pod address, open addressing */
-	struct dp_environment *environments;      /* dense */
+	struct dp_forward *forwards;         /* open addressing, at most half full */
+	struct dp_environment **addresses;   /* by pod address, open addressing */
+	struct dp_environment *environments; /* dense */
 	struct dp_environment *by_slot[DP_ENVIRONMENTS_MAX]; /* NULL: no such environment */
 };
 
-/* Destination address, port and protocol as they stand in the packet; never 0 for a real forward. */
+/* Destination address, port and protocol as they stand in the packet; never 0 for a real forward.
+ */
 static inline uint64_t dp_forward_key(uint32_t address_be, uint8_t protocol, uint16_t port_be)
 {
 	return (uint64_t)address_be | (uint64_t)protocol << 32 | (uint64_t)port_be << 48;
 }
 
-static inline const struct dp_forward *dp_forward_lookup(const struct dp_generation *g, uint64_t key)
+static inline const struct dp_forward *dp_forward_lookup(const struct dp_generation *g,
+                                                         uint64_t key)
 {
 	uint32_t i = rte_hash_crc_8byte(key, 0) & g->forward_mask;
 
@@ -71,7 +75,8 @@ static inline const struct dp_forward *dp_forward_lookup(const struct dp_generat
 }
 
 /* The environment whose pod address this is, or NULL. */
-static inline const struct dp_environment *dp_environment_lookup(const struct dp_generation *g, uint32_t address_be)
+static inline const struct dp_environment *dp_environment_lookup(const struct dp_generation *g,
+                                                                 uint32_t address_be)
 {
 	uint32_t i = rte_hash_crc_4byte(address_be, 0) & g->address_mask;
 

@@ -13,13 +13,15 @@ static uint16_t forward_home(const struct dp_worker *w, const struct dp_pkt *p)
 
 static uint16_t esp_home(const struct dp_pkt *p)
 {
-	/* the parser promises four bytes at p->esp in UDP; native ESP may be shorter and has no home then */
+	/* the parser promises four bytes at p->esp in UDP; native ESP may be shorter and has no
+	 * home then */
 	if (p->l3 + p->l3_length - p->esp < 4)
 		return UINT16_MAX;
 	return (uint16_t)dp_sa_spi_worker(dp_load32(p->esp));
 }
 
-/* Where the fragments of a datagram meet, before anybody knows its SPI: RFC 791's key but for the identification. */
+/* Where the fragments of a datagram meet, before anybody knows its SPI: RFC 791's key but for the
+ * identification. */
 static uint16_t fragment_gatherer(const struct dp_worker *w, const struct dp_pkt *p)
 {
 	uint32_t hash = rte_hash_crc_8byte(dp_load64(p->l3 + 12), p->protocol);

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Packets that arrived at another worker than their home go there before anything is looked up; state never moves.
+ * Packets that arrived at another worker than their home go there before anything is looked up;
+ * state never moves.
  *
- * What crosses is the frame as it was received, with m->port: the home parses it again, against its own configuration, so nothing
- * that was looked up elsewhere is ever trusted. A server's fragments meet at the worker that their addresses choose; what they
- * become is a frame as if received there, and goes home like any other.
+ * What crosses is the frame as it was received, with m->port: the home parses it again, against its
+ * own configuration, so nothing that was looked up elsewhere is ever trusted. A server's fragments
+ * meet at the worker that their addresses choose; what they become is a frame as if received there,
+ * and goes home like any other.
  */
 #pragma once
 
 #include "dataplane/batch.h"
 
-/* Stages: packets for environments (cluster side), or for SPIs (uplink side), of another home are sent there (DP_TAKEN). */
+/* Stages: packets for environments (cluster side), or for SPIs (uplink side), of another home are
+ * sent there (DP_TAKEN). */
 void dp_handoff_forward(struct dp_worker *w, struct dp_batch *b);
 void dp_handoff_esp(struct dp_worker *w, struct dp_batch *b);
 
-/* Stage: fragments of servers go to where theirs are gathered; always the same worker, so there is no final one. */
+/* Stage: fragments of servers go to where theirs are gathered; always the same worker, so there is
+ * no final one. */
 void dp_handoff_fragment(struct dp_worker *w, struct dp_batch *b);
 
-/* The same stages for packets that came by a hand-off: one whose home is still elsewhere is dropped (DP_HANDOFF_LOOP). */
+/* The same stages for packets that came by a hand-off: one whose home is still elsewhere is dropped
+ * (DP_HANDOFF_LOOP). */
 void dp_handoff_forward_final(struct dp_worker *w, struct dp_batch *b);
 void dp_handoff_esp_final(struct dp_worker *w, struct dp_batch *b);

@@ -2,8 +2,8 @@
 /*
  * Keepalives that keep a NAT's mapping open for tunnels in UDP: RFC 3948 sections 2.3 and 4.
  *
- * The home worker looks at its outbound SAs in turn, some of them each millisecond, whatever the load is; what packets
- * write anyway (used_ns) says which are silent. It needs no control plane.
+ * The home worker looks at its outbound SAs in turn, some of them each millisecond, whatever the
+ * load is; what packets write anyway (used_ns) says which are silent. It needs no control plane.
  */
 #pragma once
 
@@ -20,5 +20,6 @@ struct dp_keepalive {
 	uint32_t next; /* entry of the SA table */
 };
 
-/* Queues keepalives (to w->answers) for the next SAs that were silent for DP_KEEPALIVE_NS; once per loop. Worker only. */
+/* Queues keepalives (to w->answers) for the next SAs that were silent for DP_KEEPALIVE_NS; once per
+ * loop. Worker only. */
 void dp_keepalive(struct dp_worker *w);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A seeded hash of 16 bytes for tables whose keys strangers choose, and the generator that makes its seeds.
+ * A seeded hash of 16 bytes for tables whose keys strangers choose, and the generator that makes
+ * its seeds.
  *
- * The first product is NH (RFC 4418 section 5.2.2 with 64-bit words): whatever two keys an attacker picks without knowing the
- * seed, they meet with probability 2^-64. A CRC will not do: two keys that collide under one seed collide under all.
+ * The first product is NH (RFC 4418 section 5.2.2 with 64-bit words): whatever two keys an attacker
+ * picks without knowing the seed, they meet with probability 2^-64. A CRC will not do: two keys
+ * that collide under one seed collide under all.
  */
 #pragma once
 

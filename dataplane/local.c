@@ -14,14 +14,21 @@
 #include "dataplane/worker.h"
 
 #define ARP_LENGTH 28u
-enum { ARP_OPERATION = 6, ARP_SENDER_MAC = 8, ARP_SENDER_IP = 14, ARP_TARGET_MAC = 18, ARP_TARGET_IP = 24 };
+enum {
+	ARP_OPERATION = 6,
+	ARP_SENDER_MAC = 8,
+	ARP_SENDER_IP = 14,
+	ARP_TARGET_MAC = 18,
+	ARP_TARGET_IP = 24
+};
 enum { ARP_REQUEST = 1, ARP_REPLY = 2 };
 
 static bool is_ours(const struct dp_worker *w, enum dp_port_id port, uint32_t address_be)
 {
 	if (address_be == w->ports[port].address_be)
 		return true;
-	return port == DP_PORT_CLUSTER && w->generation && dp_environment_lookup(w->generation, address_be);
+	return port == DP_PORT_CLUSTER && w->generation &&
+	       dp_environment_lookup(w->generation, address_be);
 }
 
 /* RFC 826; the request becomes the reply in its own buffer. */
@@ -29,7 +36,8 @@ static enum dp_verdict answer_arp(struct dp_worker *w, struct dp_pkt *p, uint8_t
 {
 	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(p->m, struct rte_ether_hdr *);
 	const struct dp_port *port = &w->ports[p->port];
-	uint32_t asked_be = dp_load32(arp + ARP_TARGET_IP), asker_be = dp_load32(arp + ARP_SENDER_IP);
+	uint32_t asked_be = dp_load32(arp + ARP_TARGET_IP),
+		 asker_be = dp_load32(arp + ARP_SENDER_IP);
 
 	if (!dp_bucket_take(&w->arp_answer_limit[p->port], w->now_ns))
 		return DP_RATE_LIMITED;
@@ -55,7 +63,8 @@ static enum dp_verdict local_arp(struct dp_worker *w, struct dp_pkt *p)
 
 	/* Ethernet and IPv4 addresses of their lengths, nothing else */
 	if (p->m->data_len < sizeof(*eth) + ARP_LENGTH ||
-	    dp_load32(arp) != rte_cpu_to_be_32(0x00010800) || dp_load16(arp + 4) != rte_cpu_to_be_16(0x0604) ||
+	    dp_load32(arp) != rte_cpu_to_be_32(0x00010800) ||
+	    dp_load16(arp + 4) != rte_cpu_to_be_16(0x0604) ||
 	    memcmp(&eth->src_addr, arp + ARP_SENDER_MAC, 6) != 0 || (arp[ARP_SENDER_MAC] & 1))
 		return DP_ARP_INVALID;
 	switch (rte_be_to_cpu_16(dp_load16(arp + ARP_OPERATION))) {
@@ -93,7 +102,8 @@ static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
 		return local_arp(w, p);
 	if (p->protocol == IPPROTO_UDP)
 		return dp_punt_ike(w, p);
-	if (p->protocol == IPPROTO_ICMP && p->port == DP_PORT_UPLINK && dp_pmtu_is_too_big(p->l3 + p->l3_header))
+	if (p->protocol == IPPROTO_ICMP && p->port == DP_PORT_UPLINK &&
+	    dp_pmtu_is_too_big(p->l3 + p->l3_header))
 		return punt_too_big(w, p);
 	if (p->protocol == IPPROTO_ICMP)
 		return dp_answer_echo(w, p);

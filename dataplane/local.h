@@ -6,5 +6,6 @@
 
 #include "dataplane/batch.h"
 
-/* Every packet of the batch gets a verdict other than DP_OK (DP_TAKEN where it was answered or punted). Worker only. */
+/* Every packet of the batch gets a verdict other than DP_OK (DP_TAKEN where it was answered or
+ * punted). Worker only. */
 void dp_local(struct dp_worker *w, struct dp_batch *b);

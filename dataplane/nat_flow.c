@@ -31,8 +31,8 @@ static struct dp_flow_bucket *second(const struct dp_flow_table *t, uint64_t has
 }
 
 /* The way of the bucket where the key is, or -1. */
-static int find_way(const struct dp_flow_table *t, const struct dp_flow_bucket *b, const struct dp_flow_key *key,
-		    uint64_t hash)
+static int find_way(const struct dp_flow_table *t, const struct dp_flow_bucket *b,
+                    const struct dp_flow_key *key, uint64_t hash)
 {
 	uint32_t ways = dp_flow_ways(b, dp_flow_tag(hash));
 
@@ -59,7 +59,8 @@ static void put(struct dp_flow_bucket *b, int way, uint16_t tag, uint32_t flow)
 	b->tag[way] = tag;
 }
 
-/* Makes room in a full bucket: moves one of its keys to that key's other bucket. Returns the free way or -1. */
+/* Makes room in a full bucket: moves one of its keys to that key's other bucket. Returns the free
+ * way or -1. */
 static int make_room(struct dp_flow_table *t, struct dp_flow_bucket *b)
 {
 	for (unsigned i = 0; i < DP_FLOW_WAYS; i++) {
@@ -164,7 +165,8 @@ static void give_session(struct dp_flow_table *t, uint32_t session)
 
 size_t dp_flow_table_bytes(uint32_t sessions)
 {
-	return sizeof(struct dp_flow_table) + (size_t)bucket_count(sessions) * sizeof(struct dp_flow_bucket) +
+	return sizeof(struct dp_flow_table) +
+	       (size_t)bucket_count(sessions) * sizeof(struct dp_flow_bucket) +
 	       (size_t)sessions * (2 * sizeof(struct dp_flow) + sizeof(struct dp_flow_cold));
 }
 
@@ -179,10 +181,13 @@ int dp_flow_table_create(struct dp_flow_table **table, uint32_t sessions, uint64
 		return -ENOMEM;
 	t->capacity = sessions;
 	t->bucket_count = bucket_count(sessions);
-	t->buckets = rte_zmalloc_socket("flow_buckets", (size_t)t->bucket_count * sizeof(*t->buckets),
-					RTE_CACHE_LINE_SIZE, socket);
-	t->flows = rte_zmalloc_socket("flows", (size_t)sessions * 2 * sizeof(*t->flows), 2 * sizeof(*t->flows), socket);
-	t->cold = rte_zmalloc_socket("flow_cold", (size_t)sessions * sizeof(*t->cold), RTE_CACHE_LINE_SIZE, socket);
+	t->buckets =
+		rte_zmalloc_socket("flow_buckets", (size_t)t->bucket_count * sizeof(*t->buckets),
+	                           RTE_CACHE_LINE_SIZE, socket);
+	t->flows = rte_zmalloc_socket("flows", (size_t)sessions * 2 * sizeof(*t->flows),
+	                              2 * sizeof(*t->flows), socket);
+	t->cold = rte_zmalloc_socket("flow_cold", (size_t)sessions * sizeof(*t->cold),
+	                             RTE_CACHE_LINE_SIZE, socket);
 	if (!t->buckets || !t->flows || !t->cold) {
 		dp_flow_table_destroy(t);
 		return -ENOMEM;
@@ -206,7 +211,8 @@ void dp_flow_table_destroy(struct dp_flow_table *t)
 	rte_free(t);
 }
 
-struct dp_flow *dp_flow_lookup(struct dp_flow_table *t, const struct dp_flow_key *key, uint64_t hash)
+struct dp_flow *dp_flow_lookup(struct dp_flow_table *t, const struct dp_flow_key *key,
+                               uint64_t hash)
 {
 	const struct dp_flow_bucket *b = dp_flow_first(t, hash);
 	int way = find_way(t, b, key, hash);
@@ -218,8 +224,9 @@ struct dp_flow *dp_flow_lookup(struct dp_flow_table *t, const struct dp_flow_key
 	return way < 0 ? NULL : &t->flows[b->flow[way]];
 }
 
-int dp_flow_add(struct dp_flow_table *t, const struct dp_flow_key *outward, const struct dp_flow_key *inward,
-		enum dp_flow_state state, uint32_t now_s, struct dp_flow **flow)
+int dp_flow_add(struct dp_flow_table *t, const struct dp_flow_key *outward,
+                const struct dp_flow_key *inward, enum dp_flow_state state, uint32_t now_s,
+                struct dp_flow **flow)
 {
 	uint64_t hash_out = dp_flow_hash(t, outward), hash_in = dp_flow_hash(t, inward);
 	struct dp_flow *out, *in;
@@ -240,8 +247,10 @@ int dp_flow_add(struct dp_flow_table *t, const struct dp_flow_key *outward, cons
 		goto err_outward;
 	out->state = in->state = (uint8_t)state;
 	out->last_s = in->last_s = now_s;
-	t->cold[session] = (struct dp_flow_cold){ .next = DP_FLOW_NONE, .previous = DP_FLOW_NONE, .created_s = now_s,
-						  .environment = outward->environment };
+	t->cold[session] = (struct dp_flow_cold){ .next = DP_FLOW_NONE,
+		                                  .previous = DP_FLOW_NONE,
+		                                  .created_s = now_s,
+		                                  .environment = outward->environment };
 	t->count++;
 	*flow = out;
 	return 0;
@@ -269,7 +278,8 @@ void dp_flow_schedule(struct dp_flow_table *t, uint32_t session, uint32_t deadli
 	uint32_t slot;
 
 	unschedule(t, session);
-	/* not behind the cursor, and not a whole round ahead of it: looked at too early is only a look */
+	/* not behind the cursor, and not a whole round ahead of it: looked at too early is only a
+	 * look */
 	if ((int32_t)(deadline_s - t->cursor_s) < 0)
 		deadline_s = t->cursor_s;
 	if (deadline_s - t->cursor_s >= DP_FLOW_WHEEL)

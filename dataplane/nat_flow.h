@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sessions of one worker: found by key, ended by a timer wheel. No allocation after create; worker only.
+ * The sessions of one worker: found by key, ended by a timer wheel. No allocation after create;
+ * worker only.
  *
- * A session is two flows, outward (from the cluster) and inward (its replies), one cache line each, beside each other in a dense
- * pool: flows 2 * i and 2 * i + 1 of session i, so that the other direction is index ^ 1. They are found through buckets of
- * one line: ten 16-bit tags and ten flow numbers. A key has two buckets; the second is looked at only where
- * the first says that one of its keys had to go there. What is used once in a session's life is in struct dp_flow_cold.
+ * A session is two flows, outward (from the cluster) and inward (its replies), one cache line each,
+ * beside each other in a dense pool: flows 2 * i and 2 * i + 1 of session i, so that the other
+ * direction is index ^ 1. They are found through buckets of one line: ten 16-bit tags and ten flow
+ * numbers. A key has two buckets; the second is looked at only where the first says that one of its
+ * keys had to go there. What is used once in a session's life is in struct dp_flow_cold.
  */
 #pragma once
 
@@ -30,17 +32,18 @@ enum dp_flow_direction { DP_FLOW_OUTWARD = 0, DP_FLOW_INWARD = 1 };
 /* Both flows of a session carry the same state. */
 enum dp_flow_state {
 	DP_FLOW_FREE = 0,
-	DP_FLOW_OPENING,     /* SYN seen */
-	DP_FLOW_ANSWERED,    /* SYN-ACK seen */
+	DP_FLOW_OPENING,  /* SYN seen */
+	DP_FLOW_ANSWERED, /* SYN-ACK seen */
 	DP_FLOW_ESTABLISHED,
-	DP_FLOW_CLOSING,     /* FIN from one side or both */
-	DP_FLOW_TIME_WAIT,   /* both FINs acknowledged */
-	DP_FLOW_CLOSED,      /* RST */
+	DP_FLOW_CLOSING,   /* FIN from one side or both */
+	DP_FLOW_TIME_WAIT, /* both FINs acknowledged */
+	DP_FLOW_CLOSED,    /* RST */
 	DP_FLOW_UDP,
 	DP_FLOW_STATE_COUNT
 };
 
-/* The first twelve bytes are as they stand in the packet behind offset 12 of an IPv4 header without options. */
+/* The first twelve bytes are as they stand in the packet behind offset 12 of an IPv4 header without
+ * options. */
 struct dp_flow_key {
 	uint32_t source_be;
 	uint32_t destination_be;
@@ -51,14 +54,15 @@ struct dp_flow_key {
 	uint16_t environment; /* slot */
 };
 _Static_assert(sizeof(struct dp_flow_key) == 16, "dp_flow_key");
-_Static_assert(offsetof(struct dp_flow_key, protocol) == 12, "dp_flow_key: the word that is not in the packet");
+_Static_assert(offsetof(struct dp_flow_key, protocol) == 12,
+               "dp_flow_key: the word that is not in the packet");
 
 /* One direction: key, rewrite (read-only after the session began), tracking, counters. */
 struct dp_flow {
 	struct dp_flow_key key;
 	/* dataplane/nat_rewrite.h; one 16-byte load */
-	uint32_t ip_delta;   /* IPv4 checksum delta << 16 | 1 for the TTL */
-	uint32_t source_be;  /* the new ones */
+	uint32_t ip_delta;  /* IPv4 checksum delta << 16 | 1 for the TTL */
+	uint32_t source_be; /* the new ones */
 	uint32_t destination_be;
 	uint16_t source_port_be;
 	uint16_t destination_port_be;
@@ -81,8 +85,8 @@ _Static_assert(offsetof(struct dp_flow, sequence_end) == 32, "dp_flow: tracking"
 _Static_assert(offsetof(struct dp_flow, bytes) == 48, "dp_flow: counters");
 
 struct dp_flow_cold {
-	uint32_t next;      /* session in the same wheel slot, or in the free list */
-	uint32_t previous;  /* session, or DP_FLOW_WHEEL_HEAD | wheel slot */
+	uint32_t next;     /* session in the same wheel slot, or in the free list */
+	uint32_t previous; /* session, or DP_FLOW_WHEEL_HEAD | wheel slot */
 	uint32_t created_s;
 	uint16_t environment;
 	uint16_t pad;
@@ -92,7 +96,7 @@ _Static_assert(sizeof(struct dp_flow_cold) == 16, "dp_flow_cold");
 
 struct dp_flow_bucket {
 	uint16_t tag[DP_FLOW_WAYS]; /* 0: free */
-	uint16_t overflow;          /* keys whose first bucket this is and which live in their second */
+	uint16_t overflow; /* keys whose first bucket this is and which live in their second */
 	uint16_t pad;
 	uint32_t flow[DP_FLOW_WAYS];
 } __rte_cache_aligned;
@@ -113,22 +117,26 @@ struct dp_flow_table {
 	uint32_t wheel[DP_FLOW_WHEEL]; /* first session of each slot */
 };
 
-/* Room for SESSIONS sessions (1 to DP_FLOW_SESSIONS_MAX) on NUMA node SOCKET. Returns 0, -EINVAL or -ENOMEM. Control thread. */
-int dp_flow_table_create(struct dp_flow_table **table, uint32_t sessions, uint64_t seed, int socket);
+/* Room for SESSIONS sessions (1 to DP_FLOW_SESSIONS_MAX) on NUMA node SOCKET. Returns 0, -EINVAL or
+ * -ENOMEM. Control thread. */
+int dp_flow_table_create(struct dp_flow_table **table, uint32_t sessions, uint64_t seed,
+                         int socket);
 void dp_flow_table_destroy(struct dp_flow_table *t);
 
 /* What a table for SESSIONS sessions takes, all of it, bytes. */
 size_t dp_flow_table_bytes(uint32_t sessions);
 
 /* The flow with this key, or NULL. */
-struct dp_flow *dp_flow_lookup(struct dp_flow_table *t, const struct dp_flow_key *key, uint64_t hash);
+struct dp_flow *dp_flow_lookup(struct dp_flow_table *t, const struct dp_flow_key *key,
+                               uint64_t hash);
 
 /*
- * Begins a session: both flows with their keys, all else zero but the state, which is STATE; not yet on the wheel. Returns 0 and
- * its outward flow, -EEXIST (one of the keys is in use) or -ENOSPC.
+ * Begins a session: both flows with their keys, all else zero but the state, which is STATE; not
+ * yet on the wheel. Returns 0 and its outward flow, -EEXIST (one of the keys is in use) or -ENOSPC.
  */
-int dp_flow_add(struct dp_flow_table *t, const struct dp_flow_key *outward, const struct dp_flow_key *inward,
-		enum dp_flow_state state, uint32_t now_s, struct dp_flow **flow);
+int dp_flow_add(struct dp_flow_table *t, const struct dp_flow_key *outward,
+                const struct dp_flow_key *inward, enum dp_flow_state state, uint32_t now_s,
+                struct dp_flow **flow);
 
 /* Ends a session. */
 void dp_flow_del(struct dp_flow_table *t, uint32_t session);
@@ -136,12 +144,14 @@ void dp_flow_del(struct dp_flow_table *t, uint32_t session);
 /* Looks at the session again at DEADLINE_S (earlier is possible, later not, but for a backlog). */
 void dp_flow_schedule(struct dp_flow_table *t, uint32_t session, uint32_t deadline_s);
 
-/* Takes the next session whose time to be looked at has come off the wheel: end it or schedule it again. DP_FLOW_NONE: no more. */
+/* Takes the next session whose time to be looked at has come off the wheel: end it or schedule it
+ * again. DP_FLOW_NONE: no more. */
 uint32_t dp_flow_due(struct dp_flow_table *t, uint32_t now_s);
 
 /* ---- inline: the packet's way ---- */
 
-static inline struct dp_flow *dp_flow_at(struct dp_flow_table *t, uint32_t session, enum dp_flow_direction direction)
+static inline struct dp_flow *dp_flow_at(struct dp_flow_table *t, uint32_t session,
+                                         enum dp_flow_direction direction)
 {
 	return &t->flows[2 * session + direction];
 }
@@ -151,14 +161,16 @@ static inline uint32_t dp_flow_session(const struct dp_flow_table *t, const stru
 	return (uint32_t)(f - t->flows) / 2;
 }
 
-/* The other direction. Flow 0 is on a 128-byte boundary, so a session's two lines differ in one address bit. */
+/* The other direction. Flow 0 is on a 128-byte boundary, so a session's two lines differ in one
+ * address bit. */
 static inline struct dp_flow *dp_flow_other(const struct dp_flow *f)
 {
 	return (struct dp_flow *)((uintptr_t)f ^ sizeof(struct dp_flow));
 }
 
 /* The last word of a key. */
-static inline uint32_t dp_flow_word(uint8_t protocol, enum dp_flow_direction direction, uint16_t environment)
+static inline uint32_t dp_flow_word(uint8_t protocol, enum dp_flow_direction direction,
+                                    uint16_t environment)
 {
 	return protocol | (uint32_t)direction << 8 | (uint32_t)environment << 16;
 }
@@ -180,7 +192,8 @@ static inline uint64_t dp_flow_hash(const struct dp_flow_table *t, const void *k
 
 static inline bool dp_flow_is(const struct dp_flow *f, const void *key)
 {
-	__m128i x = _mm_xor_si128(_mm_load_si128((const __m128i *)&f->key), _mm_loadu_si128((const __m128i *)key));
+	__m128i x = _mm_xor_si128(_mm_load_si128((const __m128i *)&f->key),
+	                          _mm_loadu_si128((const __m128i *)key));
 
 	return _mm_testz_si128(x, x);
 }
@@ -201,7 +214,8 @@ static inline uint32_t dp_flow_ways(const struct dp_flow_bucket *b, uint16_t tag
 {
 	__m256i tags = _mm256_load_si256((const __m256i *)b);
 
-	return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi16(tags, _mm256_set1_epi16((short)tag))) &
+	return (uint32_t)_mm256_movemask_epi8(
+		       _mm256_cmpeq_epi16(tags, _mm256_set1_epi16((short)tag))) &
 	       ((1u << 2 * DP_FLOW_WAYS) - 1);
 }
 
@@ -210,8 +224,8 @@ static inline void dp_flow_prefetch(const struct dp_flow_table *t, uint64_t hash
 	__builtin_prefetch(dp_flow_first(t, hash));
 }
 
-/* The first flow with the hash's tag in its first bucket, its line on the way to the cache, or NULL. Right but once in thousands:
- * compare with dp_flow_is(), then dp_flow_lookup(). */
+/* The first flow with the hash's tag in its first bucket, its line on the way to the cache, or
+ * NULL. Right but once in thousands: compare with dp_flow_is(), then dp_flow_lookup(). */
 static inline struct dp_flow *dp_flow_candidate(const struct dp_flow_table *t, uint64_t hash)
 {
 	const struct dp_flow_bucket *b = dp_flow_first(t, hash);

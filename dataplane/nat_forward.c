@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The forwarding stages: key and bucket of the whole burst, then its flows' lines, then the packets.
+ * The forwarding stages: key and bucket of the whole burst, then its flows' lines, then the
+ * packets.
  */
 #include "dataplane/nat_forward.h"
 
@@ -45,9 +46,11 @@ static uint32_t load32_be(const uint8_t *p)
 
 static struct dp_port_endpoint endpoint_of(const struct dp_flow *out)
 {
-	return (struct dp_port_endpoint){ .inner_be = out->source_be, .remote_be = out->destination_be,
-					  .remote_port_be = out->destination_port_be,
-					  .scope = out->key.environment, .protocol = out->key.protocol };
+	return (struct dp_port_endpoint){ .inner_be = out->source_be,
+		                          .remote_be = out->destination_be,
+		                          .remote_port_be = out->destination_port_be,
+		                          .scope = out->key.environment,
+		                          .protocol = out->key.protocol };
 }
 
 static void end_session(struct dp_worker *w, uint32_t session)
@@ -111,8 +114,10 @@ static void fill_session(struct dp_flow *out, struct dp_flow *in, uint16_t tunne
 	dp_nat_rewrite_prepare(in);
 }
 
-/* A port towards the endpoint; for a TCP connection with this initial sequence number also that of one that is over. */
-static int find_port(struct dp_worker *w, const struct dp_port_endpoint *endpoint, uint32_t sequence, uint16_t *port_be)
+/* A port towards the endpoint; for a TCP connection with this initial sequence number also that of
+ * one that is over. */
+static int find_port(struct dp_worker *w, const struct dp_port_endpoint *endpoint,
+                     uint32_t sequence, uint16_t *port_be)
 {
 	int rc = dp_portpool_take(w->portpool, endpoint, port_be);
 	uint32_t session;
@@ -128,15 +133,21 @@ static int find_port(struct dp_worker *w, const struct dp_port_endpoint *endpoin
 }
 
 /* Takes a port and a place in the table. DP_OK and the outward flow, or why not. */
-static enum dp_verdict create_session(struct dp_worker *w, const struct dp_forward *fwd, const struct dp_flow_key *key,
-				      uint16_t tunnel, uint32_t sequence, struct dp_flow **flow)
+static enum dp_verdict create_session(struct dp_worker *w, const struct dp_forward *fwd,
+                                      const struct dp_flow_key *key, uint16_t tunnel,
+                                      uint32_t sequence, struct dp_flow **flow)
 {
-	struct dp_port_endpoint endpoint = { .inner_be = w->tunnels[tunnel].inner_be, .remote_be = fwd->to_address_be,
-					     .remote_port_be = fwd->to_port_be, .scope = fwd->environment,
-					     .protocol = key->protocol };
-	struct dp_flow_key inward = { .source_be = fwd->to_address_be, .source_port_be = fwd->to_port_be,
-				      .destination_be = endpoint.inner_be, .protocol = key->protocol,
-				      .direction = DP_FLOW_INWARD, .environment = fwd->environment };
+	struct dp_port_endpoint endpoint = { .inner_be = w->tunnels[tunnel].inner_be,
+		                             .remote_be = fwd->to_address_be,
+		                             .remote_port_be = fwd->to_port_be,
+		                             .scope = fwd->environment,
+		                             .protocol = key->protocol };
+	struct dp_flow_key inward = { .source_be = fwd->to_address_be,
+		                      .source_port_be = fwd->to_port_be,
+		                      .destination_be = endpoint.inner_be,
+		                      .protocol = key->protocol,
+		                      .direction = DP_FLOW_INWARD,
+		                      .environment = fwd->environment };
 	enum dp_flow_state state = key->protocol == IPPROTO_UDP ? DP_FLOW_UDP : DP_FLOW_OPENING;
 
 	if (find_port(w, &endpoint, sequence, &inward.destination_port_be) < 0)
@@ -146,7 +157,8 @@ static enum dp_verdict create_session(struct dp_worker *w, const struct dp_forwa
 		return DP_SESSION_TABLE_FULL;
 	}
 	fill_session(*flow, dp_flow_other(*flow), tunnel);
-	dp_flow_schedule(w->flows, dp_flow_session(w->flows, *flow), w->now_s + dp_flow_timeout_s(state));
+	dp_flow_schedule(w->flows, dp_flow_session(w->flows, *flow),
+	                 w->now_s + dp_flow_timeout_s(state));
 	w->environments[fwd->environment].sessions++;
 	w->count->sessions_created++;
 	w->count->sessions_now++;
@@ -154,11 +166,12 @@ static enum dp_verdict create_session(struct dp_worker *w, const struct dp_forwa
 }
 
 /*
- * Opens a session for the packet, in the place of STALE where there is one: a session that is over, or whose forward or tunnel is
- * no longer what it was. NULL: the verdict is set.
+ * Opens a session for the packet, in the place of STALE where there is one: a session that is over,
+ * or whose forward or tunnel is no longer what it was. NULL: the verdict is set.
  */
-static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct dp_pkt *p, const struct dp_forward *fwd,
-						   struct dp_flow *stale, enum dp_verdict refusal)
+static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct dp_pkt *p,
+                                                   const struct dp_forward *fwd,
+                                                   struct dp_flow *stale, enum dp_verdict refusal)
 {
 	const struct dp_environment *e = w->generation->by_slot[fwd->environment];
 	const struct dp_flow_key *key = (const struct dp_flow_key *)p->key;
@@ -202,7 +215,8 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 /* ---- one packet ---- */
 
 /* A TCP segment that is not ordinary data or acknowledgement of an established session. */
-static __rte_noinline enum dp_tcp_verdict track_slow(struct dp_worker *w, const struct dp_pkt *p, struct dp_flow *f)
+static __rte_noinline enum dp_tcp_verdict track_slow(struct dp_worker *w, const struct dp_pkt *p,
+                                                     struct dp_flow *f)
 {
 	uint32_t before = dp_flow_timeout_s(f->state), after;
 	struct dp_tcp_segment segment;
@@ -217,7 +231,8 @@ static __rte_noinline enum dp_tcp_verdict track_slow(struct dp_worker *w, const 
 	return verdict;
 }
 
-static inline enum dp_tcp_verdict track(struct dp_worker *w, const struct dp_pkt *p, struct dp_flow *f)
+static inline enum dp_tcp_verdict track(struct dp_worker *w, const struct dp_pkt *p,
+                                        struct dp_flow *f)
 {
 	const uint8_t *tcp = p->l3 + IPV4_HEADER;
 	unsigned room, header;
@@ -227,10 +242,11 @@ static inline enum dp_tcp_verdict track(struct dp_worker *w, const struct dp_pkt
 	room = p->l3_length - IPV4_HEADER;
 	header = (tcp[12] >> 4) * 4u;
 	if (unlikely(f->state != DP_FLOW_ESTABLISHED || (tcp[13] & TCP_CONTROL) != DP_TCP_ACK ||
-		     header - DP_TCP_HEADER_MIN > room - DP_TCP_HEADER_MIN))
+	             header - DP_TCP_HEADER_MIN > room - DP_TCP_HEADER_MIN))
 		return track_slow(w, p, f);
 	dp_tcp_track_established(f, rte_be_to_cpu_32(load32_be(tcp + 4)) + room - header,
-				 rte_be_to_cpu_32(load32_be(tcp + 8)), rte_be_to_cpu_16(load16_be(tcp + 14)));
+	                         rte_be_to_cpu_32(load32_be(tcp + 8)),
+	                         rte_be_to_cpu_16(load16_be(tcp + 14)));
 	return DP_TCP_PASS;
 }
 
@@ -239,7 +255,8 @@ static inline void translate(const struct dp_worker *w, const struct dp_pkt *p, 
 	uint8_t *tcp = p->l3 + IPV4_HEADER;
 
 	dp_nat_rewrite(p->l3, f);
-	if (p->protocol == IPPROTO_TCP && unlikely(p->l3[TCP_FLAGS] & DP_TCP_SYN)) /* tracking has checked the header */
+	if (p->protocol == IPPROTO_TCP &&
+	    unlikely(p->l3[TCP_FLAGS] & DP_TCP_SYN)) /* tracking has checked the header */
 		dp_nat_clamp_mss(tcp, (tcp[12] >> 4) * 4u, w->tunnels[f->tunnel].mss);
 	f->bytes += p->l3_length;
 	if (f->last_s != w->now_s)
@@ -283,13 +300,14 @@ static inline const struct dp_forward *prepare_out(const struct dp_worker *w, st
 	if (unlikely(p->verdict != DP_OK))
 		return NULL;
 	fwd = dp_forward_lookup(w->generation, dp_forward_key(load32_be(p->l3 + 16), p->protocol,
-							      load16_be(p->l3 + IPV4_HEADER + 2)));
+	                                                      load16_be(p->l3 + IPV4_HEADER + 2)));
 	if (unlikely(!fwd)) {
 		p->verdict = DP_NO_FORWARD;
 		return NULL;
 	}
 	p->environment = fwd->environment;
-	dp_flow_key_load(p->key, p->l3, dp_flow_word(p->protocol, DP_FLOW_OUTWARD, fwd->environment));
+	dp_flow_key_load(p->key, p->l3,
+	                 dp_flow_word(p->protocol, DP_FLOW_OUTWARD, fwd->environment));
 	p->hash = dp_flow_hash(w->flows, p->key);
 	dp_flow_prefetch(w->flows, p->hash);
 	return fwd;
@@ -297,11 +315,12 @@ static inline const struct dp_forward *prepare_out(const struct dp_worker *w, st
 
 /* Why the session cannot carry this packet any more, or DP_OK. */
 static inline enum dp_verdict check_session(const struct dp_worker *w, const struct dp_flow *f,
-					    const struct dp_forward *fwd)
+                                            const struct dp_forward *fwd)
 {
 	const struct dp_tunnel *t = &w->tunnels[f->tunnel];
 
-	if (unlikely(f->destination_be != fwd->to_address_be || f->destination_port_be != fwd->to_port_be))
+	if (unlikely(f->destination_be != fwd->to_address_be ||
+	             f->destination_port_be != fwd->to_port_be))
 		return DP_NO_SESSION;
 	return unlikely(!t->is_up || t->inner_be != f->source_be) ? DP_NO_TUNNEL : DP_OK;
 }
@@ -419,10 +438,13 @@ static uint32_t last_seen_s(struct dp_flow_table *t, uint32_t session)
 static bool is_forwarded(const struct dp_worker *w, const struct dp_flow *out)
 {
 	const struct dp_forward *fwd = dp_forward_lookup(
-		w->generation, dp_forward_key(out->key.destination_be, out->key.protocol, out->key.destination_port_be));
+		w->generation, dp_forward_key(out->key.destination_be, out->key.protocol,
+	                                      out->key.destination_port_be));
 
-	return fwd && fwd->environment == out->key.environment && fwd->to_address_be == out->destination_be &&
-	       fwd->to_port_be == out->destination_port_be && w->generation->by_slot[fwd->environment] &&
+	return fwd && fwd->environment == out->key.environment &&
+	       fwd->to_address_be == out->destination_be &&
+	       fwd->to_port_be == out->destination_port_be &&
+	       w->generation->by_slot[fwd->environment] &&
 	       is_source_allowed(w->generation->by_slot[fwd->environment], out->key.source_be);
 }
 
@@ -459,7 +481,7 @@ unsigned dp_nat_expire(struct dp_worker *w, unsigned budget)
 		if (session == DP_FLOW_NONE)
 			break;
 		deadline_s = last_seen_s(t, session) +
-			     dp_flow_timeout_s(dp_flow_at(t, session, DP_FLOW_OUTWARD)->state);
+		             dp_flow_timeout_s(dp_flow_at(t, session, DP_FLOW_OUTWARD)->state);
 		if ((int32_t)(deadline_s - w->now_s) > 0) {
 			dp_flow_schedule(t, session, deadline_s);
 			continue;
@@ -475,7 +497,8 @@ void dp_nat_environment_purge(struct dp_worker *w, uint16_t slot)
 	struct dp_flow_table *t = w->flows;
 
 	for (uint32_t i = 0; i < t->top && w->environments[slot].sessions > 0; i++) {
-		if (t->cold[i].environment == slot && dp_flow_at(t, i, DP_FLOW_OUTWARD)->state != DP_FLOW_FREE)
+		if (t->cold[i].environment == slot &&
+		    dp_flow_at(t, i, DP_FLOW_OUTWARD)->state != DP_FLOW_FREE)
 			end_session(w, i);
 	}
 }
@@ -517,7 +540,8 @@ static enum ipc_session_state public_state(enum dp_flow_state state)
 	}
 }
 
-static void describe(const struct dp_worker *w, uint32_t session, struct ipc_session *s, struct dp_nat_slots *slots)
+static void describe(const struct dp_worker *w, uint32_t session, struct ipc_session *s,
+                     struct dp_nat_slots *slots)
 {
 	struct dp_flow_table *t = w->flows;
 	const struct dp_flow *out = dp_flow_at(t, session, DP_FLOW_OUTWARD);
@@ -538,17 +562,20 @@ static void describe(const struct dp_worker *w, uint32_t session, struct ipc_ses
 		.bytes_out = out->bytes,
 		.bytes_in = in->bytes,
 	};
-	*slots = (struct dp_nat_slots){ .environment = out->key.environment, .tunnel = out->tunnel };
+	*slots =
+		(struct dp_nat_slots){ .environment = out->key.environment, .tunnel = out->tunnel };
 }
 
-unsigned dp_nat_list(struct dp_worker *w, uint64_t cursor, uint16_t environment, struct ipc_session *sessions,
-		     struct dp_nat_slots *slots, unsigned max, uint64_t *next)
+unsigned dp_nat_list(struct dp_worker *w, uint64_t cursor, uint16_t environment,
+                     struct ipc_session *sessions, struct dp_nat_slots *slots, unsigned max,
+                     uint64_t *next)
 {
 	struct dp_flow_table *t = w->flows;
 	unsigned count = 0;
 	uint64_t i = cursor;
 
-	for (unsigned looked = 0; i < t->top && count < max && looked < LIST_AT_ONCE; i++, looked++) {
+	for (unsigned looked = 0; i < t->top && count < max && looked < LIST_AT_ONCE;
+	     i++, looked++) {
 		uint32_t session = (uint32_t)i;
 
 		if (dp_flow_at(t, session, DP_FLOW_OUTWARD)->state == DP_FLOW_FREE)

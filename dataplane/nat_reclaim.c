@@ -21,17 +21,22 @@ static uint32_t silence_s(const struct dp_worker *w, const struct dp_flow *in)
 
 static bool is_reclaimable(const struct dp_flow *in, uint32_t silence, uint32_t sequence)
 {
-	uint32_t enough = in->flags & DP_TCP_FLOW_LAST ? DP_RECLAIM_CLIENT_CLOSED_S : DP_RECLAIM_TARGET_CLOSED_S;
+	uint32_t enough = in->flags & DP_TCP_FLOW_LAST ? DP_RECLAIM_CLIENT_CLOSED_S
+	                                               : DP_RECLAIM_TARGET_CLOSED_S;
 
 	return in->state == DP_FLOW_TIME_WAIT && silence >= enough &&
 	       (int32_t)(sequence - dp_flow_other(in)->sequence_end) > 0;
 }
 
-uint32_t dp_nat_reclaim_find(struct dp_worker *w, const struct dp_port_endpoint *e, uint32_t sequence)
+uint32_t dp_nat_reclaim_find(struct dp_worker *w, const struct dp_port_endpoint *e,
+                             uint32_t sequence)
 {
-	struct dp_flow_key key = { .source_be = e->remote_be, .source_port_be = e->remote_port_be,
-				   .destination_be = e->inner_be, .protocol = e->protocol,
-				   .direction = DP_FLOW_INWARD, .environment = e->scope };
+	struct dp_flow_key key = { .source_be = e->remote_be,
+		                   .source_port_be = e->remote_port_be,
+		                   .destination_be = e->inner_be,
+		                   .protocol = e->protocol,
+		                   .direction = DP_FLOW_INWARD,
+		                   .environment = e->scope };
 	uint32_t found = DP_FLOW_NONE, longest = 0;
 	unsigned candidates = 0;
 
@@ -41,7 +46,8 @@ uint32_t dp_nat_reclaim_find(struct dp_worker *w, const struct dp_port_endpoint 
 		const struct dp_flow *in;
 		uint32_t silence;
 
-		key.destination_port_be = rte_cpu_to_be_16((uint16_t)(FIRST_PORT + w->reclaim_port));
+		key.destination_port_be =
+			rte_cpu_to_be_16((uint16_t)(FIRST_PORT + w->reclaim_port));
 		w->reclaim_port = (uint16_t)((w->reclaim_port + 1) % PORTS);
 		in = dp_flow_lookup(w->flows, &key, dp_flow_hash(w->flows, &key));
 		if (!in)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Address and port translation of one packet: precomputed checksum differences, TTL, maximum segment size.
+ * Address and port translation of one packet: precomputed checksum differences, TTL, maximum
+ * segment size.
  *
- * Checksums are updated, never recomputed, by RFC 1624 equation 4, HC' = HC - ~m - m' with end-around borrow, which keeps
- * 0x0000 and 0xffff apart. Differences are sums over 16-bit words as they lie in memory; the ones' complement sum
- * does not care about byte order (RFC 1071 section 2).
+ * Checksums are updated, never recomputed, by RFC 1624 equation 4, HC' = HC - ~m - m' with
+ * end-around borrow, which keeps 0x0000 and 0xffff apart. Differences are sums over 16-bit words as
+ * they lie in memory; the ones' complement sum does not care about byte order (RFC 1071 section 2).
  */
 #pragma once
 
@@ -34,18 +35,21 @@ static inline uint16_t dp_checksum_update(uint16_t checksum, uint16_t delta)
 /* Fills in delta and checksum fields of a flow from its key and its new addresses and ports. */
 static inline void dp_nat_rewrite_prepare(struct dp_flow *f)
 {
-	uint64_t addresses = (uint64_t)(uint32_t)~f->key.source_be + (uint32_t)~f->key.destination_be + f->source_be +
-			     f->destination_be;
-	uint32_t ports = (uint32_t)(uint16_t)~f->key.source_port_be + (uint16_t)~f->key.destination_port_be +
-			 f->source_port_be + f->destination_port_be;
+	uint64_t addresses = (uint64_t)(uint32_t)~f->key.source_be +
+	                     (uint32_t)~f->key.destination_be + f->source_be + f->destination_be;
+	uint32_t ports = (uint32_t)(uint16_t)~f->key.source_port_be +
+	                 (uint16_t)~f->key.destination_port_be + f->source_port_be +
+	                 f->destination_port_be;
 
 	/* the TTL is the low byte of its word in memory order: ~1 + 0 */
 	f->ip_delta = (uint32_t)dp_checksum_fold(addresses + 0xfffe) << 16 | 1;
 	f->l4_delta = dp_checksum_fold(addresses + ports);
-	f->checksum_off = f->key.protocol == IPPROTO_UDP ? DP_UDP_CHECKSUM_OFF : DP_TCP_CHECKSUM_OFF;
+	f->checksum_off =
+		f->key.protocol == IPPROTO_UDP ? DP_UDP_CHECKSUM_OFF : DP_TCP_CHECKSUM_OFF;
 }
 
-/* Translates the packet at IP (no options, TTL over 1, TCP or UDP header present) as flow F says. */
+/* Translates the packet at IP (no options, TTL over 1, TCP or UDP header present) as flow F says.
+ */
 static inline void dp_nat_rewrite(uint8_t *ip, const struct dp_flow *f)
 {
 	__m128i words = _mm_load_si128((const __m128i *)&f->ip_delta);
@@ -65,6 +69,6 @@ static inline void dp_nat_rewrite(uint8_t *ip, const struct dp_flow *f)
 	memcpy(ip + f->checksum_off, &checksum, 2);
 }
 
-/* Lowers each maximum segment size option of a SYN above MSS (host byte order; 0: leaves all). TCP has a header of
- * HEADER bytes, its data offset; all of it is there. */
+/* Lowers each maximum segment size option of a SYN above MSS (host byte order; 0: leaves all). TCP
+ * has a header of HEADER bytes, its data offset; all of it is there. */
 void dp_nat_clamp_mss(uint8_t *tcp, unsigned header, uint16_t mss);

@@ -20,14 +20,15 @@
 #define HOLD_PER_HOP 16u
 #define HOLD_NS 3000000000ull
 
-#define REQUESTS_AT_ONCE 32u /* per call of dp_nexthop_maintain() */
-#define RETRY_NS 250000000ull     /* between the first requests while unresolved */
-#define RETRY_TRIES 4u            /* then once a second: RFC 1122 section 2.3.2.1 */
-#define VERIFY_NS 30000000000ull  /* a resolved entry is asked again after it */
+#define REQUESTS_AT_ONCE 32u     /* per call of dp_nexthop_maintain() */
+#define RETRY_NS 250000000ull    /* between the first requests while unresolved */
+#define RETRY_TRIES 4u           /* then once a second: RFC 1122 section 2.3.2.1 */
+#define VERIFY_NS 30000000000ull /* a resolved entry is asked again after it */
 #define VERIFY_RETRY_NS 1000000000ull
-#define VERIFY_TRIES 5u           /* then the MAC is forgotten */
-#define UNICAST_TRIES 2u          /* the first ones of them ask whom we know */
-#define FORGET_NS 10000000000ull  /* an entry that never answered is removed: forged sources make many */
+#define VERIFY_TRIES 5u  /* then the MAC is forgotten */
+#define UNICAST_TRIES 2u /* the first ones of them ask whom we know */
+#define FORGET_NS \
+	10000000000ull /* an entry that never answered is removed: forged sources make many */
 
 #define RESOLVED (1ull << 48)
 
@@ -100,7 +101,8 @@ static inline int find(const struct dp_nexthops *n, uint64_t key)
 	uint32_t at = rte_hash_crc_8byte(key, 0);
 
 	for (unsigned i = 0; i < PROBES; i++, at++)
-		if (atomic_load_explicit(&n->entries[at & (PLACES - 1)].key, memory_order_acquire) == key)
+		if (atomic_load_explicit(&n->entries[at & (PLACES - 1)].key,
+		                         memory_order_acquire) == key)
 			return (int)(at & (PLACES - 1));
 	return -1;
 }
@@ -137,7 +139,8 @@ static inline void write_ethernet(const struct dp_port *port, struct rte_mbuf *m
 	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
 }
 
-static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp_pkt *p, uint32_t nexthop_be)
+static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp_pkt *p,
+                                                  uint32_t nexthop_be)
 {
 	struct dp_hold *hold = w->hold;
 	unsigned same = 0;
@@ -146,11 +149,14 @@ static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp
 	if (hold->n == HOLD_MAX || find_or_add(w->nexthops, make_key(p->port, nexthop_be)) < 0)
 		return DP_NEXTHOP_QUEUE_FULL;
 	for (unsigned i = 0; i < hold->n; i++)
-		same += hold->packets[i].nexthop_be == nexthop_be && hold->packets[i].port == p->port;
+		same += hold->packets[i].nexthop_be == nexthop_be &&
+		        hold->packets[i].port == p->port;
 	if (same >= HOLD_PER_HOP)
 		return DP_NEXTHOP_QUEUE_FULL;
-	hold->packets[hold->n++] = (struct held){
-		.m = p->m, .deadline_ns = w->now_ns + HOLD_NS, .nexthop_be = nexthop_be, .port = p->port };
+	hold->packets[hold->n++] = (struct held){ .m = p->m,
+		                                  .deadline_ns = w->now_ns + HOLD_NS,
+		                                  .nexthop_be = nexthop_be,
+		                                  .port = p->port };
 	return DP_TAKEN;
 }
 
@@ -208,8 +214,9 @@ void dp_nexthop_want(struct dp_nexthops *n, enum dp_port_id port, uint32_t addre
 		find_or_add(n, make_key(port, address_be));
 }
 
-/* A request or an unsolicited reply claims the address: believe nothing, but ask everybody whether it is
- * true; at most once a second, so that a flood of claims neither floods the link nor uses up the tries. */
+/* A request or an unsolicited reply claims the address: believe nothing, but ask everybody whether
+ * it is true; at most once a second, so that a flood of claims neither floods the link nor uses up
+ * the tries. */
 static void doubt(struct entry_state *state, uint64_t now_ns)
 {
 	uint64_t soonest_ns = RTE_MAX(now_ns, state->asked_ns + VERIFY_RETRY_NS);
@@ -218,7 +225,8 @@ static void doubt(struct entry_state *state, uint64_t now_ns)
 	state->due_ns = RTE_MIN(state->due_ns, soonest_ns);
 }
 
-void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const uint8_t *arp, uint64_t now_ns)
+void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const uint8_t *arp,
+                      uint64_t now_ns)
 {
 	uint32_t sender_be = dp_load32(arp + 14);
 	int at = find(n, make_key(port, sender_be));
@@ -230,7 +238,8 @@ void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const uint8_t
 	state = &n->states[at];
 	memcpy(&mac, arp + 8, 6);
 	if (dp_load16(arp + 6) != rte_cpu_to_be_16(2) || !state->is_waiting) {
-		if (state->since_ns && !state->is_waiting && (read_mac(n, at) & (RESOLVED - 1)) != mac)
+		if (state->since_ns && !state->is_waiting &&
+		    (read_mac(n, at) & (RESOLVED - 1)) != mac)
 			doubt(state, now_ns);
 		return;
 	}
@@ -250,8 +259,8 @@ static void forget(struct dp_nexthops *n, uint32_t at)
 }
 
 /* One entry that is due. */
-static void request_one(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64_t now_ns, dp_arp_request_fn request,
-		void *context)
+static void request_one(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64_t now_ns,
+                        dp_arp_request_fn request, void *context)
 {
 	struct entry_state *s = &n->states[at];
 	uint64_t mac = atomic_load(&n->entries[at].mac);
@@ -264,18 +273,21 @@ static void request_one(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64
 		s->tries = 0;
 	}
 	memcpy(to, &mac, sizeof(to));
-	request(context, (enum dp_port_id)(key >> 32 & 0xff), (uint32_t)key, mac && s->tries < UNICAST_TRIES ? to : NULL);
+	request(context, (enum dp_port_id)(key >> 32 & 0xff), (uint32_t)key,
+	        mac && s->tries < UNICAST_TRIES ? to : NULL);
 	s->is_waiting = true;
 	s->asked_ns = now_ns;
 	s->tries++;
 	s->due_ns = now_ns + (mac || s->tries > RETRY_TRIES ? VERIFY_RETRY_NS : RETRY_NS);
 }
 
-void dp_nexthop_maintain(struct dp_nexthops *n, uint64_t now_ns, dp_arp_request_fn request, void *context)
+void dp_nexthop_maintain(struct dp_nexthops *n, uint64_t now_ns, dp_arp_request_fn request,
+                         void *context)
 {
 	unsigned left = REQUESTS_AT_ONCE;
 
-	/* goes on where the last call ran out of requests, so that a flood of new neighbours starves nobody */
+	/* goes on where the last call ran out of requests, so that a flood of new neighbours
+	 * starves nobody */
 	for (uint32_t i = 0; i < PLACES && left; i++, n->next = (n->next + 1) & (PLACES - 1)) {
 		uint64_t key = atomic_load_explicit(&n->entries[n->next].key, memory_order_acquire);
 		struct entry_state *s = &n->states[n->next];
@@ -295,7 +307,8 @@ void dp_nexthop_maintain(struct dp_nexthops *n, uint64_t now_ns, dp_arp_request_
 	}
 }
 
-bool dp_nexthop_lookup(const struct dp_nexthops *n, enum dp_port_id port, uint32_t address_be, uint8_t mac[6])
+bool dp_nexthop_lookup(const struct dp_nexthops *n, enum dp_port_id port, uint32_t address_be,
+                       uint8_t mac[6])
 {
 	int at = find(n, make_key(port, address_be));
 	uint64_t value = at >= 0 ? read_mac(n, at) : 0;

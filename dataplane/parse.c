@@ -35,7 +35,8 @@ static enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
 		return DP_IP_OPTIONS;
 	if (unlikely(dp_ipv4_sum(l3) != 0xffff))
 		return DP_IP_CHECKSUM;
-	if (unlikely(dp_ipv4_is_martian(dp_load32(l3 + 12)) || dp_ipv4_is_martian(dp_load32(l3 + 16))))
+	if (unlikely(dp_ipv4_is_martian(dp_load32(l3 + 12)) ||
+	             dp_ipv4_is_martian(dp_load32(l3 + 16))))
 		return DP_IP_ADDRESS;
 	p->l3_length = (uint16_t)total;
 	p->l3_header = DP_IPV4_HEADER;
@@ -43,7 +44,9 @@ static enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
 	/* a fragment's transport header is looked at when the datagram is whole */
 	if (unlikely(dp_ipv4_is_fragment(l3)))
 		return DP_OK;
-	return dp_ipv4_is_transport_whole(p->protocol, l3 + DP_IPV4_HEADER, total - DP_IPV4_HEADER) ? DP_OK : DP_L4_HEADER;
+	return dp_ipv4_is_transport_whole(p->protocol, l3 + DP_IPV4_HEADER, total - DP_IPV4_HEADER)
+	               ? DP_OK
+	               : DP_L4_HEADER;
 }
 
 /* Ethernet, then IPv4; ARP is DP_OK with packet_type RTE_PTYPE_L2_ETHER_ARP. */
@@ -78,7 +81,8 @@ static enum dp_verdict check_frame(struct dp_worker *w, enum dp_port_id port, st
 	return DP_OK;
 }
 
-static struct dp_pkt *begin(struct dp_worker *w, struct dp_batch *b, struct rte_mbuf *m, enum dp_port_id port)
+static struct dp_pkt *begin(struct dp_worker *w, struct dp_batch *b, struct rte_mbuf *m,
+                            enum dp_port_id port)
 {
 	struct dp_pkt *p = &b->p[b->n];
 
@@ -100,7 +104,8 @@ static void prefetch(struct rte_mbuf **m, unsigned i, unsigned n)
 		rte_prefetch0(rte_pktmbuf_mtod(m[i + 4], void *));
 }
 
-/* TCP and UDP to an environment's address go forward, fragments and ICMP errors too; everything else is dealt with here. */
+/* TCP and UDP to an environment's address go forward, fragments and ICMP errors too; everything
+ * else is dealt with here. */
 static bool is_forward(struct dp_worker *w, struct dp_pkt *p)
 {
 	uint32_t destination;
@@ -134,8 +139,8 @@ static bool is_forward(struct dp_worker *w, struct dp_pkt *p)
 	return false;
 }
 
-void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n, struct dp_batch *forward,
-		      struct dp_batch *local)
+void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
+                      struct dp_batch *forward, struct dp_batch *local)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct dp_pkt *p;
@@ -149,7 +154,8 @@ void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n, stru
 	}
 }
 
-/* What is in a UDP datagram to our address: ESP (RFC 3948 section 2.1), IKE, a keepalive, or nothing of ours. */
+/* What is in a UDP datagram to our address: ESP (RFC 3948 section 2.1), IKE, a keepalive, or
+ * nothing of ours. */
 static bool is_udp_esp(struct dp_worker *w, struct dp_pkt *p)
 {
 	uint8_t *udp = p->l3 + DP_IPV4_HEADER;
@@ -209,7 +215,7 @@ static bool is_esp(struct dp_worker *w, struct dp_pkt *p)
 }
 
 void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n, struct dp_batch *esp,
-		     struct dp_batch *fragments, struct dp_batch *local)
+                     struct dp_batch *fragments, struct dp_batch *local)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct dp_pkt *p;

@@ -2,8 +2,9 @@
 /*
  * The packet's way, top to bottom (docs/packet-path.md draws it).
  *
- * A stage sets verdicts; dp_batch_compact() behind it ends the way of those that do not go on: counted by reason, answered where the
- * sender in the cluster should know, freed. A new step is a new line here and a stage in a module of its own.
+ * A stage sets verdicts; dp_batch_compact() behind it ends the way of those that do not go on:
+ * counted by reason, answered where the sender in the cluster should know, freed. A new step is a
+ * new line here and a stage in a module of its own.
  */
 #include "dataplane/path.h"
 
@@ -38,8 +39,9 @@ static void leave(struct dp_worker *w, struct dp_batch *b)
 /* The rest of the way of what fits its tunnel. */
 static void into_tunnel(struct dp_worker *w, struct dp_batch *b)
 {
-	run(w, b, dp_esp_out_encapsulate);  /* the tunnel's SA: outer headers, sequence number, padding */
-	run(w, b, dp_esp_out_encrypt);      /* whole burst */
+	run(w, b,
+	    dp_esp_out_encapsulate); /* the tunnel's SA: outer headers, sequence number, padding */
+	run(w, b, dp_esp_out_encrypt); /* whole burst */
 	leave(w, b);
 }
 
@@ -49,16 +51,17 @@ static void forward_out(struct dp_worker *w, struct dp_batch *b)
 	struct dp_batch errors, pieces;
 	struct dp_oversized oversized;
 
-	run(w, b, dp_reassemble_cluster);   /* fragments wait; whole datagrams go on */
+	run(w, b, dp_reassemble_cluster); /* fragments wait; whole datagrams go on */
 	dp_nat_icmp_split(w, b, &errors);
 	dp_batch_compact(w, b);
-	run(w, b, dp_nat_forward_out);      /* session; DNAT to the target, SNAT to the tunnel's inner address */
+	run(w, b, dp_nat_forward_out); /* session; DNAT to the target, SNAT to the tunnel's inner
+	                                  address */
 	dp_fragment_for_tunnel(w, b, &oversized);
 	dp_batch_compact(w, b);
 	into_tunnel(w, b);
 	while (dp_fragment_next(w, &oversized, &pieces))
 		into_tunnel(w, &pieces);
-	run(w, &errors, dp_nat_icmp_out);   /* about a reply: quoted as its sender knows it */
+	run(w, &errors, dp_nat_icmp_out); /* about a reply: quoted as its sender knows it */
 	into_tunnel(w, &errors);
 }
 
@@ -68,34 +71,36 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 	struct dp_batch errors, pieces;
 	struct dp_oversized oversized;
 
-	run(w, b, dp_esp_in_lookup);        /* SPI to SA; peer; replay window */
-	run(w, b, dp_esp_in_decrypt);       /* whole burst; ICV, replay commit, the inner header */
-	run(w, b, dp_reassemble_inner);     /* fragments wait; whole datagrams go on */
+	run(w, b, dp_esp_in_lookup);    /* SPI to SA; peer; replay window */
+	run(w, b, dp_esp_in_decrypt);   /* whole burst; ICV, replay commit, the inner header */
+	run(w, b, dp_reassemble_inner); /* fragments wait; whole datagrams go on */
 	dp_nat_icmp_split(w, b, &errors);
 	dp_batch_compact(w, b);
-	run(w, b, dp_nat_forward_in);       /* a session of this tunnel's environment; back to the client */
+	run(w, b,
+	    dp_nat_forward_in); /* a session of this tunnel's environment; back to the client */
 	dp_fragment_for_port(w, b, &oversized);
 	dp_batch_compact(w, b);
 	leave(w, b);
 	while (dp_fragment_next(w, &oversized, &pieces))
 		leave(w, &pieces);
-	run(w, &errors, dp_nat_icmp_in);    /* about a request: quoted as the client knows it */
+	run(w, &errors, dp_nat_icmp_in); /* about a request: quoted as the client knows it */
 	leave(w, &errors);
 }
 
 static void local(struct dp_worker *w, struct dp_batch *b)
 {
-	run(w, b, dp_local);                /* ARP, echo, IKE; everything else has its verdict */
+	run(w, b, dp_local); /* ARP, echo, IKE; everything else has its verdict */
 }
 
-/* Fragments of servers' packets: what is whole begins again as a frame; its home may be another worker. */
+/* Fragments of servers' packets: what is whole begins again as a frame; its home may be another
+ * worker. */
 static void gather(struct dp_worker *w, struct dp_batch *b)
 {
 	struct dp_batch esp, fragments, rest;
 	struct rte_mbuf *whole[DP_BURST];
 	unsigned n = 0;
 
-	run(w, b, dp_handoff_fragment);     /* one worker per server */
+	run(w, b, dp_handoff_fragment); /* one worker per server */
 	run(w, b, dp_reassemble_outer);
 	while (n < b->n) {
 		whole[n] = b->p[n].m;
@@ -108,7 +113,8 @@ static void gather(struct dp_worker *w, struct dp_batch *b)
 	local(w, &rest);
 }
 
-static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n, stage_fn to_home)
+static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
+                                stage_fn to_home)
 {
 	struct dp_batch forward, rest;
 
@@ -119,7 +125,8 @@ static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsign
 	local(w, &rest);
 }
 
-static inline void from_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n, stage_fn to_home)
+static inline void from_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
+                               stage_fn to_home)
 {
 	struct dp_batch esp, fragments, rest;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The packet's way: which stages a burst passes, in which order. Worker only; each call takes all N <= DP_BURST mbufs.
+ * The packet's way: which stages a burst passes, in which order. Worker only; each call takes all N
+ * <= DP_BURST mbufs.
  */
 #pragma once
 

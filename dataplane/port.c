@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Ports: start, transmit buffers, frames sent on behalf of workers that have no queue of their own. */
+/* Ports: start, transmit buffers, frames sent on behalf of workers that have no queue of their own.
+ */
 #include "dataplane/port.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@ static int fail(char *why, size_t size, const char *what, int rc)
 	return rc;
 }
 
-static int start_queues(const struct dp_port *port, struct rte_mempool *mbufs, char *why, size_t size)
+static int start_queues(const struct dp_port *port, struct rte_mempool *mbufs, char *why,
+                        size_t size)
 {
 	int socket = rte_eth_dev_socket_id(port->ethdev);
 	uint16_t rx = RX_DESCRIPTORS, tx = TX_DESCRIPTORS;
@@ -46,13 +48,15 @@ static int start_queues(const struct dp_port *port, struct rte_mempool *mbufs, c
 	return rc ? fail(why, size, "cannot start the device", rc) : 0;
 }
 
-/* net_af_packet refuses more than 1500, although its rings take it (device.c): the kernel is asked directly. */
+/* net_af_packet refuses more than 1500, although its rings take it (device.c): the kernel is asked
+ * directly. */
 static int set_kernel_mtu(const char *interface, uint16_t mtu)
 {
 	struct ifreq request = { .ifr_mtu = mtu };
 	int fd, rc;
 
-	if (snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface) >= (int)sizeof(request.ifr_name))
+	if (snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface) >=
+	    (int)sizeof(request.ifr_name))
 		return -ENAMETOOLONG;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -71,8 +75,9 @@ static int set_mtu(uint16_t ethdev, const struct ipc_port *configuration, bool i
 	return rc == -ENOTSUP ? 0 : rc;
 }
 
-int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, uint16_t ethdev, uint16_t queues,
-		  uint16_t workers, struct rte_mempool *mbufs, char *why, size_t why_size)
+int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, uint16_t ethdev,
+                  uint16_t queues, uint16_t workers, struct rte_mempool *mbufs, char *why,
+                  size_t why_size)
 {
 	struct rte_eth_conf conf = { .rxmode = { .mq_mode = RTE_ETH_MQ_RX_NONE } };
 	struct rte_eth_dev_info info;
@@ -92,14 +97,16 @@ int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, ui
 	};
 	if (port->rx_queues == 0 || port->tx_queues == 0)
 		return fail(why, why_size, "the device has no queues", -ENODEV);
-	/* the socket of net_af_packet carries both directions: a transmit queue needs its receive queue */
+	/* the socket of net_af_packet carries both directions: a transmit queue needs its receive
+	 * queue */
 	is_af_packet = info.driver_name && strcmp(info.driver_name, "net_af_packet") == 0;
 	if (is_af_packet)
 		port->tx_queues = RTE_MIN(port->tx_queues, port->rx_queues);
 	if (port->rx_queues > 1) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf.rx_adv_conf.rss_conf.rss_hf = (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) &
-						   info.flow_type_rss_offloads;
+		conf.rx_adv_conf.rss_conf.rss_hf =
+			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) &
+			info.flow_type_rss_offloads;
 		if (!conf.rx_adv_conf.rss_conf.rss_hf)
 			conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
 	}

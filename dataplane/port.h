@@ -14,9 +14,10 @@
 
 /* Read-only once the workers run. */
 struct dp_port {
-	uint16_t ethdev;    /* DPDK's port id */
+	uint16_t ethdev; /* DPDK's port id */
 	uint16_t rx_queues;
-	uint16_t tx_queues; /* worker W sends by itself if W < tx_queues, else through another worker */
+	uint16_t tx_queues; /* worker W sends by itself if W < tx_queues, else through another
+	                       worker */
 	uint16_t mtu;       /* IPv4 bytes */
 	uint32_t address_be;
 	uint32_t mask_be;
@@ -34,22 +35,26 @@ struct dp_tx {
 	struct rte_mbuf *m[DP_TX_BUFFER];
 };
 
-/* Starts one port on the ethdev that DEVICE was probed as. QUEUES: receive queues wanted, bounded by what it has. Returns 0 or
- * -errno with WHY filled in. Control thread, before the workers run. */
-int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, uint16_t ethdev, uint16_t queues,
-		  uint16_t workers, struct rte_mempool *mbufs, char *why, size_t why_size);
+/* Starts one port on the ethdev that DEVICE was probed as. QUEUES: receive queues wanted, bounded
+ * by what it has. Returns 0 or -errno with WHY filled in. Control thread, before the workers run.
+ */
+int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, uint16_t ethdev,
+                  uint16_t queues, uint16_t workers, struct rte_mempool *mbufs, char *why,
+                  size_t why_size);
 
 /* Queues one whole Ethernet frame; takes the mbuf. Worker only. */
 void dp_port_send(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m);
 
-/* The stage at the end of the path: all packets of the batch leave as frames through their ports; the batch is empty after it. */
+/* The stage at the end of the path: all packets of the batch leave as frames through their ports;
+ * the batch is empty after it. */
 void dp_port_transmit(struct dp_worker *w, struct dp_batch *b);
 
 /* Sends what is queued; once per loop. Worker only. */
 void dp_port_flush(struct dp_worker *w);
 
-/* Takes what other workers and the control thread want sent; m->port names the port, a packet_type of RTE_PTYPE_L3_IPV4 says that the
- * Ethernet header is still missing. Returns how many were taken. */
+/* Takes what other workers and the control thread want sent; m->port names the port, a packet_type
+ * of RTE_PTYPE_L3_IPV4 says that the Ethernet header is still missing. Returns how many were taken.
+ */
 unsigned dp_port_send_others(struct dp_worker *w);
 
 /* The address to ask ARP for to reach ADDRESS through this port; 0: there is no way. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Port blocks, the hash table they are found in, and the summaries of endpoints that are nearly full.
+ * Port blocks, the hash table they are found in, and the summaries of endpoints that are nearly
+ * full.
  */
 #include "dataplane/portpool.h"
 
@@ -119,9 +120,12 @@ static unsigned random_below(struct dp_portpool *p, unsigned limit)
 
 static struct port_key make_key(const struct dp_port_endpoint *e, unsigned block)
 {
-	return (struct port_key){ .inner_be = e->inner_be, .remote_be = e->remote_be,
-				  .remote_port_be = e->remote_port_be, .scope = e->scope, .protocol = e->protocol,
-				  .block = (uint8_t)block };
+	return (struct port_key){ .inner_be = e->inner_be,
+		                  .remote_be = e->remote_be,
+		                  .remote_port_be = e->remote_port_be,
+		                  .scope = e->scope,
+		                  .protocol = e->protocol,
+		                  .block = (uint8_t)block };
 }
 
 static uint64_t hash_key(const struct dp_portpool *p, const struct port_key *key)
@@ -147,7 +151,8 @@ static uint32_t *find_link(struct dp_portpool *p, const struct port_key *key)
 	return link;
 }
 
-static struct port_block *find_block(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n)
+static struct port_block *find_block(struct dp_portpool *p, const struct dp_port_endpoint *e,
+                                     unsigned n)
 {
 	struct port_key key = make_key(e, n);
 	uint32_t i = *find_link(p, &key);
@@ -155,7 +160,8 @@ static struct port_block *find_block(struct dp_portpool *p, const struct dp_port
 	return i == NONE ? NULL : &p->blocks[i];
 }
 
-static struct port_block *add_block(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n)
+static struct port_block *add_block(struct dp_portpool *p, const struct dp_port_endpoint *e,
+                                    unsigned n)
 {
 	struct port_key key = make_key(e, n);
 	uint32_t *head = find_head(p, &key);
@@ -193,7 +199,8 @@ static uint16_t take_port(struct dp_portpool *p, struct port_block *b)
 	assert(bit >= 0);
 	bit_set(b->taken, (unsigned)bit);
 	b->used++;
-	return rte_cpu_to_be_16((uint16_t)(FIRST_PORT + b->key.block * BLOCK_PORTS + (unsigned)bit));
+	return rte_cpu_to_be_16(
+		(uint16_t)(FIRST_PORT + b->key.block * BLOCK_PORTS + (unsigned)bit));
 }
 
 static struct port_summary *summary_place(struct dp_portpool *p, const struct port_key *key)
@@ -225,8 +232,8 @@ static struct port_summary *make_summary(struct dp_portpool *p, const struct dp_
 	return s;
 }
 
-static int take_by_summary(struct dp_portpool *p, struct port_summary *s, const struct dp_port_endpoint *e,
-			   uint16_t *port_be)
+static int take_by_summary(struct dp_portpool *p, struct port_summary *s,
+                           const struct dp_port_endpoint *e, uint16_t *port_be)
 {
 	unsigned start = random_below(p, BLOCKS_PER_ENDPOINT), tries = bit_count(s->open);
 	int result = -EADDRINUSE;
@@ -265,8 +272,10 @@ int dp_portpool_create(struct dp_portpool **pool, uint32_t blocks, uint64_t seed
 	p = rte_zmalloc_socket("portpool", sizeof(*p), RTE_CACHE_LINE_SIZE, socket);
 	if (!p)
 		return -ENOMEM;
-	p->blocks = rte_zmalloc_socket("port_blocks", (size_t)blocks * sizeof(*p->blocks), RTE_CACHE_LINE_SIZE, socket);
-	p->heads = rte_malloc_socket("port_heads", (size_t)heads * sizeof(*p->heads), RTE_CACHE_LINE_SIZE, socket);
+	p->blocks = rte_zmalloc_socket("port_blocks", (size_t)blocks * sizeof(*p->blocks),
+	                               RTE_CACHE_LINE_SIZE, socket);
+	p->heads = rte_malloc_socket("port_heads", (size_t)heads * sizeof(*p->heads),
+	                             RTE_CACHE_LINE_SIZE, socket);
 	if (!p->blocks || !p->heads) {
 		dp_portpool_destroy(p);
 		return -ENOMEM;
@@ -329,7 +338,8 @@ int dp_portpool_take(struct dp_portpool *p, const struct dp_port_endpoint *e, ui
 
 void dp_portpool_release(struct dp_portpool *p, const struct dp_port_endpoint *e, uint16_t port_be)
 {
-	unsigned offset = rte_be_to_cpu_16(port_be) - FIRST_PORT, n = offset / BLOCK_PORTS, bit = offset % BLOCK_PORTS;
+	unsigned offset = rte_be_to_cpu_16(port_be) - FIRST_PORT, n = offset / BLOCK_PORTS,
+		 bit = offset % BLOCK_PORTS;
 	struct port_block *b = find_block(p, e, n);
 	struct port_summary *s;
 

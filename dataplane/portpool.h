@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Source ports for translation, with endpoint-dependent reuse: a port is free towards one remote address and port
- * whatever else it is used for, so 64,000 sessions to each of any number of targets share one inner address.
+ * Source ports for translation, with endpoint-dependent reuse: a port is free towards one remote
+ * address and port whatever else it is used for, so 64,000 sessions to each of any number of
+ * targets share one inner address.
  *
- * Ports 1024 to 65535 in 252 blocks of 256. A block that has a port in use towards an endpoint is a 64-byte entry of a hash
- * table. Ports are random (RFC 6056). Endpoints that are nearly full get a summary of which blocks still have a free port, so
- * that taking one, and refusing one, costs the same however full they are. Worker only; no allocation after create.
+ * Ports 1024 to 65535 in 252 blocks of 256. A block that has a port in use towards an endpoint is a
+ * 64-byte entry of a hash table. Ports are random (RFC 6056). Endpoints that are nearly full get a
+ * summary of which blocks still have a free port, so that taking one, and refusing one, costs the
+ * same however full they are. Worker only; no allocation after create.
  */
 #pragma once
 
@@ -13,7 +15,8 @@
 
 struct dp_portpool;
 
-/* The side of the translation that is fixed; SCOPE keeps equal addresses of different environments apart (slot). */
+/* The side of the translation that is fixed; SCOPE keeps equal addresses of different environments
+ * apart (slot). */
 struct dp_port_endpoint {
 	uint32_t inner_be;
 	uint32_t remote_be;
@@ -22,19 +25,23 @@ struct dp_port_endpoint {
 	uint8_t protocol;
 };
 
-/* Room for BLOCKS blocks on NUMA node SOCKET. As many blocks as sessions never run out; a quarter does for targets with many
- * sessions each. IKE's port 4500 is reserved from the start. Returns 0, -EINVAL or -ENOMEM. Control thread. */
+/* Room for BLOCKS blocks on NUMA node SOCKET. As many blocks as sessions never run out; a quarter
+ * does for targets with many sessions each. IKE's port 4500 is reserved from the start. Returns 0,
+ * -EINVAL or -ENOMEM. Control thread. */
 int dp_portpool_create(struct dp_portpool **pool, uint32_t blocks, uint64_t seed, int socket);
 void dp_portpool_destroy(struct dp_portpool *pool);
 
 /* Never gives PORT (host byte order) again, to no endpoint; who has it keeps it. */
 void dp_portpool_reserve(struct dp_portpool *pool, uint16_t port);
 
-/* Takes a port towards the endpoint. Returns 0, -EADDRINUSE (all are in use) or -ENOSPC (no block is left). */
-int dp_portpool_take(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint, uint16_t *port_be);
+/* Takes a port towards the endpoint. Returns 0, -EADDRINUSE (all are in use) or -ENOSPC (no block
+ * is left). */
+int dp_portpool_take(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,
+                     uint16_t *port_be);
 
 /* Gives a port back that was taken with the same endpoint. */
-void dp_portpool_release(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint, uint16_t port_be);
+void dp_portpool_release(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,
+                         uint16_t port_be);
 
 /* Blocks in use now. */
 uint32_t dp_portpool_blocks(const struct dp_portpool *pool);

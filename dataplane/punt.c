@@ -19,7 +19,8 @@
 struct dp_peers *dp_peers_build(const struct ipc_peer *peers, uint32_t count)
 {
 	uint32_t places = rte_align32pow2(2 * count + 2);
-	struct dp_peers *set = rte_zmalloc("peers", sizeof(*set) + places * sizeof(uint32_t), RTE_CACHE_LINE_SIZE);
+	struct dp_peers *set =
+		rte_zmalloc("peers", sizeof(*set) + places * sizeof(uint32_t), RTE_CACHE_LINE_SIZE);
 
 	if (!set)
 		return NULL;
@@ -50,8 +51,8 @@ bool dp_punt_is_peer(const struct dp_peers *peers, uint32_t address_be)
 	return false;
 }
 
-/* A source address is easily forged: a flood in the name of one server must not stop the others' IKE. Servers that share a place
- * share its limit. */
+/* A source address is easily forged: a flood in the name of one server must not stop the others'
+ * IKE. Servers that share a place share its limit. */
 static struct dp_bucket *server_limit(struct dp_worker *w, uint32_t address_be)
 {
 	return &w->server_limit[rte_hash_crc_4byte(address_be, 0) & (DP_SERVER_LIMITS - 1)];
@@ -73,8 +74,11 @@ enum dp_verdict dp_punt_ike(struct dp_worker *w, struct dp_pkt *p)
 	if (length < IKE_HEADER || length > IPC_PUNT_MAX)
 		return DP_IKE_MALFORMED;
 	/* RFC 768: zero is no checksum */
-	if (dp_load16(udp + 6) && dp_checksum_fold(dp_checksum_add(udp, length + UDP_LENGTH,
-			dp_checksum_add(p->l3 + 12, 8, (uint64_t)rte_cpu_to_be_16(IPPROTO_UDP) + dp_load16(udp + 4)))) != 0xffff)
+	if (dp_load16(udp + 6) && dp_checksum_fold(dp_checksum_add(
+					  udp, length + UDP_LENGTH,
+					  dp_checksum_add(p->l3 + 12, 8,
+	                                                  (uint64_t)rte_cpu_to_be_16(IPPROTO_UDP) +
+	                                                          dp_load16(udp + 4)))) != 0xffff)
 		return DP_IKE_MALFORMED;
 	if (!dp_bucket_take(server_limit(w, dp_load32(p->l3 + 12)), w->now_ns) ||
 	    !dp_bucket_take(&w->punt_limit, w->now_ns))
@@ -85,7 +89,8 @@ enum dp_verdict dp_punt_ike(struct dp_worker *w, struct dp_pkt *p)
 	return verdict;
 }
 
-int dp_punt_datagram(struct rte_mempool *pool, const struct ipc_punt *punt, const void *payload, struct rte_mbuf **m)
+int dp_punt_datagram(struct rte_mempool *pool, const struct ipc_punt *punt, const void *payload,
+                     struct rte_mbuf **m)
 {
 	uint32_t total = 20 + UDP_LENGTH + punt->length;
 	struct rte_mbuf *out;
@@ -103,7 +108,8 @@ int dp_punt_datagram(struct rte_mempool *pool, const struct ipc_punt *punt, cons
 		return -EMSGSIZE;
 	}
 	udp = l3 + 20;
-	dp_ipv4_write(l3, (uint16_t)total, PUNT_TTL, IPPROTO_UDP, punt->source_be, punt->destination_be);
+	dp_ipv4_write(l3, (uint16_t)total, PUNT_TTL, IPPROTO_UDP, punt->source_be,
+	              punt->destination_be);
 	dp_store16(udp, punt->source_port_be);
 	dp_store16(udp + 2, punt->destination_port_be);
 	dp_store16(udp + 4, rte_cpu_to_be_16((uint16_t)(UDP_LENGTH + punt->length)));

@@ -23,8 +23,9 @@
 #define DP_REASSEMBLY_SCOPE_DATAGRAMS \
 	64u /* of an environment, or of the servers in one of 64 classes */
 #define DP_REASSEMBLY_SCOPE_BUFFERS 256u
-#define DP_DATAGRAM_BUFFERS 64u /* whole datagrams that no ordinary buffer holds, of all workers \
-	                         */
+#define DP_DATAGRAM_BUFFERS                                                  \
+	64u /* whole datagrams that no ordinary buffer holds, of all workers \
+	     */
 
 struct dp_reassembly;
 

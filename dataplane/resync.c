@@ -37,7 +37,8 @@ uint64_t dp_resync(struct dp_worker *w, const struct dp_pkt *p, uint64_t inferre
 
 	if (p->l3_length > DP_RESYNC_LENGTH_MAX || sa->suite.algorithm > IPC_AES256_GCM16)
 		return inferred;
-	if (!dp_bucket_take(&sa->resync_limit, w->now_ns) || !dp_bucket_take(&w->resync_limit, w->now_ns))
+	if (!dp_bucket_take(&sa->resync_limit, w->now_ns) ||
+	    !dp_bucket_take(&w->resync_limit, w->now_ns))
 		return inferred;
 	for (uint64_t half = first; half < first + DP_RESYNC_HALVES && half <= UINT32_MAX; half++) {
 		uint64_t sequence = half << 32 | low;

@@ -672,7 +672,8 @@ bool dp_sa_take_changed(struct dp_worker *w)
 	return is_changed;
 }
 
-struct dp_sa_out *dp_sa_out_lookup(struct dp_sa_table *table, uint32_t spi_be, uint32_t destination_be)
+struct dp_sa_out *dp_sa_out_lookup(struct dp_sa_table *table, uint32_t spi_be,
+                                   uint32_t destination_be)
 {
 	const struct dp_sa_place *place = find_out(table, spi_be, destination_be);
 

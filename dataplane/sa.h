@@ -207,9 +207,11 @@ unsigned dp_sa_expire(struct dp_worker *w, void **to_free, unsigned max);
 bool dp_sa_take_changed(struct dp_worker *w);
 
 /* The outbound SA with this SPI to this address, or NULL. */
-struct dp_sa_out *dp_sa_out_lookup(struct dp_sa_table *table, uint32_t spi_be, uint32_t destination_be);
+struct dp_sa_out *dp_sa_out_lookup(struct dp_sa_table *table, uint32_t spi_be,
+                                   uint32_t destination_be);
 
-/* The way to the tunnel's server takes outer packets of LINK_MTU bytes: for all its outbound SAs. */
+/* The way to the tunnel's server takes outer packets of LINK_MTU bytes: for all its outbound SAs.
+ */
 void dp_sa_set_link_mtu(struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu);
 
 /* SEQUENCE reached the mark: false if no number is left; otherwise notes the warning and moves the

@@ -19,10 +19,13 @@ struct dp_stats {
 	struct sp_stats_header *header;
 };
 
-#define FIELD(field, text) { .name = text, .offset = offsetof(struct dp_counters, field) }
-#define PORT_FIELDS(id, port)                                     \
-	FIELD(rx_packets[id], "port/" port "/rx-packets"),        \
-		FIELD(rx_bytes[id], "port/" port "/rx-bytes"),    \
+#define FIELD(field, text)                                                  \
+	{                                                                   \
+		.name = text, .offset = offsetof(struct dp_counters, field) \
+	}
+#define PORT_FIELDS(id, port)                                      \
+	FIELD(rx_packets[id], "port/" port "/rx-packets"),         \
+		FIELD(rx_bytes[id], "port/" port "/rx-bytes"),     \
 		FIELD(tx_packets[id], "port/" port "/tx-packets"), \
 		FIELD(tx_bytes[id], "port/" port "/tx-bytes")
 
@@ -74,7 +77,8 @@ static uint32_t write_directory(struct sp_stats_counter *to)
 			continue;
 		if (to) {
 			snprintf(to[n].name, sizeof(to[n].name), "drop/%s", name);
-			to[n].offset = (uint32_t)(offsetof(struct dp_counters, drop) + v * sizeof(uint64_t));
+			to[n].offset = (uint32_t)(offsetof(struct dp_counters, drop) +
+			                          v * sizeof(uint64_t));
 		}
 		n++;
 	}
@@ -91,7 +95,8 @@ static int map_file(const char *path, size_t size, void **memory)
 	if (fchmod(fd, 0644) < 0 || ftruncate(fd, (off_t)size) < 0) {
 		rc = -errno;
 	} else {
-		*memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+		*memory =
+			mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 		if (*memory == MAP_FAILED)
 			rc = -errno;
 	}
@@ -103,7 +108,8 @@ int dp_stats_create(struct dp_stats **stats, const char *run_dir, uint64_t epoch
 {
 	uint32_t counters = write_directory(NULL);
 	size_t stride = RTE_ALIGN_CEIL(sizeof(struct dp_counters), 128);
-	size_t cells = RTE_ALIGN_CEIL(sizeof(struct sp_stats_header) + counters * sizeof(struct sp_stats_counter), 128);
+	size_t cells = RTE_ALIGN_CEIL(
+		sizeof(struct sp_stats_header) + counters * sizeof(struct sp_stats_counter), 128);
 	size_t size = cells + workers * stride;
 	char path[256], fresh[264];
 	struct sp_stats_header *h;
@@ -154,5 +160,6 @@ struct dp_counters *dp_stats_cells(struct dp_stats *stats, uint32_t worker)
 {
 	struct sp_stats_header *h = stats->header;
 
-	return (struct dp_counters *)((uint8_t *)h + h->cells_offset + (size_t)worker * h->worker_stride);
+	return (struct dp_counters *)((uint8_t *)h + h->cells_offset +
+	                              (size_t)worker * h->worker_stride);
 }

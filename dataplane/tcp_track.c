@@ -41,17 +41,19 @@ static bool is_between(uint32_t first, uint32_t x, uint32_t last)
 	return !is_before(x, first) && !is_before(last, x);
 }
 
-/* Does ACK acknowledge the SYN of a session that is not answered? Its initial number + 1 is in acknowledged meanwhile. */
+/* Does ACK acknowledge the SYN of a session that is not answered? Its initial number + 1 is in
+ * acknowledged meanwhile. */
 static bool answers_syn(const struct dp_flow *outward, uint32_t ack)
 {
 	return is_between(outward->acknowledged, ack, outward->sequence_end);
 }
 
-/* What TO's side would take next, as far as was seen: never behind what FROM's side has sent, or a forged
- * acknowledgement could move it away. */
+/* What TO's side would take next, as far as was seen: never behind what FROM's side has sent, or a
+ * forged acknowledgement could move it away. */
 static uint32_t expected(const struct dp_flow *from, const struct dp_flow *to)
 {
-	return is_before(from->sequence_end, to->acknowledged) ? from->sequence_end : to->acknowledged;
+	return is_before(from->sequence_end, to->acknowledged) ? from->sequence_end
+	                                                       : to->acknowledged;
 }
 
 static bool is_in_window(const struct dp_flow *from, const struct dp_flow *to, uint32_t sequence)
@@ -101,7 +103,8 @@ void dp_tcp_open(struct dp_flow *outward, struct dp_flow *inward, const struct d
 	set_state(outward, inward, DP_FLOW_OPENING);
 }
 
-static enum dp_tcp_verdict track_syn(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *s)
+static enum dp_tcp_verdict track_syn(struct dp_flow *from, struct dp_flow *to,
+                                     const struct dp_tcp_segment *s)
 {
 	if (from->key.direction != DP_FLOW_OUTWARD)
 		return DP_TCP_REFUSE; /* nobody opens sessions from the tunnel */
@@ -118,7 +121,8 @@ static enum dp_tcp_verdict track_syn(struct dp_flow *from, struct dp_flow *to, c
 	}
 }
 
-static enum dp_tcp_verdict track_syn_ack(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *s)
+static enum dp_tcp_verdict track_syn_ack(struct dp_flow *from, struct dp_flow *to,
+                                         const struct dp_tcp_segment *s)
 {
 	if (from->key.direction != DP_FLOW_INWARD)
 		return DP_TCP_REFUSE;
@@ -144,7 +148,8 @@ static enum dp_tcp_verdict track_syn_ack(struct dp_flow *from, struct dp_flow *t
 }
 
 /* RFC 9293 section 3.10.7.3: in SYN-SENT a RST counts if it acknowledges the SYN. */
-static enum dp_tcp_verdict track_rst_opening(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *s)
+static enum dp_tcp_verdict track_rst_opening(struct dp_flow *from, struct dp_flow *to,
+                                             const struct dp_tcp_segment *s)
 {
 	if (from->key.direction == DP_FLOW_INWARD) {
 		if (!(s->flags & DP_TCP_ACK) || !answers_syn(to, s->acknowledgement))
@@ -152,7 +157,8 @@ static enum dp_tcp_verdict track_rst_opening(struct dp_flow *from, struct dp_flo
 		set_state(from, to, DP_FLOW_CLOSED);
 		return DP_TCP_PASS;
 	}
-	/* RFC 9293 section 3.5.1: the client's answer to the ACK of a connection that the target still remembers */
+	/* RFC 9293 section 3.5.1: the client's answer to the ACK of a connection that the target
+	 * still remembers */
 	if ((to->flags & DP_TCP_FLOW_CHALLENGE) && s->sequence == to->acknowledged)
 		return DP_TCP_PASS;
 	if (!answers_syn(from, s->sequence))
@@ -161,8 +167,10 @@ static enum dp_tcp_verdict track_rst_opening(struct dp_flow *from, struct dp_flo
 	return DP_TCP_PASS;
 }
 
-/* RFC 5961 section 3.2: outside the window it is dropped; the receiver takes the exact number and challenges others. */
-static enum dp_tcp_verdict track_rst(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *s)
+/* RFC 5961 section 3.2: outside the window it is dropped; the receiver takes the exact number and
+ * challenges others. */
+static enum dp_tcp_verdict track_rst(struct dp_flow *from, struct dp_flow *to,
+                                     const struct dp_tcp_segment *s)
 {
 	if (from->state == DP_FLOW_OPENING)
 		return track_rst_opening(from, to, s);
@@ -204,7 +212,8 @@ static void advance(struct dp_flow *from, struct dp_flow *to, const struct dp_tc
 		set_state(from, to, DP_FLOW_TIME_WAIT);
 }
 
-static enum dp_tcp_verdict track_ack(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *s)
+static enum dp_tcp_verdict track_ack(struct dp_flow *from, struct dp_flow *to,
+                                     const struct dp_tcp_segment *s)
 {
 	bool is_outward = from->key.direction == DP_FLOW_OUTWARD;
 
@@ -216,7 +225,8 @@ static enum dp_tcp_verdict track_ack(struct dp_flow *from, struct dp_flow *to, c
 		from->flags |= DP_TCP_FLOW_CHALLENGE;
 		return DP_TCP_PASS;
 	case DP_FLOW_ANSWERED:
-		if (is_outward) { /* acknowledged holds the target's initial number + 1 until here */
+		if (is_outward) { /* acknowledged holds the target's initial number + 1 until here
+			           */
 			if (!is_between(from->acknowledged, s->acknowledgement, to->sequence_end))
 				return DP_TCP_PASS;
 			set_state(from, to, DP_FLOW_ESTABLISHED);
@@ -232,7 +242,8 @@ static enum dp_tcp_verdict track_ack(struct dp_flow *from, struct dp_flow *to, c
 	}
 }
 
-enum dp_tcp_verdict dp_tcp_track(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *s)
+enum dp_tcp_verdict dp_tcp_track(struct dp_flow *from, struct dp_flow *to,
+                                 const struct dp_tcp_segment *s)
 {
 	switch (s->flags & (DP_TCP_SYN | DP_TCP_ACK | DP_TCP_RST | DP_TCP_FIN)) {
 	case DP_TCP_SYN:

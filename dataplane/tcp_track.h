@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a session knows of its TCP connection: state, sequence numbers and windows of both sides, timeouts.
+ * What a session knows of its TCP connection: state, sequence numbers and windows of both sides,
+ * timeouts.
  *
- * Pure functions of a session's two flows and a segment. A segment is refused only where taking it would let
- * a stranger end or confuse the session; the rest is the receiver's business. Worker only.
+ * Pure functions of a session's two flows and a segment. A segment is refused only where taking it
+ * would let a stranger end or confuse the session; the rest is the receiver's business. Worker
+ * only.
  */
 #pragma once
 
@@ -19,17 +21,20 @@
 #define DP_TCP_HEADER_MIN 20u /* bytes */
 
 /* struct dp_flow flags: what this side has sent. */
-#define DP_TCP_FLOW_FIN 0x01u       /* a FIN within the window; sequence_end is behind it and stays */
-#define DP_TCP_FLOW_SCALE 0x02u     /* its SYN carried a window scale */
-#define DP_TCP_FLOW_LAST 0x08u      /* its FIN acknowledged the other one: it keeps no TIME-WAIT */
-#define DP_TCP_FLOW_CHALLENGE 0x04u /* it answered a SYN with a mere ACK, whose number is in acknowledged */
+#define DP_TCP_FLOW_FIN 0x01u   /* a FIN within the window; sequence_end is behind it and stays */
+#define DP_TCP_FLOW_SCALE 0x02u /* its SYN carried a window scale */
+#define DP_TCP_FLOW_LAST 0x08u  /* its FIN acknowledged the other one: it keeps no TIME-WAIT */
+#define DP_TCP_FLOW_CHALLENGE \
+	0x04u /* it answered a SYN with a mere ACK, whose number is in acknowledged */
 
 /*
- * Seconds without a packet after which a session ends. Partly open and partly closed connections get the transitory
- * timeout (RFC 5382 REQ-5: at least 4 minutes); TIME_WAIT lasts a little over the 60 s of common stacks,
- * and with the sequence numbers checked (RFC 6191) ports return sooner than with the 4 minutes of
- * RFC 793; sooner still where a target's ports run out (dataplane/nat_reclaim.h). RFC 7857 section 2.2 would keep a session 4 minutes behind a RST, because a lost RST leaves the receiver with a
- * stale connection; here what that receiver sends on keeps the session, so the silence may be short.
+ * Seconds without a packet after which a session ends. Partly open and partly closed connections
+ * get the transitory timeout (RFC 5382 REQ-5: at least 4 minutes); TIME_WAIT lasts a little over
+ * the 60 s of common stacks, and with the sequence numbers checked (RFC 6191) ports return sooner
+ * than with the 4 minutes of RFC 793; sooner still where a target's ports run out
+ * (dataplane/nat_reclaim.h). RFC 7857 section 2.2 would keep a session 4 minutes behind a RST,
+ * because a lost RST leaves the receiver with a stale connection; here what that receiver sends on
+ * keeps the session, so the silence may be short.
  */
 #define DP_TIMEOUT_TRANSITORY_S 240u
 #define DP_TIMEOUT_ESTABLISHED_S 7440u /* RFC 5382 REQ-5: 2 hours 4 minutes */
@@ -37,7 +42,8 @@
 #define DP_TIMEOUT_CLOSED_S 10u
 #define DP_TIMEOUT_UDP_S 300u /* RFC 4787 REQ-5 */
 
-_Static_assert(DP_TIMEOUT_ESTABLISHED_S < DP_FLOW_WHEEL, "the wheel is longer than the longest timeout");
+_Static_assert(DP_TIMEOUT_ESTABLISHED_S < DP_FLOW_WHEEL,
+               "the wheel is longer than the longest timeout");
 
 static inline uint32_t dp_flow_timeout_s(enum dp_flow_state state)
 {
@@ -61,7 +67,7 @@ struct dp_tcp_segment {
 	uint32_t payload; /* bytes */
 	uint16_t window;  /* as it stands there */
 	uint8_t flags;
-	uint8_t scale;    /* of a SYN */
+	uint8_t scale; /* of a SYN */
 	bool has_scale;
 };
 
@@ -71,8 +77,9 @@ enum dp_tcp_verdict {
 	DP_TCP_REOPEN, /* a SYN for a new connection on a session that is over */
 };
 
-/* Reads the TCP header at TCP, of which LENGTH bytes (header and payload, at least 20) are there; the window scale only from a
- * SYN. False: the header is longer than that or shorter than 20 bytes. */
+/* Reads the TCP header at TCP, of which LENGTH bytes (header and payload, at least 20) are there;
+ * the window scale only from a SYN. False: the header is longer than that or shorter than 20 bytes.
+ */
 bool dp_tcp_read(const uint8_t *tcp, unsigned length, struct dp_tcp_segment *segment);
 
 /* Can this segment open a session? */
@@ -82,13 +89,16 @@ static inline bool dp_tcp_is_opening(const struct dp_tcp_segment *s)
 }
 
 /* First SYN of a session whose flows are otherwise filled in. */
-void dp_tcp_open(struct dp_flow *outward, struct dp_flow *inward, const struct dp_tcp_segment *segment);
+void dp_tcp_open(struct dp_flow *outward, struct dp_flow *inward,
+                 const struct dp_tcp_segment *segment);
 
 /* A segment in the direction of FROM. Sets both flows' state. */
-enum dp_tcp_verdict dp_tcp_track(struct dp_flow *from, struct dp_flow *to, const struct dp_tcp_segment *segment);
+enum dp_tcp_verdict dp_tcp_track(struct dp_flow *from, struct dp_flow *to,
+                                 const struct dp_tcp_segment *segment);
 
-/* Offset of the first option other than padding at or behind offset AT of a TCP header of HEADER bytes, or 0. The
- * option is whole: its length byte is valid and it ends within the header. Ends at the first broken one. */
+/* Offset of the first option other than padding at or behind offset AT of a TCP header of HEADER
+ * bytes, or 0. The option is whole: its length byte is valid and it ends within the header. Ends at
+ * the first broken one. */
 static inline unsigned dp_tcp_option(const uint8_t *tcp, unsigned header, unsigned at)
 {
 	while (at < header && tcp[at] == 1)
@@ -98,14 +108,16 @@ static inline unsigned dp_tcp_option(const uint8_t *tcp, unsigned header, unsign
 	return at;
 }
 
-/* An ordinary segment (ACK, neither SYN, FIN nor RST) on an established session, in the direction of F: its flow alone. */
-static inline void dp_tcp_track_established(struct dp_flow *f, uint32_t sequence_end, uint32_t acknowledgement,
-					    uint16_t window)
+/* An ordinary segment (ACK, neither SYN, FIN nor RST) on an established session, in the direction
+ * of F: its flow alone. */
+static inline void dp_tcp_track_established(struct dp_flow *f, uint32_t sequence_end,
+                                            uint32_t acknowledgement, uint16_t window)
 {
 	bool is_newer = (int32_t)(acknowledgement - f->acknowledged) >= 0;
 	uint32_t scaled = (uint32_t)window << f->scale;
 
-	f->sequence_end = (int32_t)(sequence_end - f->sequence_end) > 0 ? sequence_end : f->sequence_end;
+	f->sequence_end =
+		(int32_t)(sequence_end - f->sequence_end) > 0 ? sequence_end : f->sequence_end;
 	f->acknowledged = is_newer ? acknowledgement : f->acknowledged;
 	f->window = is_newer ? scaled : f->window;
 }

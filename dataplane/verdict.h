@@ -2,8 +2,9 @@
 /*
  * What a stage decides about a packet: go on, taken over by someone, or a reason to drop it.
  *
- * The value is also the index of the drop counter "drop/NAME" in the shared-memory segment. ANSWER says what the sender is told
- * where the packet came from the cluster (dataplane/answer.h); answers are rate limited.
+ * The value is also the index of the drop counter "drop/NAME" in the shared-memory segment. ANSWER
+ * says what the sender is told where the packet came from the cluster (dataplane/answer.h); answers
+ * are rate limited.
  */
 #pragma once
 
@@ -17,6 +18,7 @@ enum dp_answer {
 };
 
 /* X(identifier, name, answer, what the operator reads in the documentation) */
+/* clang-format off */
 #define DP_VERDICTS(X)                                                                                                 \
 	X(OK, "", NONE, "goes on")                                                                                     \
 	X(TAKEN, "", NONE, "someone else owns the mbuf now: held, handed off, answered, punted")                       \
@@ -83,12 +85,13 @@ enum dp_answer {
 	X(TX_FULL, "tx-full", NONE, "the port did not take it")                                                        \
 	X(NO_MBUF, "no-mbuf", NONE, "no buffer for an answer or for IKE")                                              \
 	X(NO_CONFIGURATION, "no-configuration", NONE, "before the first configuration")
+/* clang-format on */
 
 enum dp_verdict {
 #define X(id, name, answer, text) DP_##id,
 	DP_VERDICTS(X)
 #undef X
-	DP_VERDICT_COUNT
+		DP_VERDICT_COUNT
 };
 
 /* The counter's name without "drop/"; "" for OK and TAKEN. */

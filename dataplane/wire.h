@@ -68,21 +68,25 @@ static inline uint16_t dp_ipv4_sum(const uint8_t *l3)
 {
 	uint64_t a = dp_load64(l3), b = dp_load64(l3 + 8);
 
-	return dp_checksum_fold((a & 0xffffffffu) + (a >> 32) + (b & 0xffffffffu) + (b >> 32) + dp_load32(l3 + 16));
+	return dp_checksum_fold((a & 0xffffffffu) + (a >> 32) + (b & 0xffffffffu) + (b >> 32) +
+	                        dp_load32(l3 + 16));
 }
 
-/* Full checksum of a TCP, UDP or ICMPv4 (PSEUDO 0) segment of LENGTH bytes at L4; the field itself must be zero. */
-static inline uint16_t dp_l4_checksum(const uint8_t *l3, const uint8_t *l4, unsigned length, uint8_t pseudo)
+/* Full checksum of a TCP, UDP or ICMPv4 (PSEUDO 0) segment of LENGTH bytes at L4; the field itself
+ * must be zero. */
+static inline uint16_t dp_l4_checksum(const uint8_t *l3, const uint8_t *l4, unsigned length,
+                                      uint8_t pseudo)
 {
 	uint64_t sum = pseudo ? dp_checksum_add(l3 + 12, 8, 0) + rte_cpu_to_be_16(pseudo) +
-					rte_cpu_to_be_16((uint16_t)length) : 0;
+	                                rte_cpu_to_be_16((uint16_t)length)
+	                      : 0;
 
 	return (uint16_t)~dp_checksum_fold(dp_checksum_add(l4, length, sum));
 }
 
 /* Writes a plain 20-byte IPv4 header: DF, identification 0, checksum filled in. */
-static inline void dp_ipv4_write(uint8_t *l3, uint16_t total, uint8_t ttl, uint8_t protocol, uint32_t source_be,
-				 uint32_t destination_be)
+static inline void dp_ipv4_write(uint8_t *l3, uint16_t total, uint8_t ttl, uint8_t protocol,
+                                 uint32_t source_be, uint32_t destination_be)
 {
 	dp_store32(l3, rte_cpu_to_be_32(0x45000000u | total));
 	dp_store32(l3 + 4, rte_cpu_to_be_32(0x00004000u));

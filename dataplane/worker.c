@@ -19,7 +19,7 @@
 
 enum { REQUEST_FREE = 0, REQUEST_POSTED = 1, REQUEST_DONE = 2 };
 
-#define EXPIRE_BUDGET 32u /* sessions looked at per loop */
+#define EXPIRE_BUDGET 32u  /* sessions looked at per loop */
 #define DATAGRAM_BUDGET 8u /* incomplete datagrams given up per loop */
 
 /* adaptive: so many idle loops in a row are spun, then rests of growing length */
@@ -76,8 +76,10 @@ void dp_worker_clock_init(struct dp_worker *w)
 void dp_worker_tick(struct dp_worker *w)
 {
 	w->now_tsc = rte_rdtsc();
-	w->now_ns = w->clock_base_ns +
-		    (uint64_t)(((unsigned __int128)(w->now_tsc - w->clock_base_tsc) * w->ns_per_cycle) >> 32);
+	w->now_ns =
+		w->clock_base_ns + (uint64_t)(((unsigned __int128)(w->now_tsc - w->clock_base_tsc) *
+	                                       w->ns_per_cycle) >>
+	                                      32);
 	if (unlikely(w->now_ns >= w->next_second_ns))
 		set_base(w); /* the vDSO, once a second: the TSC's rate is only nearly known */
 }
@@ -139,7 +141,8 @@ static unsigned receive_handed(struct dp_worker *w)
 static void rest(struct dp_worker *w, unsigned idle)
 {
 	if (w->is_adaptive && idle > IDLE_SPINS) {
-		struct timespec pause = { .tv_nsec = idle > REST_LONG_AFTER ? REST_LONG_NS : REST_SHORT_NS };
+		struct timespec pause = { .tv_nsec = idle > REST_LONG_AFTER ? REST_LONG_NS
+			                                                    : REST_SHORT_NS };
 
 		nanosleep(&pause, NULL);
 	} else {

@@ -65,10 +65,10 @@ struct dp_counters {
 	uint64_t ike_out;
 	uint64_t handoffs;
 	uint64_t icmp_translated;
-	uint64_t fragments_in;  /* that were put together, or wait for it */
+	uint64_t fragments_in;      /* that were put together, or wait for it */
 	uint64_t fragments_waiting; /* now */
-	uint64_t fragments_out; /* pieces that we cut */
-	uint64_t reassembled;   /* datagrams */
+	uint64_t fragments_out;     /* pieces that we cut */
+	uint64_t reassembled;       /* datagrams */
 	uint64_t loops;
 	uint64_t loops_idle;
 	uint64_t mbufs_free; /* of the pool; the control thread alone */
@@ -77,8 +77,8 @@ struct dp_counters {
 struct dp_worker {
 	/* the clock, read once per burst */
 	uint64_t now_tsc;
-	uint64_t now_ns; /* CLOCK_MONOTONIC, derived from the TSC */
-	uint32_t now_s;  /* seconds of CLOCK_MONOTONIC */
+	uint64_t now_ns;       /* CLOCK_MONOTONIC, derived from the TSC */
+	uint32_t now_s;        /* seconds of CLOCK_MONOTONIC */
 	uint64_t ns_per_cycle; /* 32.32 fixed point */
 	uint64_t clock_base_tsc;
 	uint64_t clock_base_ns;
@@ -94,36 +94,39 @@ struct dp_worker {
 	struct dp_crypto *crypto;
 	struct dp_counters *count;
 	/* shared arrays, an entry belongs to its home worker */
-	struct dp_tunnel *tunnels;              /* [DP_TUNNELS_MAX] */
+	struct dp_tunnel *tunnels;                 /* [DP_TUNNELS_MAX] */
 	struct dp_environment_state *environments; /* [DP_ENVIRONMENTS_MAX] */
 	struct dp_nexthops *nexthops;
 	/* ports and other workers */
-	const struct dp_peers *peers; /* where control packets may come from; never NULL once running */
-	struct dp_port *ports;      /* [DP_PORT_COUNT] */
-	struct dp_tx *tx;           /* [DP_PORT_COUNT] */
-	struct dp_worker **workers; /* [worker_count] */
+	const struct dp_peers
+		*peers;        /* where control packets may come from; never NULL once running */
+	struct dp_port *ports; /* [DP_PORT_COUNT] */
+	struct dp_tx *tx;      /* [DP_PORT_COUNT] */
+	struct dp_worker **workers;  /* [worker_count] */
 	struct rte_ring *handoff_in; /* mbufs to process, from other workers */
 	struct rte_ring *send;       /* frames to send, from other workers and the control thread */
 	struct rte_ring *punt;       /* to the control thread (shared) */
 	struct rte_mempool *mbufs;
 	struct rte_mempool *datagrams; /* large buffers: of reassembly (shared) */
-	/* one each, so that no flood stops another kind: a host that pings us must not make us deaf to ARP */
+	/* one each, so that no flood stops another kind: a host that pings us must not make us deaf
+	 * to ARP */
 	struct dp_bucket answer_limit; /* RST and ICMP errors */
 	struct dp_bucket echo_limit[DP_PORT_COUNT];
 	struct dp_bucket arp_answer_limit[DP_PORT_COUNT];
 	struct dp_bucket arp_limit;  /* ARP to the control thread */
 	struct dp_bucket punt_limit; /* IKE of all servers */
-	struct dp_bucket server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
-	struct dp_bucket resync_limit; /* packets tried with other sequence numbers */
+	struct dp_bucket
+		server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
+	struct dp_bucket resync_limit;          /* packets tried with other sequence numbers */
 	struct dp_keepalive keepalive;
 	uint64_t reclaim_due_ns; /* dp_nat_reclaim_find() */
 	uint16_t reclaim_port;
-	struct dp_bucket icmp_limit; /* errors translated */
-	struct dp_bucket pmtu_limit; /* "packet too big" about ESP */
-	struct dp_batch *answers; /* built by dp_answer(), sent at the end of the burst */
+	struct dp_bucket icmp_limit;     /* errors translated */
+	struct dp_bucket pmtu_limit;     /* "packet too big" about ESP */
+	struct dp_batch *answers;        /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */
-	struct dp_hold *hold;     /* packets that wait for ARP */
-	struct dp_larval *larval; /* packets that wait for their key */
+	struct dp_hold *hold;            /* packets that wait for ARP */
+	struct dp_larval *larval;        /* packets that wait for their key */
 	unsigned lcore;
 	bool is_adaptive;
 	uint16_t identification; /* of the next packet that is fragmented here */
@@ -136,8 +139,8 @@ struct dp_worker {
 	atomic_bool has_stopped; /* the last that the worker writes */
 };
 
-/* Runs FN on the worker between two bursts and returns its result; control thread only. In a process
- * without running workers (unit tests) it calls FN directly. */
+/* Runs FN on the worker between two bursts and returns its result; control thread only. In a
+ * process without running workers (unit tests) it calls FN directly. */
 int dp_worker_call(struct dp_worker *w, dp_worker_fn fn, void *argument);
 
 /* The loop; returns when stop is set. An rte_eal_remote_launch() function. */

@@ -11,7 +11,8 @@
 
 #define TEXTS_MAX 5
 
-/* libconfig 1.5 loses the string that it was reading when it meets a syntax error behind it. Asked for by LeakSanitizer. */
+/* libconfig 1.5 loses the string that it was reading when it meets a syntax error behind it. Asked
+ * for by LeakSanitizer. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
@@ -36,21 +37,26 @@ static void check(const struct cp_config *config)
 		require(ipc_name_check(environment->name) == 0);
 		require(cp_config_environment(config, environment->name) == environment);
 		require(environment->pod_address_be && environment->session_quota);
-		require(environment->source_count >= 1 && environment->source_count <= IPC_PREFIXES_MAX);
-		require(environment->server_count >= 1 && environment->server_count <= CP_SERVERS_MAX);
+		require(environment->source_count >= 1 &&
+		        environment->source_count <= IPC_PREFIXES_MAX);
+		require(environment->server_count >= 1 &&
+		        environment->server_count <= CP_SERVERS_MAX);
 		for (size_t j = 0; j < environment->server_count; j++) {
 			const struct cp_server *server = &environment->servers[j];
 
 			require(cp_config_server(environment, server->name) == server);
-			require(server->address[0] && server->identity[0] && server->account[0] && server->secret_file[0] == '/');
+			require(server->address[0] && server->identity[0] && server->account[0] &&
+			        server->secret_file[0] == '/');
 			require(server->ike_proposals[0][0] && server->esp_proposals[0][0]);
 			require(server->retry_min_s <= server->retry_max_s);
 		}
 		for (size_t j = 0; j < environment->forward_count; j++) {
 			const struct cp_forward *forward = &environment->forwards[j];
 
-			require(forward->port_be && forward->to_port_be && forward->to_address_be && forward->protocol);
-			require(!forward->server[0] || cp_config_server(environment, forward->server));
+			require(forward->port_be && forward->to_port_be && forward->to_address_be &&
+			        forward->protocol);
+			require(!forward->server[0] ||
+			        cp_config_server(environment, forward->server));
 		}
 	}
 }
@@ -68,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(copy, data, size);
 	copy[size] = 0;
-	for (const char *text = copy; text <= copy + size && count < TEXTS_MAX; text += strlen(text) + 1)
+	for (const char *text = copy; text <= copy + size && count < TEXTS_MAX;
+	     text += strlen(text) + 1)
 		texts[count++] = text;
 	rc = cp_config_parse(texts[0], texts + 1, count - 1, &config, &mistakes);
 	require((rc == 0) == (config != NULL) && (rc == 0) == (mistakes.count == 0));

@@ -57,7 +57,8 @@ static void check_request(const struct ipc_header *header, const void *body)
 }
 
 /* The last byte of the last entry is inside of the message. */
-static void check_list(const struct ipc_header *header, const struct ipc_list *list, size_t entry_size)
+static void check_list(const struct ipc_header *header, const struct ipc_list *list,
+                       size_t entry_size)
 {
 	int count = ipc_list_check(header, list, entry_size);
 	const uint8_t *entries = (const uint8_t *)(list + 1);
@@ -67,7 +68,8 @@ static void check_list(const struct ipc_header *header, const struct ipc_list *l
 		const char *name = (const char *)entries + (size_t)i * list->entry_size;
 
 		require_string(name, IPC_NAME_LEN);
-		require(entries + (size_t)(i + 1) * list->entry_size <= (const uint8_t *)header + header->length);
+		require(entries + (size_t)(i + 1) * list->entry_size <=
+		        (const uint8_t *)header + header->length);
 	}
 }
 

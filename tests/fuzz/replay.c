@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Feeds every file of a directory to a fuzz target, so that each input that once mattered is a test.
+ * Feeds every file of a directory to a fuzz target, so that each input that once mattered is a
+ * test.
  */
 #include <dirent.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The contract's checks: every type is taken once as it should be, and refused for each kind of fault.
+ * The contract's checks: every type is taken once as it should be, and refused for each kind of
+ * fault.
  */
 #include "common/ipc_codec.h"
 
@@ -92,7 +93,10 @@ static void fill(uint16_t type)
 	switch (type) {
 	case IPC_HELLO:
 		begin(type, sizeof(m.hello));
-		m.hello = (struct ipc_hello){.magic = IPC_MAGIC, .major = IPC_VERSION_MAJOR, .epoch = 1, .instance = "edge"};
+		m.hello = (struct ipc_hello){ .magic = IPC_MAGIC,
+			                      .major = IPC_VERSION_MAJOR,
+			                      .epoch = 1,
+			                      .instance = "edge" };
 		break;
 	case IPC_NODE:
 		begin(type, sizeof(m.node));
@@ -102,7 +106,8 @@ static void fill(uint16_t type)
 		strcpy(m.node.cores, "auto");
 		m.node.sessions = 1024;
 		m.node.route_count = 1;
-		m.node.routes[0] = (struct ipc_prefix){.address_be = ADDRESS(10, 0, 0, 0), .length = 16};
+		m.node.routes[0] =
+			(struct ipc_prefix){ .address_be = ADDRESS(10, 0, 0, 0), .length = 16 };
 		break;
 	case IPC_CONFIG_BEGIN:
 	case IPC_CONFIG_COMMIT:
@@ -115,7 +120,9 @@ static void fill(uint16_t type)
 		m.environment.pod_address_be = ADDRESS(10, 0, 0, 33);
 		m.environment.source_count = IPC_PREFIXES_MAX;
 		for (size_t i = 0; i < IPC_PREFIXES_MAX; i++)
-			m.environment.sources[i] = (struct ipc_prefix){.address_be = ADDRESS(10, 0, 1, i), .length = 32};
+			m.environment.sources[i] =
+				(struct ipc_prefix){ .address_be = ADDRESS(10, 0, 1, i),
+				                     .length = 32 };
 		break;
 	case IPC_CONFIG_SERVER:
 		begin(type, sizeof(m.server));
@@ -200,7 +207,7 @@ static void fill(uint16_t type)
 	case IPC_PUNT_TX:
 	case IPC_PUNT_RX:
 		begin(type, sizeof(m.punt) + 28);
-		m.punt = (struct ipc_punt){HERE, THERE, htons(500), htons(500), 28};
+		m.punt = (struct ipc_punt){ HERE, THERE, htons(500), htons(500), 28 };
 		break;
 	case IPC_EVENT:
 		begin(type, sizeof(m.event));
@@ -212,12 +219,19 @@ static void fill(uint16_t type)
 }
 
 static const uint16_t requests[] = {
-	IPC_HELLO,    IPC_NODE,	      IPC_CONFIG_BEGIN, IPC_CONFIG_ENVIRONMENT, IPC_CONFIG_SERVER, IPC_CONFIG_FORWARDS, IPC_CONFIG_COMMIT,
-	IPC_PEER_SET, IPC_TUNNEL_SET, IPC_SPI_ALLOC,	IPC_SA_ADD,		IPC_SA_UPDATE,	   IPC_SA_DEL,		IPC_SA_QUERY,
-	IPC_KEEPSAKE_SET, IPC_KEEPSAKE_GET,
-	IPC_SA_LIST,  IPC_STATE,      IPC_TUNNELS,	IPC_SESSIONS,		IPC_MOVE,
+	IPC_HELLO,         IPC_NODE,
+	IPC_CONFIG_BEGIN,  IPC_CONFIG_ENVIRONMENT,
+	IPC_CONFIG_SERVER, IPC_CONFIG_FORWARDS,
+	IPC_CONFIG_COMMIT, IPC_PEER_SET,
+	IPC_TUNNEL_SET,    IPC_SPI_ALLOC,
+	IPC_SA_ADD,        IPC_SA_UPDATE,
+	IPC_SA_DEL,        IPC_SA_QUERY,
+	IPC_KEEPSAKE_SET,  IPC_KEEPSAKE_GET,
+	IPC_SA_LIST,       IPC_STATE,
+	IPC_TUNNELS,       IPC_SESSIONS,
+	IPC_MOVE,
 };
-static const uint16_t one_way[] = {IPC_PUNT_TX, IPC_PUNT_RX, IPC_EVENT};
+static const uint16_t one_way[] = { IPC_PUNT_TX, IPC_PUNT_RX, IPC_EVENT };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -259,7 +273,8 @@ static void check_framing(uint16_t type)
 			continue;
 		m.header.length = shorter;
 		rc = decode();
-		if (rc == 0 && !(type == IPC_CONFIG_FORWARDS && ipc_body_length(&m.header) == sizeof(m.forwards[0])))
+		if (rc == 0 && !(type == IPC_CONFIG_FORWARDS &&
+		                 ipc_body_length(&m.header) == sizeof(m.forwards[0])))
 			fail_msg("%s of %u bytes was taken", ipc_type_name(type), shorter);
 	}
 	m.header.length = length + 8;
@@ -294,7 +309,12 @@ static void test_unknown_types(void **state)
 	assert_string_equal(ipc_type_name(IPC_CONFIG_ENVIRONMENT), "CONFIG_ENVIRONMENT");
 }
 
-#define REFUSED(type, code, statement) do { fill(type); statement; expect(code, #type, #statement); } while (0)
+#define REFUSED(type, code, statement)           \
+	do {                                     \
+		fill(type);                      \
+		statement;                       \
+		expect(code, #type, #statement); \
+	} while (0)
 #define TAKEN(type, statement) REFUSED(type, 0, statement)
 
 static void expect(int code, const char *type, const char *statement)
@@ -306,25 +326,25 @@ static void expect(int code, const char *type, const char *statement)
 }
 
 /* Of a name: what follows its end, no end, no name. */
-#define NAME_FAULTS(type, field)                                                                                       \
-	REFUSED(type, -EINVAL, m.field[30] = 'x');                                                                     \
-	REFUSED(type, -EINVAL, memset(m.field, 'x', sizeof(m.field)));                                                 \
-	REFUSED(type, -EINVAL, strcpy(m.field, "A b"));                                                                \
-	REFUSED(type, -EINVAL, strcpy(m.field, "-x"));                                                                 \
+#define NAME_FAULTS(type, field)                                       \
+	REFUSED(type, -EINVAL, m.field[30] = 'x');                     \
+	REFUSED(type, -EINVAL, memset(m.field, 'x', sizeof(m.field))); \
+	REFUSED(type, -EINVAL, strcpy(m.field, "A b"));                \
+	REFUSED(type, -EINVAL, strcpy(m.field, "-x"));                 \
 	TAKEN(type, memset(m.field, 'x', 31))
-#define REQUIRED_NAME_FAULTS(type, field)                                                                              \
-	NAME_FAULTS(type, field);                                                                                      \
+#define REQUIRED_NAME_FAULTS(type, field) \
+	NAME_FAULTS(type, field);         \
 	REFUSED(type, -EINVAL, memset(m.field, 0, sizeof(m.field)))
-#define OPTIONAL_NAME_FAULTS(type, field)                                                                              \
-	NAME_FAULTS(type, field);                                                                                      \
-	REFUSED(type, -EINVAL, (memset(m.field, 0, sizeof(m.field)), m.field[1] = 'x'));                               \
+#define OPTIONAL_NAME_FAULTS(type, field)                                                \
+	NAME_FAULTS(type, field);                                                        \
+	REFUSED(type, -EINVAL, (memset(m.field, 0, sizeof(m.field)), m.field[1] = 'x')); \
 	TAKEN(type, memset(m.field, 0, sizeof(m.field)))
-#define HOST_FAULTS(type, field)                                                                                       \
-	REFUSED(type, -EINVAL, m.field = ADDRESS(127, 0, 0, 1));                                                       \
-	REFUSED(type, -EINVAL, m.field = ADDRESS(224, 0, 0, 1));                                                       \
+#define HOST_FAULTS(type, field)                                 \
+	REFUSED(type, -EINVAL, m.field = ADDRESS(127, 0, 0, 1)); \
+	REFUSED(type, -EINVAL, m.field = ADDRESS(224, 0, 0, 1)); \
 	REFUSED(type, -EINVAL, m.field = UINT32_MAX)
-#define TUNNEL_FAULTS(type, field)                                                                                     \
-	REQUIRED_NAME_FAULTS(type, field.environment);                                                                 \
+#define TUNNEL_FAULTS(type, field)                     \
+	REQUIRED_NAME_FAULTS(type, field.environment); \
 	REQUIRED_NAME_FAULTS(type, field.server)
 
 static void test_hello(void **state)
@@ -427,7 +447,8 @@ static void test_leases(void **state)
 	HOST_FAULTS(IPC_PEER_SET, peer.remote_be);
 	REFUSED(IPC_PEER_SET, -EINVAL, m.peer.ike_port_be = 0);
 	REFUSED(IPC_PEER_SET, -EINVAL, m.peer.natt_port_be = 0);
-	TAKEN(IPC_PEER_SET, (m.peer.remote_be = 0, m.peer.ike_port_be = 0, m.peer.natt_port_be = 0));
+	TAKEN(IPC_PEER_SET,
+	      (m.peer.remote_be = 0, m.peer.ike_port_be = 0, m.peer.natt_port_be = 0));
 
 	TUNNEL_FAULTS(IPC_TUNNEL_SET, tunnel_state.id);
 	HOST_FAULTS(IPC_TUNNEL_SET, tunnel_state.inner_address_be);
@@ -444,8 +465,10 @@ static void test_leases(void **state)
 	REFUSED(IPC_KEEPSAKE_SET, -EINVAL, m.keepsake.length = IPC_KEEPSAKE_MAX + 1);
 	REFUSED(IPC_KEEPSAKE_SET, -EBADMSG, m.keepsake.data[m.keepsake.length] = 1);
 	REFUSED(IPC_KEEPSAKE_SET, -EBADMSG, m.keepsake.pad = 1);
-	TAKEN(IPC_KEEPSAKE_SET, (m.keepsake.length = 0, memset(m.keepsake.data, 0, sizeof(m.keepsake.data))));
-	TAKEN(IPC_KEEPSAKE_SET, (m.keepsake.length = IPC_KEEPSAKE_MAX, m.keepsake.data[IPC_KEEPSAKE_MAX - 1] = 1));
+	TAKEN(IPC_KEEPSAKE_SET,
+	      (m.keepsake.length = 0, memset(m.keepsake.data, 0, sizeof(m.keepsake.data))));
+	TAKEN(IPC_KEEPSAKE_SET,
+	      (m.keepsake.length = IPC_KEEPSAKE_MAX, m.keepsake.data[IPC_KEEPSAKE_MAX - 1] = 1));
 
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.flags = IPC_SA_UDP | IPC_SA_ESN);
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.flags = IPC_SA_UDP | IPC_SA_EARLY);
@@ -454,7 +477,8 @@ static void test_leases(void **state)
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.id.spi_be = htonl(255));
 	REFUSED(IPC_SA_UPDATE, -EINVAL, m.sa_update.local_be = 0);
 	HOST_FAULTS(IPC_SA_UPDATE, sa_update.remote_be);
-	TAKEN(IPC_SA_UPDATE, (m.sa_update.flags = 0, m.sa_update.local_port_be = 0, m.sa_update.remote_port_be = 0));
+	TAKEN(IPC_SA_UPDATE, (m.sa_update.flags = 0, m.sa_update.local_port_be = 0,
+	                      m.sa_update.remote_port_be = 0));
 
 	REFUSED(IPC_SA_DEL, -EINVAL, m.sa_id.spi_be = 0);
 	REFUSED(IPC_SA_DEL, -EINVAL, m.sa_id.destination_be = 0);
@@ -468,12 +492,14 @@ static void test_sa_add(void **state)
 	static const struct {
 		uint16_t algorithm, key_length;
 	} keys[] = {
-		{IPC_AES128_GCM16, 20},		 {IPC_AES192_GCM16, 28},	  {IPC_AES256_GCM16, 36},
-		{IPC_CHACHA20_POLY1305, 36},	 {IPC_AES128_CBC_SHA1_96, 36},	  {IPC_AES128_CBC_SHA256_128, 48},
-		{IPC_AES128_CBC_SHA384_192, 64}, {IPC_AES128_CBC_SHA512_256, 80}, {IPC_AES192_CBC_SHA1_96, 44},
-		{IPC_AES192_CBC_SHA256_128, 56}, {IPC_AES192_CBC_SHA384_192, 72}, {IPC_AES192_CBC_SHA512_256, 88},
-		{IPC_AES256_CBC_SHA1_96, 52},	 {IPC_AES256_CBC_SHA256_128, 64}, {IPC_AES256_CBC_SHA384_192, 80},
-		{IPC_AES256_CBC_SHA512_256, 96},
+		{ IPC_AES128_GCM16, 20 },          { IPC_AES192_GCM16, 28 },
+		{ IPC_AES256_GCM16, 36 },          { IPC_CHACHA20_POLY1305, 36 },
+		{ IPC_AES128_CBC_SHA1_96, 36 },    { IPC_AES128_CBC_SHA256_128, 48 },
+		{ IPC_AES128_CBC_SHA384_192, 64 }, { IPC_AES128_CBC_SHA512_256, 80 },
+		{ IPC_AES192_CBC_SHA1_96, 44 },    { IPC_AES192_CBC_SHA256_128, 56 },
+		{ IPC_AES192_CBC_SHA384_192, 72 }, { IPC_AES192_CBC_SHA512_256, 88 },
+		{ IPC_AES256_CBC_SHA1_96, 52 },    { IPC_AES256_CBC_SHA256_128, 64 },
+		{ IPC_AES256_CBC_SHA384_192, 80 }, { IPC_AES256_CBC_SHA512_256, 96 },
 	};
 
 	(void)state;
@@ -496,20 +522,24 @@ static void test_sa_add(void **state)
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.id.pad[0] = 1);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.flags = 8);
 	TAKEN(IPC_SA_ADD, m.sa_add.flags = IPC_SA_EARLY);
-	REFUSED(IPC_SA_ADD, -EINVAL, (m.sa_add.id.direction = IPC_OUT, m.sa_add.id.destination_be = THERE, m.sa_add.flags = IPC_SA_EARLY));
+	REFUSED(IPC_SA_ADD, -EINVAL,
+	        (m.sa_add.id.direction = IPC_OUT, m.sa_add.id.destination_be = THERE,
+	         m.sa_add.flags = IPC_SA_EARLY));
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.id.direction = 0);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.id.spi_be = htonl(255));
 	TAKEN(IPC_SA_ADD, m.sa_add.id.spi_be = htonl(256));
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.id.destination_be = THERE);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.id.direction = IPC_OUT);
-	TAKEN(IPC_SA_ADD, (m.sa_add.id.direction = IPC_OUT, m.sa_add.id.destination_be = THERE, m.sa_add.replay_window = 0));
+	TAKEN(IPC_SA_ADD, (m.sa_add.id.direction = IPC_OUT, m.sa_add.id.destination_be = THERE,
+	                   m.sa_add.replay_window = 0));
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.replay_window = 31);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.replay_window = 4097);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.local_be = 0);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.remote_be = 0);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.local_port_be = 0);
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.remote_port_be = 0);
-	TAKEN(IPC_SA_ADD, (m.sa_add.flags = 0, m.sa_add.local_port_be = 0, m.sa_add.remote_port_be = 0));
+	TAKEN(IPC_SA_ADD,
+	      (m.sa_add.flags = 0, m.sa_add.local_port_be = 0, m.sa_add.remote_port_be = 0));
 }
 
 static void test_owned_by_dataplane(void **state)
@@ -534,9 +564,11 @@ static void test_datagrams(void **state)
 	REFUSED(IPC_PUNT_RX, -EINVAL, m.punt.destination_port_be = 0);
 	REFUSED(IPC_PUNT_RX, -EINVAL, m.punt.source_be = 0);
 	HOST_FAULTS(IPC_PUNT_TX, punt.destination_be);
-	TAKEN(IPC_PUNT_TX, (m.punt.length = IPC_PUNT_MAX, m.header.length = sizeof(m.header) + sizeof(m.punt) + IPC_PUNT_MAX));
+	TAKEN(IPC_PUNT_TX, (m.punt.length = IPC_PUNT_MAX,
+	                    m.header.length = sizeof(m.header) + sizeof(m.punt) + IPC_PUNT_MAX));
 	REFUSED(IPC_PUNT_TX, -EBADMSG,
-		(m.punt.length = IPC_PUNT_MAX + 1, m.header.length = sizeof(m.header) + sizeof(m.punt) + IPC_PUNT_MAX + 1));
+	        (m.punt.length = IPC_PUNT_MAX + 1,
+	         m.header.length = sizeof(m.header) + sizeof(m.punt) + IPC_PUNT_MAX + 1));
 }
 
 static void begin_reply(uint16_t type, int32_t status, size_t body_length)
@@ -576,9 +608,17 @@ static void test_replies(void **state)
 		uint16_t type;
 		size_t body_length;
 	} bare[] = {
-		{IPC_NODE, 0},	     {IPC_CONFIG_BEGIN, 0}, {IPC_CONFIG_ENVIRONMENT, 0}, {IPC_CONFIG_SERVER, 0},
-		{IPC_PEER_SET, 0},   {IPC_TUNNEL_SET, 0},   {IPC_CONFIG_FORWARDS, 0},	 {IPC_CONFIG_COMMIT, 0},
-		{IPC_SA_ADD, 0},     {IPC_SA_UPDATE, 0},    {IPC_SA_DEL, 0},
+		{ IPC_NODE, 0 },
+		{ IPC_CONFIG_BEGIN, 0 },
+		{ IPC_CONFIG_ENVIRONMENT, 0 },
+		{ IPC_CONFIG_SERVER, 0 },
+		{ IPC_PEER_SET, 0 },
+		{ IPC_TUNNEL_SET, 0 },
+		{ IPC_CONFIG_FORWARDS, 0 },
+		{ IPC_CONFIG_COMMIT, 0 },
+		{ IPC_SA_ADD, 0 },
+		{ IPC_SA_UPDATE, 0 },
+		{ IPC_SA_DEL, 0 },
 	};
 
 	(void)state;
@@ -626,7 +666,8 @@ static void begin_list(uint16_t type, uint32_t count, uint32_t entry_size)
 	m.list.count = count;
 	m.list.entry_size = entry_size;
 	for (uint32_t i = 0; i < count; i++)
-		fill_tunnel((struct ipc_tunnel *)(void *)(m.bytes + sizeof(m.list) + (size_t)i * entry_size));
+		fill_tunnel((struct ipc_tunnel *)(void *)(m.bytes + sizeof(m.list) +
+		                                          (size_t)i * entry_size));
 }
 
 static void test_lists(void **state)
@@ -635,9 +676,9 @@ static void test_lists(void **state)
 		uint16_t type;
 		uint32_t entry_size;
 	} lists[] = {
-		{IPC_STATE, sizeof(struct ipc_environment_state)},
-		{IPC_TUNNELS, sizeof(struct ipc_tunnel_info)},
-		{IPC_SESSIONS, sizeof(struct ipc_session)},
+		{ IPC_STATE, sizeof(struct ipc_environment_state) },
+		{ IPC_TUNNELS, sizeof(struct ipc_tunnel_info) },
+		{ IPC_SESSIONS, sizeof(struct ipc_session) },
 	};
 
 	(void)state;
@@ -679,8 +720,12 @@ static void test_lists(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const good[] = {"a", "0", "edge", "a-b_c.d", "1234567890123456789012345678901"};
-	static const char *const bad[] = {"", "-a", ".a", "_a", "A", "a b", "a/b", "a\n", "\xc3\xa9", "12345678901234567890123456789012"};
+	static const char *const good[] = { "a", "0", "edge", "a-b_c.d",
+		                            "1234567890123456789012345678901" };
+	static const char *const bad[] = {
+		"",    "-a",  ".a",  "_a",       "A",
+		"a b", "a/b", "a\n", "\xc3\xa9", "12345678901234567890123456789012"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(good); i++)
@@ -692,10 +737,12 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_type),    cmocka_unit_test(test_unknown_types), cmocka_unit_test(test_hello),
-		cmocka_unit_test(test_node),	      cmocka_unit_test(test_configuration), cmocka_unit_test(test_leases),
-		cmocka_unit_test(test_sa_add),	      cmocka_unit_test(test_owned_by_dataplane), cmocka_unit_test(test_datagrams),
-		cmocka_unit_test(test_refusals),      cmocka_unit_test(test_replies),	    cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_every_type),    cmocka_unit_test(test_unknown_types),
+		cmocka_unit_test(test_hello),         cmocka_unit_test(test_node),
+		cmocka_unit_test(test_configuration), cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_sa_add),        cmocka_unit_test(test_owned_by_dataplane),
+		cmocka_unit_test(test_datagrams),     cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_replies),       cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_names),
 	};
 

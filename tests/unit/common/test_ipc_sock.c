@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The contract's socket on real sockets: who may connect, whole messages, full queues, old socket files.
+ * The contract's socket on real sockets: who may connect, whole messages, full queues, old socket
+ * files.
  */
 #include "common/ipc_sock.h"
 
@@ -96,7 +97,8 @@ static void test_full_queue(void **state)
 		sent++;
 	assert_int_equal(rc, -EAGAIN);
 	assert_true(sent > 0);
-	while (ipc_receive(ends[1], buffer, sizeof(buffer)) == (ssize_t)(sizeof(body) + sizeof(struct ipc_header)))
+	while (ipc_receive(ends[1], buffer, sizeof(buffer)) ==
+	       (ssize_t)(sizeof(body) + sizeof(struct ipc_header)))
 		received++;
 	assert_int_equal(received, sent);
 	close(ends[0]);
@@ -139,7 +141,7 @@ static void test_socket_file(void **state)
 /* Another backlog than ours: a full one is somebody, too. */
 static void test_busy_listener(void **state)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "sock"};
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "sock" };
 	int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	int fds[16], count = 0;
 
@@ -167,7 +169,8 @@ static pid_t connect_as(uid_t uid, const char *path)
 	assert_true(child >= 0);
 	if (child > 0)
 		return child;
-	if (setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0)
+	if (setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 ||
+	    setresuid(uid, uid, uid) != 0)
 		_exit(2);
 	fd = ipc_connect(path);
 	if (fd < 0)
@@ -178,7 +181,7 @@ static pid_t connect_as(uid_t uid, const char *path)
 
 static int accept_as(int listener, uid_t uid, uid_t allowed, const char *path)
 {
-	struct pollfd waiting = {.fd = listener, .events = POLLIN};
+	struct pollfd waiting = { .fd = listener, .events = POLLIN };
 	pid_t child = connect_as(uid, path);
 	int rc, status;
 
@@ -243,7 +246,8 @@ static void test_listener_uid(void **state)
 	assert_true(child >= 0);
 	if (child == 0) {
 		close(hold[1]);
-		if (setresuid(SOME_UID, SOME_UID, SOME_UID) != 0 || ipc_listen("sock", (gid_t)-1) < 0)
+		if (setresuid(SOME_UID, SOME_UID, SOME_UID) != 0 ||
+		    ipc_listen("sock", (gid_t)-1) < 0)
 			_exit(1);
 		if (write(ready[1], &byte, 1) != 1 || read(hold[0], &byte, 1) != 0)
 			_exit(2);
@@ -263,9 +267,10 @@ static void test_listener_uid(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_sizes),	  cmocka_unit_test(test_full_queue),
-		cmocka_unit_test(test_socket_file),   cmocka_unit_test(test_busy_listener), cmocka_unit_test(test_peer_uid),
-		cmocka_unit_test(test_group),	      cmocka_unit_test(test_listener_uid),
+		cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_full_queue),    cmocka_unit_test(test_socket_file),
+		cmocka_unit_test(test_busy_listener), cmocka_unit_test(test_peer_uid),
+		cmocka_unit_test(test_group),         cmocka_unit_test(test_listener_uid),
 	};
 
 	return cmocka_run_group_tests(tests, unit_enter_directory, unit_leave_directory);

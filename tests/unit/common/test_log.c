@@ -86,7 +86,8 @@ static void test_level(void **state)
 static void test_escapes(void **state)
 {
 	(void)state;
-	assert_matches(capture(log_control_characters), STAMP "ERR a\\\\x0ab\\\\x1b\\[31m\\\\xc3\\\\xa9\\\\x7f\n$");
+	assert_matches(capture(log_control_characters),
+	               STAMP "ERR a\\\\x0ab\\\\x1b\\[31m\\\\xc3\\\\xa9\\\\x7f\n$");
 }
 
 static void test_long_line_is_cut(void **state)
@@ -115,10 +116,8 @@ static void test_errno(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_line),
-		cmocka_unit_test(test_level),
-		cmocka_unit_test(test_escapes),
-		cmocka_unit_test(test_long_line_is_cut),
+		cmocka_unit_test(test_line),    cmocka_unit_test(test_level),
+		cmocka_unit_test(test_escapes), cmocka_unit_test(test_long_line_is_cut),
 		cmocka_unit_test(test_errno),
 	};
 

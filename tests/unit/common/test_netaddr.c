@@ -13,8 +13,10 @@
 
 static void test_address(void **state)
 {
-	static const char *const bad[] = {"", "1", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4 ", " 1.2.3.4", "01.2.3.4",
-					  "0x1.2.3.4", "::1", "1.2.3.-4", "a.b.c.d", "1.2.3.4/8"};
+	static const char *const bad[] = { "",          "1",        "1.2.3",    "1.2.3.4.5",
+		                           "256.1.1.1", "1.2.3.4 ", " 1.2.3.4", "01.2.3.4",
+		                           "0x1.2.3.4", "::1",      "1.2.3.-4", "a.b.c.d",
+		                           "1.2.3.4/8" };
 	char text[SP_ADDRESS_TEXT];
 	uint32_t address_be;
 
@@ -33,9 +35,19 @@ static void test_address(void **state)
 
 static void test_prefix(void **state)
 {
-	static const char *const bad[] = {"10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/08", "10.0.0.1/24",
-					  "10.0.0.0/8 ", "10.0.0.0/4294967304", "/8", "10.0.0/8", "0.0.0.1/0", "10.0.0.0//8",
-					  "100000000000000000000000/8"};
+	static const char *const bad[] = { "10.0.0.0",
+		                           "10.0.0.0/",
+		                           "10.0.0.0/33",
+		                           "10.0.0.0/-1",
+		                           "10.0.0.0/08",
+		                           "10.0.0.1/24",
+		                           "10.0.0.0/8 ",
+		                           "10.0.0.0/4294967304",
+		                           "/8",
+		                           "10.0.0/8",
+		                           "0.0.0.1/0",
+		                           "10.0.0.0//8",
+		                           "100000000000000000000000/8" };
 	char text[SP_PREFIX_TEXT];
 	uint32_t address_be;
 	uint8_t length;
@@ -59,8 +71,9 @@ static void test_prefix(void **state)
 
 static void test_endpoint(void **state)
 {
-	static const char *const bad[] = {"192.0.2.1", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:80a", ":80",
-					  "host:80", "192.0.2.1:080", "192.0.2.1:80:80"};
+	static const char *const bad[] = { "192.0.2.1",       "192.0.2.1:",    "192.0.2.1:0",
+		                           "192.0.2.1:65536", "192.0.2.1:80a", ":80",
+		                           "host:80",         "192.0.2.1:080", "192.0.2.1:80:80" };
 	char text[SP_ENDPOINT_TEXT];
 	uint32_t address_be;
 	uint16_t port_be;

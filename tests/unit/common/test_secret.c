@@ -29,9 +29,10 @@ static void test_modes(void **state)
 		mode_t mode;
 		int rc;
 	} cases[] = {
-		{0400, 0},	 {0440, 0},	  {0600, 0},	   {0640, 0},	    {0644, -EACCES}, {0604, -EACCES},
-		{0660, -EACCES}, {0620, -EACCES}, {0601, -EACCES}, {0700, -EACCES}, {0610, -EACCES}, {0666, -EACCES},
-		{0602, -EACCES}, {0777, -EACCES},
+		{ 0400, 0 },       { 0440, 0 },       { 0600, 0 },       { 0640, 0 },
+		{ 0644, -EACCES }, { 0604, -EACCES }, { 0660, -EACCES }, { 0620, -EACCES },
+		{ 0601, -EACCES }, { 0700, -EACCES }, { 0610, -EACCES }, { 0666, -EACCES },
+		{ 0602, -EACCES }, { 0777, -EACCES },
 	};
 	struct sp_secret *secret = sp_secret_create();
 
@@ -56,16 +57,16 @@ static void test_contents(void **state)
 		size_t size, length;
 		int rc;
 	} cases[] = {
-		{"a", 1, 1, 0},
-		{"pass word\n", 10, 9, 0},
-		{"two\n\n", 5, 4, 0},
-		{"crlf\r\n", 6, 5, 0},
-		{"nul\0inside", 10, 10, 0},
-		{"", 0, 0, -ENODATA},
-		{"\n", 1, 0, -ENODATA},
-		{big, SP_SECRET_MAX, SP_SECRET_MAX, 0},
-		{big, SP_SECRET_MAX + 1, 0, -EFBIG},
-		{big, SP_SECRET_MAX + 2, 0, -EFBIG},
+		{ "a", 1, 1, 0 },
+		{ "pass word\n", 10, 9, 0 },
+		{ "two\n\n", 5, 4, 0 },
+		{ "crlf\r\n", 6, 5, 0 },
+		{ "nul\0inside", 10, 10, 0 },
+		{ "", 0, 0, -ENODATA },
+		{ "\n", 1, 0, -ENODATA },
+		{ big, SP_SECRET_MAX, SP_SECRET_MAX, 0 },
+		{ big, SP_SECRET_MAX + 1, 0, -EFBIG },
+		{ big, SP_SECRET_MAX + 2, 0, -EFBIG },
 	};
 	struct sp_secret *secret = sp_secret_create();
 
@@ -78,7 +79,8 @@ static void test_contents(void **state)
 		assert_int_equal(secret->length, cases[i].length);
 		assert_memory_equal(secret->data, cases[i].data, cases[i].length);
 		/* Nothing of it or of the secret before stays behind its end. */
-		assert_memory_equal(secret->data + secret->length, zero, SP_SECRET_MAX - secret->length);
+		assert_memory_equal(secret->data + secret->length, zero,
+		                    SP_SECRET_MAX - secret->length);
 		unlink("secret");
 	}
 	/* A newline does not count, not even behind a full buffer. */
@@ -120,7 +122,7 @@ static void test_kinds_of_file(void **state)
 
 static void test_equal_and_wipe(void **state)
 {
-	uint8_t a[32], b[32], zero[32] = {0};
+	uint8_t a[32], b[32], zero[32] = { 0 };
 
 	(void)state;
 	memset(a, 5, sizeof(a));
@@ -173,7 +175,10 @@ static void test_process(void **state)
 		struct rlimit limit;
 		int rc = sp_secret_process_init();
 
-		_exit(rc == 0 && prctl(PR_GET_DUMPABLE) == 0 && getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0 ? 0 : 1);
+		_exit(rc == 0 && prctl(PR_GET_DUMPABLE) == 0 &&
+		                      getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0
+		              ? 0
+		              : 1);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
@@ -182,8 +187,9 @@ static void test_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_modes),	       cmocka_unit_test(test_contents),	  cmocka_unit_test(test_kinds_of_file),
-		cmocka_unit_test(test_equal_and_wipe), cmocka_unit_test(test_not_dumped), cmocka_unit_test(test_process),
+		cmocka_unit_test(test_modes),         cmocka_unit_test(test_contents),
+		cmocka_unit_test(test_kinds_of_file), cmocka_unit_test(test_equal_and_wipe),
+		cmocka_unit_test(test_not_dumped),    cmocka_unit_test(test_process),
 	};
 
 	return cmocka_run_group_tests(tests, unit_enter_directory, unit_leave_directory);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Mapping the counters' segment: a good one, each way of being broken, and counting while it is mapped.
+ * Mapping the counters' segment: a good one, each way of being broken, and counting while it is
+ * mapped.
  */
 #include "common/stats_layout.h"
 
@@ -25,9 +26,16 @@ struct segment {
 static struct segment good_segment(void)
 {
 	struct segment s = {
-		.header = {.magic = SP_STATS_MAGIC, .version = SP_STATS_VERSION, .counters = 2, .epoch = 77,
-			   .workers = WORKERS, .worker_stride = STRIDE, .cells_offset = CELLS, .size = sizeof(struct segment)},
-		.directory = {{.name = "drop/no-session", .offset = 0}, {.name = "port/uplink/rx-packets", .offset = 56}},
+		.header = { .magic = SP_STATS_MAGIC,
+		            .version = SP_STATS_VERSION,
+		            .counters = 2,
+		            .epoch = 77,
+		            .workers = WORKERS,
+		            .worker_stride = STRIDE,
+		            .cells_offset = CELLS,
+		            .size = sizeof(struct segment) },
+		.directory = { { .name = "drop/no-session", .offset = 0 },
+		               { .name = "port/uplink/rx-packets", .offset = 56 } },
 	};
 
 	s.cells[0][0] = 5;
@@ -92,7 +100,12 @@ static void test_empty_directory(void **state)
 	unlink("stats");
 }
 
-#define BREAK(statement) do { struct segment s = good_segment(); statement; expect_broken(&s, sizeof(s), #statement); } while (0)
+#define BREAK(statement)                                  \
+	do {                                              \
+		struct segment s = good_segment();        \
+		statement;                                \
+		expect_broken(&s, sizeof(s), #statement); \
+	} while (0)
 
 static void expect_broken(const struct segment *segment, size_t size, const char *how)
 {

@@ -19,17 +19,21 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The parts of a good configuration; a case replaces one line. */
-#define UPLINK "uplink: { device = \"0000:00:06.0\"; address = \"203.0.113.10/24\"; router = \"203.0.113.1\"; };\n"
-#define CLUSTER "cluster: { device = \"af_packet:eth1\"; address = \"10.0.0.2/32\"; router = \"10.0.0.1\"; };\n"
+#define UPLINK \
+	"uplink: { device = \"0000:00:06.0\"; address = \"203.0.113.10/24\"; router = \"203.0.113.1\"; };\n"
+#define CLUSTER \
+	"cluster: { device = \"af_packet:eth1\"; address = \"10.0.0.2/32\"; router = \"10.0.0.1\"; };\n"
 #define GATEWAY(name, uplink, cluster, rest) "gateway: {\n" name uplink cluster "};\n" rest
 #define NAME "name = \"gw-a\";\n"
 #define GOOD_GATEWAY GATEWAY(NAME, UPLINK, CLUSTER, "")
 
 #define HEAD "name = \"production\"; pod_address = \"10.0.0.33\"; sources = [\"10.0.1.0/24\"];\n"
-#define LOGIN "auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";\n"
+#define LOGIN \
+	"auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";\n"
 #define SERVERS "servers = ( { name = \"a\"; address = \"198.51.100.101\"; } );\n"
 #define FORWARDS "forwards = ( { port = 33000; to = \"192.168.100.30:8080\"; } );\n"
-#define ENVIRONMENT(head, login, servers, forwards) "environment: {\n" head login servers forwards "};\n"
+#define ENVIRONMENT(head, login, servers, forwards) \
+	"environment: {\n" head login servers forwards "};\n"
 #define GOOD_ENVIRONMENT ENVIRONMENT(HEAD, LOGIN, SERVERS, FORWARDS)
 
 static char *read_whole(const char *path)
@@ -214,7 +218,8 @@ static void test_every_key(void **state)
 	assert_string_equal(production->forwards[0].server, "second");
 	assert_string_equal(production->forwards[1].server, "");
 	assert_int_equal(production->forwards[1].protocol, IPPROTO_TCP);
-	assert_int_equal(production->forwards[2].protocol, IPPROTO_UDP); /* beside the TCP forward of the same port */
+	assert_int_equal(production->forwards[2].protocol,
+	                 IPPROTO_UDP); /* beside the TCP forward of the same port */
 	assert_int_equal(production->forwards[2].port_be, htons(33000));
 	assert_null(cp_config_environment(config, "staging"));
 	assert_null(cp_config_server(production, "c"));
@@ -248,11 +253,20 @@ struct bad {
 	const char *key, *text; /* TEXT: a part of it */
 };
 
-#define BAD_UPLINK(line_text) GATEWAY(NAME, "uplink: {\n device = \"0000:00:06.0\"; address = \"203.0.113.10/24\";\n" line_text "\n};\n", CLUSTER, "")
-#define BAD_DEVICE(device) GATEWAY(NAME, "uplink: { device = \"" device "\"; address = \"203.0.113.10/24\"; };\n", CLUSTER, "")
-#define BAD_ADDRESS(address) GATEWAY(NAME, "uplink: { device = \"0000:00:06.0\"; address = \"" address "\"; };\n", CLUSTER, "")
+#define BAD_UPLINK(line_text)                                                                       \
+	GATEWAY(NAME,                                                                               \
+	        "uplink: {\n device = \"0000:00:06.0\"; address = \"203.0.113.10/24\";\n" line_text \
+	        "\n};\n",                                                                           \
+	        CLUSTER, "")
+#define BAD_DEVICE(device)                                                                      \
+	GATEWAY(NAME, "uplink: { device = \"" device "\"; address = \"203.0.113.10/24\"; };\n", \
+	        CLUSTER, "")
+#define BAD_ADDRESS(address)                                                                  \
+	GATEWAY(NAME, "uplink: { device = \"0000:00:06.0\"; address = \"" address "\"; };\n", \
+	        CLUSTER, "")
 #define BAD_DATAPLANE(line_text) GATEWAY(NAME, UPLINK, CLUSTER, "dataplane: {\n" line_text "\n};\n")
-#define BAD_CONTROLPLANE(line_text) GATEWAY(NAME, UPLINK, CLUSTER, "controlplane: {\n" line_text "\n};\n")
+#define BAD_CONTROLPLANE(line_text) \
+	GATEWAY(NAME, UPLINK, CLUSTER, "controlplane: {\n" line_text "\n};\n")
 #define BAD_HEAD(head) ENVIRONMENT(head "\n", LOGIN, SERVERS, FORWARDS)
 #define BAD_LOGIN(login) ENVIRONMENT(HEAD, login "\n", SERVERS, FORWARDS)
 #define MORE(line_text) ENVIRONMENT(HEAD, LOGIN, SERVERS, FORWARDS line_text "\n")
@@ -261,170 +275,319 @@ struct bad {
 
 static const struct bad bad[] = {
 	/* syntax */
-	{"gateway: {\n name = ;\n};", NULL, 2, "", "syntax error"},
-	{"gateway: {\n name = \"a\";\n name = \"b\";\n};", NULL, 3, "", "duplicate setting name"},
-	{GOOD_GATEWAY "gateway: { };", NULL, 6, "", "duplicate setting name"},
-	{"gateway: {\n x = [1, \"a\"];\n};", NULL, 2, "", "mismatched element type in array"},
-	{"\n@include \"/etc/passwd\"\n", NULL, 2, "", "@include is not allowed"},
-	{"/*\n*/\n \t@include \"/etc/passwd\"\n", NULL, 3, "", "@include is not allowed"},
-	{"gateway: {\n name = \"gw-a;\n zone = 1;\n};\n# end", NULL, 2, "", "the text that starts here does not end"},
-	{"\n/* gateway: {\n};\n", NULL, 2, "", "the comment that starts here does not end"},
-	{"x = \"\\\"\n@include \";\n", NULL, 2, "", "@include is not allowed"},
-	{"x = ((((((((((((((((\n(1)))))))))))))))));", NULL, 2, "", "nested too deep"},
-	{BAD_DATAPLANE("sessions = 4294968320;"), NULL, 7, "", "the number is too large"},
-	{BAD_DATAPLANE("sessions = 0x100000400;"), NULL, 7, "", "the number is too large"},
-	{BAD_DATAPLANE("sessions = 00000000004294968320L;"), NULL, 7, "", "the number is too large"},
+	{ "gateway: {\n name = ;\n};", NULL, 2, "", "syntax error" },
+	{ "gateway: {\n name = \"a\";\n name = \"b\";\n};", NULL, 3, "", "duplicate setting name" },
+	{ GOOD_GATEWAY "gateway: { };", NULL, 6, "", "duplicate setting name" },
+	{ "gateway: {\n x = [1, \"a\"];\n};", NULL, 2, "", "mismatched element type in array" },
+	{ "\n@include \"/etc/passwd\"\n", NULL, 2, "", "@include is not allowed" },
+	{ "/*\n*/\n \t@include \"/etc/passwd\"\n", NULL, 3, "", "@include is not allowed" },
+	{ "gateway: {\n name = \"gw-a;\n zone = 1;\n};\n# end", NULL, 2, "",
+	  "the text that starts here does not end" },
+	{ "\n/* gateway: {\n};\n", NULL, 2, "", "the comment that starts here does not end" },
+	{ "x = \"\\\"\n@include \";\n", NULL, 2, "", "@include is not allowed" },
+	{ "x = ((((((((((((((((\n(1)))))))))))))))));", NULL, 2, "", "nested too deep" },
+	{ BAD_DATAPLANE("sessions = 4294968320;"), NULL, 7, "", "the number is too large" },
+	{ BAD_DATAPLANE("sessions = 0x100000400;"), NULL, 7, "", "the number is too large" },
+	{ BAD_DATAPLANE("sessions = 00000000004294968320L;"), NULL, 7, "",
+	  "the number is too large" },
 
 	/* gateway.conf: structure */
-	{"", NULL, 0, "gateway", "is missing"},
-	{"gateway = 5;", NULL, 1, "gateway", "must be a group"},
-	{GATEWAY("", UPLINK, CLUSTER, ""), NULL, 1, "gateway.name", "is missing"},
-	{GATEWAY(NAME, "", CLUSTER, ""), NULL, 1, "gateway.uplink", "is missing"},
-	{GATEWAY(NAME, UPLINK, "", ""), NULL, 1, "gateway.cluster", "is missing"},
-	{GATEWAY(NAME, "uplink: { address = \"203.0.113.10/24\"; };\n", CLUSTER, ""), NULL, 3, "gateway.uplink.device", "is missing"},
-	{GATEWAY(NAME, "uplink: { device = \"0000:00:06.0\"; };\n", CLUSTER, ""), NULL, 3, "gateway.uplink.address", "is missing"},
-	{GATEWAY(NAME "zoen = \"z\";\n", UPLINK, CLUSTER, ""), NULL, 3, "gateway.zoen", "did you mean \"zone\"?"},
-	{GATEWAY(NAME "fortytwo = 42;\n", UPLINK, CLUSTER, ""), NULL, 3, "gateway.fortytwo", "is not a key here"},
-	{GATEWAY(NAME, UPLINK, CLUSTER, "dataplan: { };\n"), NULL, 6, "dataplan", "did you mean \"dataplane\"?"},
-	{GATEWAY(NAME, UPLINK, CLUSTER, "egress: { };\n"), NULL, 6, "egress", "is not done by this version"},
-	{GATEWAY(NAME, UPLINK, CLUSTER, "environment: { };\n"), NULL, 6, "environment", "environments.d"},
-	{GATEWAY("name = 5;\n", UPLINK, CLUSTER, ""), NULL, 2, "gateway.name", "must be text in quotes"},
-	{GATEWAY("name = \"Gateway A\";\n", UPLINK, CLUSTER, ""), NULL, 2, "gateway.name", "must be a name"},
-	{GATEWAY(NAME "zone = \"\";\n", UPLINK, CLUSTER, ""), NULL, 3, "gateway.zone", "must be a name"},
+	{ "", NULL, 0, "gateway", "is missing" },
+	{ "gateway = 5;", NULL, 1, "gateway", "must be a group" },
+	{ GATEWAY("", UPLINK, CLUSTER, ""), NULL, 1, "gateway.name", "is missing" },
+	{ GATEWAY(NAME, "", CLUSTER, ""), NULL, 1, "gateway.uplink", "is missing" },
+	{ GATEWAY(NAME, UPLINK, "", ""), NULL, 1, "gateway.cluster", "is missing" },
+	{ GATEWAY(NAME, "uplink: { address = \"203.0.113.10/24\"; };\n", CLUSTER, ""), NULL, 3,
+	  "gateway.uplink.device", "is missing" },
+	{ GATEWAY(NAME, "uplink: { device = \"0000:00:06.0\"; };\n", CLUSTER, ""), NULL, 3,
+	  "gateway.uplink.address", "is missing" },
+	{ GATEWAY(NAME "zoen = \"z\";\n", UPLINK, CLUSTER, ""), NULL, 3, "gateway.zoen",
+	  "did you mean \"zone\"?" },
+	{ GATEWAY(NAME "fortytwo = 42;\n", UPLINK, CLUSTER, ""), NULL, 3, "gateway.fortytwo",
+	  "is not a key here" },
+	{ GATEWAY(NAME, UPLINK, CLUSTER, "dataplan: { };\n"), NULL, 6, "dataplan",
+	  "did you mean \"dataplane\"?" },
+	{ GATEWAY(NAME, UPLINK, CLUSTER, "egress: { };\n"), NULL, 6, "egress",
+	  "is not done by this version" },
+	{ GATEWAY(NAME, UPLINK, CLUSTER, "environment: { };\n"), NULL, 6, "environment",
+	  "environments.d" },
+	{ GATEWAY("name = 5;\n", UPLINK, CLUSTER, ""), NULL, 2, "gateway.name",
+	  "must be text in quotes" },
+	{ GATEWAY("name = \"Gateway A\";\n", UPLINK, CLUSTER, ""), NULL, 2, "gateway.name",
+	  "must be a name" },
+	{ GATEWAY(NAME "zone = \"\";\n", UPLINK, CLUSTER, ""), NULL, 3, "gateway.zone",
+	  "must be a name" },
 
 	/* gateway.conf: ports */
-	{BAD_UPLINK("mtu = 575;"), NULL, 5, "gateway.uplink.mtu", "must be 576 to 9000, not 575"},
-	{BAD_UPLINK("mtu = 9001;"), NULL, 5, "gateway.uplink.mtu", "must be 576 to 9000"},
-	{BAD_UPLINK("mtu = \"1500\";"), NULL, 5, "gateway.uplink.mtu", "must be a whole number"},
-	{BAD_UPLINK("mtu = 1500.0;"), NULL, 5, "gateway.uplink.mtu", "must be a whole number"},
-	{BAD_UPLINK("queues = -1;"), NULL, 5, "gateway.uplink.queues", "must be 0 to 64"},
-	{BAD_UPLINK("router = \"203.0.114.1\";"), NULL, 5, "gateway.uplink.router", "must be in the port's subnet"},
-	{BAD_UPLINK("router = \"203.0.113.10\";"), NULL, 5, "gateway.uplink.router", "own address"},
-	{BAD_UPLINK("router = \"203.0.113.255\";"), NULL, 5, "gateway.uplink.router", "first or last"},
-	{BAD_UPLINK("router = \"gw\";"), NULL, 5, "gateway.uplink.router", "must be a unicast IPv4 address"},
-	{BAD_UPLINK("routes = [\"10.0.0.0/8\"];"), NULL, 5, "gateway.uplink.routes", "is not a key here"},
-	{BAD_ADDRESS("203.0.113.10"), NULL, 3, "gateway.uplink.address", "prefix length"},
-	{BAD_ADDRESS("203.0.113.10/33"), NULL, 3, "gateway.uplink.address", "prefix length"},
-	{BAD_ADDRESS("203.0.113.10/0"), NULL, 3, "gateway.uplink.address", "prefix length"},
-	{BAD_ADDRESS("127.0.0.1/8"), NULL, 3, "gateway.uplink.address", "unicast"},
-	{BAD_ADDRESS("203.0.113.0/24"), NULL, 3, "gateway.uplink.address", "first or last"},
-	{BAD_ADDRESS("203.0.113.255/24"), NULL, 3, "gateway.uplink.address", "first or last"},
-	{BAD_ADDRESS("10.0.0.2/24"), NULL, 4, "gateway.cluster.address", "another address than the uplink's"},
-	{BAD_DEVICE("eth0"), NULL, 3, "gateway.uplink.device", "must be a PCI address"},
-	{BAD_DEVICE("af_packet:eth1"), NULL, 4, "gateway.cluster.device", "another device"},
-	{GATEWAY(NAME, UPLINK, "cluster: { device = \"vdev:net_null0\"; address = \"10.0.0.2/24\";\n routes = [\"10.0.0.0/16\"]; };\n", ""),
-	 NULL, 4, "gateway.cluster.router", "the routes go through it"},
-	{GATEWAY(NAME, UPLINK, "cluster: { device = \"vdev:net_null0\"; address = \"10.0.0.2/24\"; router = \"10.0.0.1\";\n routes = [\"10.0.0.1/16\"]; };\n", ""),
-	 NULL, 5, "gateway.cluster.routes.[0]", "must be a prefix"},
+	{ BAD_UPLINK("mtu = 575;"), NULL, 5, "gateway.uplink.mtu", "must be 576 to 9000, not 575" },
+	{ BAD_UPLINK("mtu = 9001;"), NULL, 5, "gateway.uplink.mtu", "must be 576 to 9000" },
+	{ BAD_UPLINK("mtu = \"1500\";"), NULL, 5, "gateway.uplink.mtu", "must be a whole number" },
+	{ BAD_UPLINK("mtu = 1500.0;"), NULL, 5, "gateway.uplink.mtu", "must be a whole number" },
+	{ BAD_UPLINK("queues = -1;"), NULL, 5, "gateway.uplink.queues", "must be 0 to 64" },
+	{ BAD_UPLINK("router = \"203.0.114.1\";"), NULL, 5, "gateway.uplink.router",
+	  "must be in the port's subnet" },
+	{ BAD_UPLINK("router = \"203.0.113.10\";"), NULL, 5, "gateway.uplink.router",
+	  "own address" },
+	{ BAD_UPLINK("router = \"203.0.113.255\";"), NULL, 5, "gateway.uplink.router",
+	  "first or last" },
+	{ BAD_UPLINK("router = \"gw\";"), NULL, 5, "gateway.uplink.router",
+	  "must be a unicast IPv4 address" },
+	{ BAD_UPLINK("routes = [\"10.0.0.0/8\"];"), NULL, 5, "gateway.uplink.routes",
+	  "is not a key here" },
+	{ BAD_ADDRESS("203.0.113.10"), NULL, 3, "gateway.uplink.address", "prefix length" },
+	{ BAD_ADDRESS("203.0.113.10/33"), NULL, 3, "gateway.uplink.address", "prefix length" },
+	{ BAD_ADDRESS("203.0.113.10/0"), NULL, 3, "gateway.uplink.address", "prefix length" },
+	{ BAD_ADDRESS("127.0.0.1/8"), NULL, 3, "gateway.uplink.address", "unicast" },
+	{ BAD_ADDRESS("203.0.113.0/24"), NULL, 3, "gateway.uplink.address", "first or last" },
+	{ BAD_ADDRESS("203.0.113.255/24"), NULL, 3, "gateway.uplink.address", "first or last" },
+	{ BAD_ADDRESS("10.0.0.2/24"), NULL, 4, "gateway.cluster.address",
+	  "another address than the uplink's" },
+	{ BAD_DEVICE("eth0"), NULL, 3, "gateway.uplink.device", "must be a PCI address" },
+	{ BAD_DEVICE("af_packet:eth1"), NULL, 4, "gateway.cluster.device", "another device" },
+	{ GATEWAY(NAME, UPLINK,
+	          "cluster: { device = \"vdev:net_null0\"; address = \"10.0.0.2/24\";\n routes = [\"10.0.0.0/16\"]; };\n",
+	          ""),
+	  NULL, 4, "gateway.cluster.router", "the routes go through it" },
+	{ GATEWAY(NAME, UPLINK,
+	          "cluster: { device = \"vdev:net_null0\"; address = \"10.0.0.2/24\"; router = \"10.0.0.1\";\n routes = [\"10.0.0.1/16\"]; };\n",
+	          ""),
+	  NULL, 5, "gateway.cluster.routes.[0]", "must be a prefix" },
 
 	/* gateway.conf: dataplane and control plane */
-	{BAD_DATAPLANE("sessions = 1023;"), NULL, 7, "dataplane.sessions", "must be 1024 to 16777216, not 1023"},
-	{BAD_DATAPLANE("workers = 65;"), NULL, 7, "dataplane.workers", "must be 0 to 64"},
-	{BAD_DATAPLANE("cores = \"5-2\";"), NULL, 7, "dataplane.cores", "must be \"auto\" or a list"},
-	{BAD_DATAPLANE("idle = \"sleep\";"), NULL, 7, "dataplane.idle", "must be \"poll\" or \"adaptive\""},
-	{BAD_DATAPLANE("hugepages = true;"), NULL, 7, "dataplane.hugepages", "must be text in quotes"},
-	{BAD_DATAPLANE("replay_window = 100;"), NULL, 7, "dataplane.replay_window", "a multiple of 32"},
-	{BAD_DATAPLANE("replay_window = 4128;"), NULL, 7, "dataplane.replay_window", "32 to 4096"},
-	{BAD_DATAPLANE("allow_slow_crypto = 1;"), NULL, 7, "dataplane.allow_slow_crypto", "must be true or false"},
-	{BAD_DATAPLANE("memory = 5;"), NULL, 7, "dataplane.memory", "did you mean"},
-	{BAD_CONTROLPLANE("user = \"No Body\";"), NULL, 7, "controlplane.user", "system user"},
-	{BAD_CONTROLPLANE("ike_log_level = 5;"), NULL, 7, "controlplane.ike_log_level", "must be -1 to 4"},
+	{ BAD_DATAPLANE("sessions = 1023;"), NULL, 7, "dataplane.sessions",
+	  "must be 1024 to 16777216, not 1023" },
+	{ BAD_DATAPLANE("workers = 65;"), NULL, 7, "dataplane.workers", "must be 0 to 64" },
+	{ BAD_DATAPLANE("cores = \"5-2\";"), NULL, 7, "dataplane.cores",
+	  "must be \"auto\" or a list" },
+	{ BAD_DATAPLANE("idle = \"sleep\";"), NULL, 7, "dataplane.idle",
+	  "must be \"poll\" or \"adaptive\"" },
+	{ BAD_DATAPLANE("hugepages = true;"), NULL, 7, "dataplane.hugepages",
+	  "must be text in quotes" },
+	{ BAD_DATAPLANE("replay_window = 100;"), NULL, 7, "dataplane.replay_window",
+	  "a multiple of 32" },
+	{ BAD_DATAPLANE("replay_window = 4128;"), NULL, 7, "dataplane.replay_window",
+	  "32 to 4096" },
+	{ BAD_DATAPLANE("allow_slow_crypto = 1;"), NULL, 7, "dataplane.allow_slow_crypto",
+	  "must be true or false" },
+	{ BAD_DATAPLANE("memory = 5;"), NULL, 7, "dataplane.memory", "did you mean" },
+	{ BAD_CONTROLPLANE("user = \"No Body\";"), NULL, 7, "controlplane.user", "system user" },
+	{ BAD_CONTROLPLANE("ike_log_level = 5;"), NULL, 7, "controlplane.ike_log_level",
+	  "must be -1 to 4" },
 
 	/* environments: structure */
-	{NULL, "", 0, "environment", "is missing"},
-	{NULL, "environment: {\n", 2, "", "syntax error"},
-	{NULL, GOOD_ENVIRONMENT "gateway: { };", 7, "gateway", "belongs in gateway.conf"},
-	{NULL, ENVIRONMENT("pod_address = \"10.0.0.33\"; sources = [\"10.0.1.0/24\"];\n", LOGIN, SERVERS, ""), 1, "environment.name", "is missing"},
-	{NULL, ENVIRONMENT("name = \"x\"; sources = [\"10.0.1.0/24\"];\n", LOGIN, SERVERS, ""), 1, "environment.pod_address", "is missing"},
-	{NULL, ENVIRONMENT("name = \"x\"; pod_address = \"10.0.0.33\";\n", LOGIN, SERVERS, ""), 1, "environment.sources", "is missing"},
-	{NULL, ENVIRONMENT(HEAD, LOGIN, "", ""), 1, "environment.servers", "is missing"},
-	{NULL, BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\"]; pod_address = \"10.0.0.2\";"), 2, "environment.pod_address", "address of a port"},
-	{NULL, BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\"]; pod_address = \"203.0.113.10\";"), 2, "environment.pod_address", "address of a port"},
-	{NULL, BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\"]; pod_address = \"10.0.0.1\";"), 2, "environment.pod_address", "address of a router"},
-	{NULL, BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\"]; pod_address = \"224.0.0.1\";"), 2, "environment.pod_address", "unicast"},
-	{NULL, BAD_HEAD("name = \"x\"; sources = []; pod_address = \"10.0.0.33\";"), 2, "environment.sources", "at least one prefix"},
-	{NULL, BAD_HEAD("name = \"x\"; sources = \"10.0.1.0/24\"; pod_address = \"10.0.0.33\";"), 2, "environment.sources", "must be a list"},
-	{NULL, BAD_HEAD("name = \"x\"; sources = [5]; pod_address = \"10.0.0.33\";"), 2, "environment.sources.[0]", "must be text"},
-	{NULL, BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\",\n\"10.0.1.1/24\"]; pod_address = \"10.0.0.33\";"), 3, "environment.sources.[1]", "no host bits"},
-	{NULL, MORE("vpn = \"openvpn\";"), 6, "environment.vpn", "\"openvpn\" is not done by this version"},
-	{NULL, MORE("vpn = \"l2tp\";"), 6, "environment.vpn", "must be \"ipsec\""},
-	{NULL, MORE("probe: { target = \"192.168.100.1\"; };"), 6, "environment.probe", "is not done by this version"},
-	{NULL, MORE("failback = \"manual\";"), 6, "environment.failback", "is not done by this version"},
-	{NULL, MORE("keep_sessions = false;"), 6, "environment.keep_sessions", "is not done by this version"},
-	{NULL, MORE("quota: { sessions = 0; };"), 6, "environment.quota.sessions", "must be 1 to 16777216"},
-	{NULL, MORE("acount = \"x\";"), 6, "environment.acount", "did you mean \"account\"?"},
+	{ NULL, "", 0, "environment", "is missing" },
+	{ NULL, "environment: {\n", 2, "", "syntax error" },
+	{ NULL, GOOD_ENVIRONMENT "gateway: { };", 7, "gateway", "belongs in gateway.conf" },
+	{ NULL,
+	  ENVIRONMENT("pod_address = \"10.0.0.33\"; sources = [\"10.0.1.0/24\"];\n", LOGIN, SERVERS,
+	              ""),
+	  1, "environment.name", "is missing" },
+	{ NULL, ENVIRONMENT("name = \"x\"; sources = [\"10.0.1.0/24\"];\n", LOGIN, SERVERS, ""), 1,
+	  "environment.pod_address", "is missing" },
+	{ NULL, ENVIRONMENT("name = \"x\"; pod_address = \"10.0.0.33\";\n", LOGIN, SERVERS, ""), 1,
+	  "environment.sources", "is missing" },
+	{ NULL, ENVIRONMENT(HEAD, LOGIN, "", ""), 1, "environment.servers", "is missing" },
+	{ NULL, BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\"]; pod_address = \"10.0.0.2\";"),
+	  2, "environment.pod_address", "address of a port" },
+	{ NULL,
+	  BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\"]; pod_address = \"203.0.113.10\";"), 2,
+	  "environment.pod_address", "address of a port" },
+	{ NULL, BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\"]; pod_address = \"10.0.0.1\";"),
+	  2, "environment.pod_address", "address of a router" },
+	{ NULL, BAD_HEAD("name = \"x\"; sources = [\"10.0.1.0/24\"]; pod_address = \"224.0.0.1\";"),
+	  2, "environment.pod_address", "unicast" },
+	{ NULL, BAD_HEAD("name = \"x\"; sources = []; pod_address = \"10.0.0.33\";"), 2,
+	  "environment.sources", "at least one prefix" },
+	{ NULL, BAD_HEAD("name = \"x\"; sources = \"10.0.1.0/24\"; pod_address = \"10.0.0.33\";"),
+	  2, "environment.sources", "must be a list" },
+	{ NULL, BAD_HEAD("name = \"x\"; sources = [5]; pod_address = \"10.0.0.33\";"), 2,
+	  "environment.sources.[0]", "must be text" },
+	{ NULL,
+	  BAD_HEAD(
+		  "name = \"x\"; sources = [\"10.0.1.0/24\",\n\"10.0.1.1/24\"]; pod_address = \"10.0.0.33\";"),
+	  3, "environment.sources.[1]", "no host bits" },
+	{ NULL, MORE("vpn = \"openvpn\";"), 6, "environment.vpn",
+	  "\"openvpn\" is not done by this version" },
+	{ NULL, MORE("vpn = \"l2tp\";"), 6, "environment.vpn", "must be \"ipsec\"" },
+	{ NULL, MORE("probe: { target = \"192.168.100.1\"; };"), 6, "environment.probe",
+	  "is not done by this version" },
+	{ NULL, MORE("failback = \"manual\";"), 6, "environment.failback",
+	  "is not done by this version" },
+	{ NULL, MORE("keep_sessions = false;"), 6, "environment.keep_sessions",
+	  "is not done by this version" },
+	{ NULL, MORE("quota: { sessions = 0; };"), 6, "environment.quota.sessions",
+	  "must be 1 to 16777216" },
+	{ NULL, MORE("acount = \"x\";"), 6, "environment.acount", "did you mean \"account\"?" },
 
 	/* environments: logging in */
-	{NULL, BAD_LOGIN("auth = \"eap-tls\"; key_file = \"/s/k\"; server_ca = \"/s/ca\";"), 4, "environment.servers.[0].certificate_file", "is missing: auth = \"eap-tls\" needs it"},
-	{NULL, BAD_LOGIN("auth = \"certificate\"; certificate_file = \"/s/c\"; server_ca = \"/s/ca\";"), 4, "environment.servers.[0].key_file", "is missing: auth = \"certificate\" needs it"},
-	{NULL, BAD_LOGIN("auth = \"certificate\"; certificate_file = \"/s/c\"; key_file = \"/s/k\";"), 4, "environment.servers.[0].server_ca", "is missing"},
-	{NULL, MORE("key_file = \"/s/k\";"), 6, "environment.key_file", "has no use: no server has auth = \"eap-tls\" or \"certificate\""},
-	{NULL, MORE("aaa_identity = \"radius\";"), 6, "environment.aaa_identity", "has no use"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; certificate_file = \"/s\"; } );"), 4, "environment.servers.[0].certificate_file", "has no use with auth = \"eap-mschapv2\""},
-	{NULL, MORE("revocation = \"always\";"), 6, "environment.revocation", "must be \"off\" or \"if-available\" or \"strict\""},
-	{NULL, MORE("child_rekey_bytes = \"12X\";"), 6, "environment.child_rekey_bytes", "must be 0 (no limit) or 1048576"},
-	{NULL, MORE("child_rekey_bytes = 1000;"), 6, "environment.child_rekey_bytes", "must be 0 (no limit)"},
-	{NULL, MORE("child_rekey_bytes = \"2000000T\";"), 6, "environment.child_rekey_bytes", "must be 0 (no limit)"},
-	{NULL, MORE("child_rekey_packets = true;"), 6, "environment.child_rekey_packets", "must be 0 (no limit) or 1000"},
-	{NULL, BAD_LOGIN("auth = \"none\";"), 3, "environment.auth", "must be \"eap-mschapv2\" or \"eap-tls\" or \"certificate\" or \"psk\""},
-	{NULL, BAD_LOGIN(""), 4, "environment.servers.[0].auth", "is missing"},
-	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"), 4, "environment.servers.[0].account", "is missing: auth = \"eap-mschapv2\" needs it"},
-	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"me\"; server_ca = \"/s/ca\";"), 4, "environment.servers.[0].password_file", "is missing"},
-	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"/s/p\";"), 4, "environment.servers.[0].server_ca", "is missing"},
-	{NULL, BAD_LOGIN("auth = \"psk\"; account = \"me\";"), 4, "environment.servers.[0].secret_file", "is missing: auth = \"psk\" needs it"},
-	{NULL, BAD_LOGIN("auth = \"psk\"; account = \"me\"; secret_file = \"/s\"; password_file = \"/p\";"), 3, "environment.password_file", "has no use"},
-	{NULL, MORE("secret_file = \"/s\";"), 6, "environment.secret_file", "has no use"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; secret_file = \"/s\"; } );"), 4, "environment.servers.[0].secret_file", "has no use"},
-	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"), 3, "environment.account", "must not be empty"},
-	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"a\\nb\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"), 3, "environment.account", "control characters"},
-	{NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"s/p\"; server_ca = \"/s/ca\";"), 3, "environment.password_file", "must be an absolute path"},
-	{NULL, MORE("ike_proposals = \"AES256\";"), 6, "environment.ike_proposals", "must be words joined by '-'"},
-	{NULL, MORE("ike_proposals = [];"), 6, "environment.ike_proposals", "must have 1 to 8"},
-	{NULL, MORE("esp_proposals = [\"aes256gcm16\",\n\"aes256gcm16-sha256\"];"), 7, "environment.esp_proposals.[1]", "must not mix"},
-	{NULL, MORE("esp_proposals = [\"aes256-sha256\",\n\"3des-sha1\"];"), 7, "environment.esp_proposals.[1]", "no other ESP algorithm"},
-	{NULL, MORE("esp_proposals = \"aes256\";"), 6, "environment.esp_proposals", "need sha256"},
-	{NULL, MORE("esp_proposals = 5;"), 6, "environment.esp_proposals", "must be text"},
-	{NULL, MORE("ike_rekey = 2;"), 6, "environment.ike_rekey", "must be 0 (never) or 3 to 604800"},
-	{NULL, MORE("child_rekey = 86401;"), 6, "environment.child_rekey", "must be 0 (never) or 3 to 86400"},
-	{NULL, MORE("dpd = 0;"), 6, "environment.dpd", "must be 1 to 3600"},
-	{NULL, MORE("force_encapsulation = \"yes\";"), 6, "environment.force_encapsulation", "must be true or false"},
-	{NULL, MORE("retry: { min = 61; };"), 6, "environment.retry", "min (61) must not be greater than max (60)"},
-	{NULL, MORE("retry: { min = 0; };"), 6, "environment.retry.min", "must be 1 to 3600"},
+	{ NULL, BAD_LOGIN("auth = \"eap-tls\"; key_file = \"/s/k\"; server_ca = \"/s/ca\";"), 4,
+	  "environment.servers.[0].certificate_file", "is missing: auth = \"eap-tls\" needs it" },
+	{ NULL,
+	  BAD_LOGIN("auth = \"certificate\"; certificate_file = \"/s/c\"; server_ca = \"/s/ca\";"),
+	  4, "environment.servers.[0].key_file", "is missing: auth = \"certificate\" needs it" },
+	{ NULL,
+	  BAD_LOGIN("auth = \"certificate\"; certificate_file = \"/s/c\"; key_file = \"/s/k\";"), 4,
+	  "environment.servers.[0].server_ca", "is missing" },
+	{ NULL, MORE("key_file = \"/s/k\";"), 6, "environment.key_file",
+	  "has no use: no server has auth = \"eap-tls\" or \"certificate\"" },
+	{ NULL, MORE("aaa_identity = \"radius\";"), 6, "environment.aaa_identity", "has no use" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; certificate_file = \"/s\"; } );"),
+	  4, "environment.servers.[0].certificate_file",
+	  "has no use with auth = \"eap-mschapv2\"" },
+	{ NULL, MORE("revocation = \"always\";"), 6, "environment.revocation",
+	  "must be \"off\" or \"if-available\" or \"strict\"" },
+	{ NULL, MORE("child_rekey_bytes = \"12X\";"), 6, "environment.child_rekey_bytes",
+	  "must be 0 (no limit) or 1048576" },
+	{ NULL, MORE("child_rekey_bytes = 1000;"), 6, "environment.child_rekey_bytes",
+	  "must be 0 (no limit)" },
+	{ NULL, MORE("child_rekey_bytes = \"2000000T\";"), 6, "environment.child_rekey_bytes",
+	  "must be 0 (no limit)" },
+	{ NULL, MORE("child_rekey_packets = true;"), 6, "environment.child_rekey_packets",
+	  "must be 0 (no limit) or 1000" },
+	{ NULL, BAD_LOGIN("auth = \"none\";"), 3, "environment.auth",
+	  "must be \"eap-mschapv2\" or \"eap-tls\" or \"certificate\" or \"psk\"" },
+	{ NULL, BAD_LOGIN(""), 4, "environment.servers.[0].auth", "is missing" },
+	{ NULL,
+	  BAD_LOGIN("auth = \"eap-mschapv2\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"), 4,
+	  "environment.servers.[0].account", "is missing: auth = \"eap-mschapv2\" needs it" },
+	{ NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"me\"; server_ca = \"/s/ca\";"), 4,
+	  "environment.servers.[0].password_file", "is missing" },
+	{ NULL, BAD_LOGIN("auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"/s/p\";"),
+	  4, "environment.servers.[0].server_ca", "is missing" },
+	{ NULL, BAD_LOGIN("auth = \"psk\"; account = \"me\";"), 4,
+	  "environment.servers.[0].secret_file", "is missing: auth = \"psk\" needs it" },
+	{ NULL,
+	  BAD_LOGIN(
+		  "auth = \"psk\"; account = \"me\"; secret_file = \"/s\"; password_file = \"/p\";"),
+	  3, "environment.password_file", "has no use" },
+	{ NULL, MORE("secret_file = \"/s\";"), 6, "environment.secret_file", "has no use" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; secret_file = \"/s\"; } );"),
+	  4, "environment.servers.[0].secret_file", "has no use" },
+	{ NULL,
+	  BAD_LOGIN(
+		  "auth = \"eap-mschapv2\"; account = \"\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"),
+	  3, "environment.account", "must not be empty" },
+	{ NULL,
+	  BAD_LOGIN(
+		  "auth = \"eap-mschapv2\"; account = \"a\\nb\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";"),
+	  3, "environment.account", "control characters" },
+	{ NULL,
+	  BAD_LOGIN(
+		  "auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"s/p\"; server_ca = \"/s/ca\";"),
+	  3, "environment.password_file", "must be an absolute path" },
+	{ NULL, MORE("ike_proposals = \"AES256\";"), 6, "environment.ike_proposals",
+	  "must be words joined by '-'" },
+	{ NULL, MORE("ike_proposals = [];"), 6, "environment.ike_proposals", "must have 1 to 8" },
+	{ NULL, MORE("esp_proposals = [\"aes256gcm16\",\n\"aes256gcm16-sha256\"];"), 7,
+	  "environment.esp_proposals.[1]", "must not mix" },
+	{ NULL, MORE("esp_proposals = [\"aes256-sha256\",\n\"3des-sha1\"];"), 7,
+	  "environment.esp_proposals.[1]", "no other ESP algorithm" },
+	{ NULL, MORE("esp_proposals = \"aes256\";"), 6, "environment.esp_proposals",
+	  "need sha256" },
+	{ NULL, MORE("esp_proposals = 5;"), 6, "environment.esp_proposals", "must be text" },
+	{ NULL, MORE("ike_rekey = 2;"), 6, "environment.ike_rekey",
+	  "must be 0 (never) or 3 to 604800" },
+	{ NULL, MORE("child_rekey = 86401;"), 6, "environment.child_rekey",
+	  "must be 0 (never) or 3 to 86400" },
+	{ NULL, MORE("dpd = 0;"), 6, "environment.dpd", "must be 1 to 3600" },
+	{ NULL, MORE("force_encapsulation = \"yes\";"), 6, "environment.force_encapsulation",
+	  "must be true or false" },
+	{ NULL, MORE("retry: { min = 61; };"), 6, "environment.retry",
+	  "min (61) must not be greater than max (60)" },
+	{ NULL, MORE("retry: { min = 0; };"), 6, "environment.retry.min", "must be 1 to 3600" },
 
 	/* environments: servers */
-	{NULL, BAD_SERVERS("servers = ();"), 4, "environment.servers", "must have 1 to 8 servers"},
-	{NULL, BAD_SERVERS("servers = { name = \"a\"; };"), 4, "environment.servers", "must be a list"},
-	{NULL, BAD_SERVERS("servers = ( 5 );"), 4, "environment.servers.[0]", "must be a group"},
-	{NULL, BAD_SERVERS("servers = ( { address = \"198.51.100.101\"; } );"), 4, "environment.servers.[0].name", "is missing"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; } );"), 4, "environment.servers.[0].address", "is missing"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; },\n { name = \"a\"; address = \"198.51.100.102\"; } );"), 5, "environment.servers.[1].name", "name of an earlier server"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 501; } );"), 4, "environment.servers.[0].local_port", "must be 500 (with 4500) or 1024 to 65534"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 4499; } );"), 4, "environment.servers.[0].local_port", "but for 4499 and 4500"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 65535; } );"), 4, "environment.servers.[0].local_port", "not 65535"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = \"500\"; } );"), 4, "environment.servers.[0].local_port", "must be a whole number"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 6000; },\n { name = \"b\"; address = \"198.51.100.101\"; account = \"you\"; local_port = 6000; } );"), 5, "environment.servers.[1].local_port", "6000 is taken by server \"a\""},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 6000; },\n { name = \"b\"; address = \"198.51.100.102\"; local_port = 6001; } );"), 5, "environment.servers.[1].local_port", "6001 is taken by server \"a\""},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; },\n { name = \"b\"; address = \"198.51.100.101\"; } );"), 5, "environment.servers.[1]", "account \"me\" is already used on server 198.51.100.101"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"vpn.example.com\"; },\n { name = \"b\"; address = \"VPN.example.com\"; } );"), 5, "environment.servers.[1]", "is already used"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100\"; } );"), 4, "environment.servers.[0].address", "IPv4 address or a DNS name"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"127.0.0.1\"; } );"), 4, "environment.servers.[0].address", "unicast"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"203.0.113.10\"; } );"), 4, "environment.servers.[0].address", "own address"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; priority = 0; } );"), 4, "environment.servers.[0].priority", "must be 1 to 65535"},
-	{NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100.101\"; pod_address = \"10.0.0.1\"; } );"), 4, "environment.servers.[0].pod_address", "is not a key here"},
+	{ NULL, BAD_SERVERS("servers = ();"), 4, "environment.servers",
+	  "must have 1 to 8 servers" },
+	{ NULL, BAD_SERVERS("servers = { name = \"a\"; };"), 4, "environment.servers",
+	  "must be a list" },
+	{ NULL, BAD_SERVERS("servers = ( 5 );"), 4, "environment.servers.[0]", "must be a group" },
+	{ NULL, BAD_SERVERS("servers = ( { address = \"198.51.100.101\"; } );"), 4,
+	  "environment.servers.[0].name", "is missing" },
+	{ NULL, BAD_SERVERS("servers = ( { name = \"a\"; } );"), 4,
+	  "environment.servers.[0].address", "is missing" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; },\n { name = \"a\"; address = \"198.51.100.102\"; } );"),
+	  5, "environment.servers.[1].name", "name of an earlier server" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 501; } );"),
+	  4, "environment.servers.[0].local_port", "must be 500 (with 4500) or 1024 to 65534" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 4499; } );"),
+	  4, "environment.servers.[0].local_port", "but for 4499 and 4500" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 65535; } );"),
+	  4, "environment.servers.[0].local_port", "not 65535" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = \"500\"; } );"),
+	  4, "environment.servers.[0].local_port", "must be a whole number" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 6000; },\n { name = \"b\"; address = \"198.51.100.101\"; account = \"you\"; local_port = 6000; } );"),
+	  5, "environment.servers.[1].local_port", "6000 is taken by server \"a\"" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 6000; },\n { name = \"b\"; address = \"198.51.100.102\"; local_port = 6001; } );"),
+	  5, "environment.servers.[1].local_port", "6001 is taken by server \"a\"" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; },\n { name = \"b\"; address = \"198.51.100.101\"; } );"),
+	  5, "environment.servers.[1]", "account \"me\" is already used on server 198.51.100.101" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"vpn.example.com\"; },\n { name = \"b\"; address = \"VPN.example.com\"; } );"),
+	  5, "environment.servers.[1]", "is already used" },
+	{ NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"198.51.100\"; } );"), 4,
+	  "environment.servers.[0].address", "IPv4 address or a DNS name" },
+	{ NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"127.0.0.1\"; } );"), 4,
+	  "environment.servers.[0].address", "unicast" },
+	{ NULL, BAD_SERVERS("servers = ( { name = \"a\"; address = \"203.0.113.10\"; } );"), 4,
+	  "environment.servers.[0].address", "own address" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; priority = 0; } );"),
+	  4, "environment.servers.[0].priority", "must be 1 to 65535" },
+	{ NULL,
+	  BAD_SERVERS(
+		  "servers = ( { name = \"a\"; address = \"198.51.100.101\"; pod_address = \"10.0.0.1\"; } );"),
+	  4, "environment.servers.[0].pod_address", "is not a key here" },
 
 	/* environments: forwards */
-	{NULL, BAD_FORWARDS("{ to = \"192.168.100.30:80\"; }"), 6, "environment.forwards.[0].port", "is missing"},
-	{NULL, BAD_FORWARDS("{ port = 80; }"), 6, "environment.forwards.[0].to", "is missing"},
-	{NULL, BAD_FORWARDS("{ port = 0; to = \"192.168.100.30:80\"; }"), 6, "environment.forwards.[0].port", "must be 1 to 65535"},
-	{NULL, BAD_FORWARDS("{ port = 65536; to = \"192.168.100.30:80\"; }"), 6, "environment.forwards.[0].port", "must be 1 to 65535"},
-	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30\"; }"), 6, "environment.forwards.[0].to", "address and a port"},
-	{NULL, BAD_FORWARDS("{ port = 80; to = \"intranet:80\"; }"), 6, "environment.forwards.[0].to", "address and a port"},
-	{NULL, BAD_FORWARDS("{ port = 80; to = \"127.0.0.1:80\"; }"), 6, "environment.forwards.[0].to", "unicast"},
-	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; transport = \"sctp\"; }"), 6, "environment.forwards.[0].transport", "must be \"tcp\" or \"udp\""},
-	{NULL, BAD_FORWARDS("{ port = 53; to = \"192.168.100.53:53\"; transport = \"udp\"; },\n{ port = 53; to = \"192.168.100.54:53\"; transport = \"udp\"; }"), 7, "environment.forwards.[1].port", "53 is already forwarded at line 6"},
-	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; server = \"b\"; }"), 6, "environment.forwards.[0].server", "\"b\" is not a server of this environment"},
-	{NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; },\n{ port = 80; to = \"192.168.100.31:80\"; }"), 7, "environment.forwards.[1].port", "80 is already forwarded at line 6"},
-	{NULL, BAD_FORWARDS("80"), 6, "environment.forwards.[0]", "must be a group"},
+	{ NULL, BAD_FORWARDS("{ to = \"192.168.100.30:80\"; }"), 6, "environment.forwards.[0].port",
+	  "is missing" },
+	{ NULL, BAD_FORWARDS("{ port = 80; }"), 6, "environment.forwards.[0].to", "is missing" },
+	{ NULL, BAD_FORWARDS("{ port = 0; to = \"192.168.100.30:80\"; }"), 6,
+	  "environment.forwards.[0].port", "must be 1 to 65535" },
+	{ NULL, BAD_FORWARDS("{ port = 65536; to = \"192.168.100.30:80\"; }"), 6,
+	  "environment.forwards.[0].port", "must be 1 to 65535" },
+	{ NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30\"; }"), 6,
+	  "environment.forwards.[0].to", "address and a port" },
+	{ NULL, BAD_FORWARDS("{ port = 80; to = \"intranet:80\"; }"), 6,
+	  "environment.forwards.[0].to", "address and a port" },
+	{ NULL, BAD_FORWARDS("{ port = 80; to = \"127.0.0.1:80\"; }"), 6,
+	  "environment.forwards.[0].to", "unicast" },
+	{ NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; transport = \"sctp\"; }"), 6,
+	  "environment.forwards.[0].transport", "must be \"tcp\" or \"udp\"" },
+	{ NULL,
+	  BAD_FORWARDS(
+		  "{ port = 53; to = \"192.168.100.53:53\"; transport = \"udp\"; },\n{ port = 53; to = \"192.168.100.54:53\"; transport = \"udp\"; }"),
+	  7, "environment.forwards.[1].port", "53 is already forwarded at line 6" },
+	{ NULL, BAD_FORWARDS("{ port = 80; to = \"192.168.100.30:80\"; server = \"b\"; }"), 6,
+	  "environment.forwards.[0].server", "\"b\" is not a server of this environment" },
+	{ NULL,
+	  BAD_FORWARDS(
+		  "{ port = 80; to = \"192.168.100.30:80\"; },\n{ port = 80; to = \"192.168.100.31:80\"; }"),
+	  7, "environment.forwards.[1].port", "80 is already forwarded at line 6" },
+	{ NULL, BAD_FORWARDS("80"), 6, "environment.forwards.[0]", "must be a group" },
 };
 
 static void check_bad(const struct bad *c)
@@ -433,11 +596,13 @@ static void check_bad(const struct bad *c)
 	const char *file = c->environment ? "environment-1.conf" : "gateway.conf";
 	struct cp_mistakes mistakes;
 	struct cp_config *config;
-	int rc = cp_config_parse(c->gateway ? c->gateway : GOOD_GATEWAY, &environment, 1, &config, &mistakes);
+	int rc = cp_config_parse(c->gateway ? c->gateway : GOOD_GATEWAY, &environment, 1, &config,
+	                         &mistakes);
 	const struct cp_mistake *found = mistakes.list;
 
-	if (rc != -EINVAL || config || mistakes.count != 1 || strcmp(found->file, file) != 0 || found->line != c->line ||
-	    strcmp(found->key, c->key) != 0 || !strstr(found->text, c->text)) {
+	if (rc != -EINVAL || config || mistakes.count != 1 || strcmp(found->file, file) != 0 ||
+	    found->line != c->line || strcmp(found->key, c->key) != 0 ||
+	    !strstr(found->text, c->text)) {
 		cp_mistakes_print(&mistakes, stderr);
 		fail_msg("expected %s:%u: %s: %s", file, c->line, c->key, c->text);
 	}
@@ -469,7 +634,8 @@ static char *print(const struct cp_mistakes *mistakes)
 static void test_all_mistakes_in_order(void **state)
 {
 	const char *environments[] = {
-		ENVIRONMENT(HEAD, LOGIN, SERVERS, "forwards = (\n{ port = 0; to = \"x\"; } );\nfailback = 1;\n"),
+		ENVIRONMENT(HEAD, LOGIN, SERVERS,
+		            "forwards = (\n{ port = 0; to = \"x\"; } );\nfailback = 1;\n"),
 		"environment: {\n",
 		ENVIRONMENT(HEAD, LOGIN, SERVERS, ""),
 	};
@@ -478,19 +644,22 @@ static void test_all_mistakes_in_order(void **state)
 	char *text;
 
 	(void)state;
-	assert_int_equal(cp_config_parse(BAD_UPLINK("mtu = 5;\n speed = 3;"), environments, 3, &config, &mistakes), -EINVAL);
+	assert_int_equal(cp_config_parse(BAD_UPLINK("mtu = 5;\n speed = 3;"), environments, 3,
+	                                 &config, &mistakes),
+	                 -EINVAL);
 	text = print(&mistakes);
-	assert_string_equal(text,
-			    "environment-2.conf:2: syntax error\n"
-			    "gateway.conf:5: gateway.uplink.mtu: must be 576 to 9000, not 5\n"
-			    "gateway.conf:6: gateway.uplink.speed: is not a key here\n"
-			    "environment-1.conf:6: environment.forwards.[0].port: must be 1 to 65535, not 0\n"
-			    "environment-1.conf:6: environment.forwards.[0].to: must be a unicast IPv4 address and a port, as \"192.168.100.30:8080\"\n"
-			    "environment-1.conf:7: environment.failback: is not done by this version\n"
-			    "environment-3.conf:2: environment.name: \"production\" is the name of the environment in environment-1.conf\n"
-			    "environment-3.conf:2: environment.pod_address: is the pod_address of the environment in environment-1.conf\n"
-			    "environment-3.conf:4: environment.servers.[0]: account \"me\" is already used on server 198.51.100.101 in "
-			    "environment-1.conf: one would throw the other out\n");
+	assert_string_equal(
+		text,
+		"environment-2.conf:2: syntax error\n"
+		"gateway.conf:5: gateway.uplink.mtu: must be 576 to 9000, not 5\n"
+		"gateway.conf:6: gateway.uplink.speed: is not a key here\n"
+		"environment-1.conf:6: environment.forwards.[0].port: must be 1 to 65535, not 0\n"
+		"environment-1.conf:6: environment.forwards.[0].to: must be a unicast IPv4 address and a port, as \"192.168.100.30:8080\"\n"
+		"environment-1.conf:7: environment.failback: is not done by this version\n"
+		"environment-3.conf:2: environment.name: \"production\" is the name of the environment in environment-1.conf\n"
+		"environment-3.conf:2: environment.pod_address: is the pod_address of the environment in environment-1.conf\n"
+		"environment-3.conf:4: environment.servers.[0]: account \"me\" is already used on server 198.51.100.101 in "
+		"environment-1.conf: one would throw the other out\n");
 	free(text);
 	cp_mistakes_fini(&mistakes);
 }
@@ -531,7 +700,9 @@ static void test_limits(void **state)
 		fprintf(file, "%s{ port = %u; to = \"192.0.2.1:80\"; }", i ? "," : "", i + 1);
 	fputs("); };", file);
 	fclose(file);
-	assert_int_equal(cp_config_parse(GOOD_GATEWAY, (const char *const *)&text, 1, &config, &mistakes), -EINVAL);
+	assert_int_equal(
+		cp_config_parse(GOOD_GATEWAY, (const char *const *)&text, 1, &config, &mistakes),
+		-EINVAL);
 	assert_int_equal(mistakes.count, 1);
 	assert_non_null(strstr(mistakes.list[0].text, "at most 16384 forwards"));
 	cp_mistakes_fini(&mistakes);
@@ -543,15 +714,45 @@ static void test_limits(void **state)
 static void test_devices(void **state)
 {
 	static const char *const good[] = {
-		"0000:00:06.0", "abcd:EF:1f.7", "mac:02:00:00:00:00:01", "mac:0A:bb:CC:00:00:01", "af_packet:eth0", "af_packet:veth-up.100",
-		"af_xdp:ens5", "memif:/run/sallyport/edge/m.sock", "memif:/m,role=server", "memif:/m,role=client", "vdev:net_null0",
+		"0000:00:06.0",
+		"abcd:EF:1f.7",
+		"mac:02:00:00:00:00:01",
+		"mac:0A:bb:CC:00:00:01",
+		"af_packet:eth0",
+		"af_packet:veth-up.100",
+		"af_xdp:ens5",
+		"memif:/run/sallyport/edge/m.sock",
+		"memif:/m,role=server",
+		"memif:/m,role=client",
+		"vdev:net_null0",
 		"vdev:net_pcap0,rx_pcap=/tmp/in.pcap,tx_pcap=/tmp/out.pcap",
 	};
 	static const char *const wrong[] = {
-		"", "eth0", "00:06.0", "0000:00:06.8", "0000:00:06.0 ", "0000:00:06", "mac:01:00:00:00:00:01", "mac:00:00:00:00:00:00",
-		"mac:02:00:00:00:00", "mac:02-00-00-00-00-01", "af_packet:", "af_packet:a,b", "af_packet:../x", "af_packet:..", "af_packet:sixteen-letters-",
-		"af_xdp:e th0", "memif:relative", "memif:/m,role=peer", "memif:/m,id=1", "memif:/m,role=server,x=1", "memif:", "vdev:eth0", "vdev:net_",
-		"vdev:net_null0 --huge", "pci:0000:00:06.0",
+		"",
+		"eth0",
+		"00:06.0",
+		"0000:00:06.8",
+		"0000:00:06.0 ",
+		"0000:00:06",
+		"mac:01:00:00:00:00:01",
+		"mac:00:00:00:00:00:00",
+		"mac:02:00:00:00:00",
+		"mac:02-00-00-00-00-01",
+		"af_packet:",
+		"af_packet:a,b",
+		"af_packet:../x",
+		"af_packet:..",
+		"af_packet:sixteen-letters-",
+		"af_xdp:e th0",
+		"memif:relative",
+		"memif:/m,role=peer",
+		"memif:/m,id=1",
+		"memif:/m,role=server,x=1",
+		"memif:",
+		"vdev:eth0",
+		"vdev:net_",
+		"vdev:net_null0 --huge",
+		"pci:0000:00:06.0",
 	};
 
 	(void)state;
@@ -570,48 +771,93 @@ static void test_other_forms(void **state)
 		const char *text;
 		bool is_good;
 	} cases[] = {
-		{cp_cores_fault, "auto", true},	       {cp_cores_fault, "0", true},	     {cp_cores_fault, "2-5,8", true},
-		{cp_cores_fault, "1023", true},	       {cp_cores_fault, "", false},	     {cp_cores_fault, "1024", false},
-		{cp_cores_fault, "1,", false},	       {cp_cores_fault, ",1", false},	     {cp_cores_fault, "1-", false},
-		{cp_cores_fault, "3-2", false},	       {cp_cores_fault, "1,1", false},	     {cp_cores_fault, "1-3,2", false},
-		{cp_cores_fault, "1 ,2", false},       {cp_cores_fault, "00001", false},     {cp_cores_fault, "a", false},
-		{cp_server_address_fault, "vpn", true}, {cp_server_address_fault, "a-b.example.com", true},
-		{cp_server_address_fault, "1a.example", true}, {cp_server_address_fault, "198.51.100.1", true},
-		{cp_server_address_fault, "", false},  {cp_server_address_fault, "-a.example", false},
-		{cp_server_address_fault, "a..b", false}, {cp_server_address_fault, "a.b.", false},
-		{cp_server_address_fault, "a_b.example", false}, {cp_server_address_fault, "1.2.3.400", false},
-		{cp_server_address_fault, "2001:db8::1", false}, {cp_server_address_fault, "0.0.0.0", false},
-		{cp_ike_proposal_fault, "aes256gcm16-prfsha384-ecp384", true}, {cp_ike_proposal_fault, "aes256", false},
-		{cp_ike_proposal_fault, "aes256-sha256-modp2048", true}, {cp_ike_proposal_fault, "aes256gcm16-sha384-x25519", true},
-		{cp_ike_proposal_fault, "aes128-aes256-prfsha256-sha1-modp1024-ecp256", true}, {cp_ike_proposal_fault, "aes256-modp2048", false},
-		{cp_ike_proposal_fault, "aes256-sha256", false}, {cp_ike_proposal_fault, "aes256gcm16-aes256-sha256-modp2048", false},
-		{cp_ike_proposal_fault, "aes256gcm16-modp2048", false}, {cp_ike_proposal_fault, "sha256-modp2048", false},
-		{cp_ike_proposal_fault, "aes257-sha256-modp2048", false}, {cp_ike_proposal_fault, "aes-sha256-modp2048", false},
-		{cp_ike_proposal_fault, "aes256-sha256-modp2048-esn", false}, {cp_ike_proposal_fault, "aes256-sha256-modp2048-", false},
-		{cp_ike_proposal_fault, "aes256--sha1", false}, {cp_ike_proposal_fault, "-aes256-sha1", false},
-		{cp_ike_proposal_fault, "aes256-sha256,aes128-sha1", false}, {cp_ike_proposal_fault, "", false},
-		{cp_esp_proposal_fault, "aes256gcm16", true}, {cp_esp_proposal_fault, "aes128gcm16-aes256gcm16", true},
-		{cp_esp_proposal_fault, "aes192gcm16-modp2048-esn", true}, {cp_esp_proposal_fault, "aes256gcm16-x25519-noesn-esn", true},
-		{cp_esp_proposal_fault, "aes256gcm8", false}, {cp_esp_proposal_fault, "aes256-sha256", true},
-		{cp_esp_proposal_fault, "aes128-sha1", true}, {cp_esp_proposal_fault, "aes192-sha384-ecp384-esn", true},
-		{cp_esp_proposal_fault, "aes256-aes128-sha512-sha256-modp2048-esn-noesn", true}, {cp_esp_proposal_fault, "aes256-sha512", true},
-		{cp_esp_proposal_fault, "chacha20poly1305-x25519", true}, {cp_esp_proposal_fault, "aes256gcm16-chacha20poly1305", true},
-		{cp_esp_proposal_fault, "aes256", false}, {cp_esp_proposal_fault, "aes256-esn", false}, {cp_esp_proposal_fault, "sha256", false},
-		{cp_esp_proposal_fault, "sha256-aes256", false}, {cp_esp_proposal_fault, "aes256-sha256_96", false},
-		{cp_esp_proposal_fault, "aes256-md5", false}, {cp_esp_proposal_fault, "3des-sha1", false},
-		{cp_esp_proposal_fault, "aes256ctr-sha256", false}, {cp_esp_proposal_fault, "aes256-aesxcbc", false},
-		{cp_esp_proposal_fault, "chacha20poly1305-sha256", false}, {cp_esp_proposal_fault, "null-sha256", false},
-		{cp_esp_proposal_fault, "aes256gcm16-aes128", false}, {cp_esp_proposal_fault, "aes256gcm16-sha256", false},
-		{cp_esp_proposal_fault, "aes256gcm16-", false}, {cp_esp_proposal_fault, "ecp256", false}, {cp_esp_proposal_fault, "", false},
-		{cp_esp_proposal_fault, "chacha20poly1305", true}, {cp_esp_proposal_fault, "null", false},
-		{cp_user_fault, "sallyport", true}, {cp_user_fault, "_x-1", true}, {cp_user_fault, "", false}, {cp_user_fault, "1a", false},
-		{cp_user_fault, "root:", false},
+		{ cp_cores_fault, "auto", true },
+		{ cp_cores_fault, "0", true },
+		{ cp_cores_fault, "2-5,8", true },
+		{ cp_cores_fault, "1023", true },
+		{ cp_cores_fault, "", false },
+		{ cp_cores_fault, "1024", false },
+		{ cp_cores_fault, "1,", false },
+		{ cp_cores_fault, ",1", false },
+		{ cp_cores_fault, "1-", false },
+		{ cp_cores_fault, "3-2", false },
+		{ cp_cores_fault, "1,1", false },
+		{ cp_cores_fault, "1-3,2", false },
+		{ cp_cores_fault, "1 ,2", false },
+		{ cp_cores_fault, "00001", false },
+		{ cp_cores_fault, "a", false },
+		{ cp_server_address_fault, "vpn", true },
+		{ cp_server_address_fault, "a-b.example.com", true },
+		{ cp_server_address_fault, "1a.example", true },
+		{ cp_server_address_fault, "198.51.100.1", true },
+		{ cp_server_address_fault, "", false },
+		{ cp_server_address_fault, "-a.example", false },
+		{ cp_server_address_fault, "a..b", false },
+		{ cp_server_address_fault, "a.b.", false },
+		{ cp_server_address_fault, "a_b.example", false },
+		{ cp_server_address_fault, "1.2.3.400", false },
+		{ cp_server_address_fault, "2001:db8::1", false },
+		{ cp_server_address_fault, "0.0.0.0", false },
+		{ cp_ike_proposal_fault, "aes256gcm16-prfsha384-ecp384", true },
+		{ cp_ike_proposal_fault, "aes256", false },
+		{ cp_ike_proposal_fault, "aes256-sha256-modp2048", true },
+		{ cp_ike_proposal_fault, "aes256gcm16-sha384-x25519", true },
+		{ cp_ike_proposal_fault, "aes128-aes256-prfsha256-sha1-modp1024-ecp256", true },
+		{ cp_ike_proposal_fault, "aes256-modp2048", false },
+		{ cp_ike_proposal_fault, "aes256-sha256", false },
+		{ cp_ike_proposal_fault, "aes256gcm16-aes256-sha256-modp2048", false },
+		{ cp_ike_proposal_fault, "aes256gcm16-modp2048", false },
+		{ cp_ike_proposal_fault, "sha256-modp2048", false },
+		{ cp_ike_proposal_fault, "aes257-sha256-modp2048", false },
+		{ cp_ike_proposal_fault, "aes-sha256-modp2048", false },
+		{ cp_ike_proposal_fault, "aes256-sha256-modp2048-esn", false },
+		{ cp_ike_proposal_fault, "aes256-sha256-modp2048-", false },
+		{ cp_ike_proposal_fault, "aes256--sha1", false },
+		{ cp_ike_proposal_fault, "-aes256-sha1", false },
+		{ cp_ike_proposal_fault, "aes256-sha256,aes128-sha1", false },
+		{ cp_ike_proposal_fault, "", false },
+		{ cp_esp_proposal_fault, "aes256gcm16", true },
+		{ cp_esp_proposal_fault, "aes128gcm16-aes256gcm16", true },
+		{ cp_esp_proposal_fault, "aes192gcm16-modp2048-esn", true },
+		{ cp_esp_proposal_fault, "aes256gcm16-x25519-noesn-esn", true },
+		{ cp_esp_proposal_fault, "aes256gcm8", false },
+		{ cp_esp_proposal_fault, "aes256-sha256", true },
+		{ cp_esp_proposal_fault, "aes128-sha1", true },
+		{ cp_esp_proposal_fault, "aes192-sha384-ecp384-esn", true },
+		{ cp_esp_proposal_fault, "aes256-aes128-sha512-sha256-modp2048-esn-noesn", true },
+		{ cp_esp_proposal_fault, "aes256-sha512", true },
+		{ cp_esp_proposal_fault, "chacha20poly1305-x25519", true },
+		{ cp_esp_proposal_fault, "aes256gcm16-chacha20poly1305", true },
+		{ cp_esp_proposal_fault, "aes256", false },
+		{ cp_esp_proposal_fault, "aes256-esn", false },
+		{ cp_esp_proposal_fault, "sha256", false },
+		{ cp_esp_proposal_fault, "sha256-aes256", false },
+		{ cp_esp_proposal_fault, "aes256-sha256_96", false },
+		{ cp_esp_proposal_fault, "aes256-md5", false },
+		{ cp_esp_proposal_fault, "3des-sha1", false },
+		{ cp_esp_proposal_fault, "aes256ctr-sha256", false },
+		{ cp_esp_proposal_fault, "aes256-aesxcbc", false },
+		{ cp_esp_proposal_fault, "chacha20poly1305-sha256", false },
+		{ cp_esp_proposal_fault, "null-sha256", false },
+		{ cp_esp_proposal_fault, "aes256gcm16-aes128", false },
+		{ cp_esp_proposal_fault, "aes256gcm16-sha256", false },
+		{ cp_esp_proposal_fault, "aes256gcm16-", false },
+		{ cp_esp_proposal_fault, "ecp256", false },
+		{ cp_esp_proposal_fault, "", false },
+		{ cp_esp_proposal_fault, "chacha20poly1305", true },
+		{ cp_esp_proposal_fault, "null", false },
+		{ cp_user_fault, "sallyport", true },
+		{ cp_user_fault, "_x-1", true },
+		{ cp_user_fault, "", false },
+		{ cp_user_fault, "1a", false },
+		{ cp_user_fault, "root:", false },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++)
 		if ((cases[i].fault(cases[i].text) == NULL) != cases[i].is_good)
-			fail_msg("\"%s\" was %s", cases[i].text, cases[i].is_good ? "refused" : "taken");
+			fail_msg("\"%s\" was %s", cases[i].text,
+			         cases[i].is_good ? "refused" : "taken");
 }
 
 static void test_amounts(void **state)
@@ -620,9 +866,21 @@ static void test_amounts(void **state)
 		const char *text;
 		uint64_t amount; /* 0: refused */
 	} cases[] = {
-		{"1", 1}, {"500M", 500ull << 20}, {"64G", 64ull << 30}, {"3K", 3072}, {"2T", 2ull << 40},
-		{"1048576T", 1ull << 60}, {"1048577T", 0}, {"18446744073709551616", 0}, {"", 0}, {"G", 0},
-		{"1g", 0}, {"1GB", 0}, {"-1", 0}, {" 1", 0}, {"1152921504606846977", 0},
+		{ "1", 1 },
+		{ "500M", 500ull << 20 },
+		{ "64G", 64ull << 30 },
+		{ "3K", 3072 },
+		{ "2T", 2ull << 40 },
+		{ "1048576T", 1ull << 60 },
+		{ "1048577T", 0 },
+		{ "18446744073709551616", 0 },
+		{ "", 0 },
+		{ "G", 0 },
+		{ "1g", 0 },
+		{ "1GB", 0 },
+		{ "-1", 0 },
+		{ " 1", 0 },
+		{ "1152921504606846977", 0 },
 	};
 
 	(void)state;
@@ -646,7 +904,8 @@ static void test_certificates(void **state)
 		"                key_file = \"/s/k2\"; revocation = \"off\"; server_identity = \"vpn\"; },\n"
 		"              { name = \"psk\"; address = \"198.51.100.103\"; auth = \"psk\"; account = \"me\"; secret_file = \"/s/p\"; } ); };\n";
 	struct cp_config *config = parse(GOOD_GATEWAY, &environment, 1);
-	const struct cp_server *tls = &config->environments[0].servers[0], *plain = tls + 1, *psk = tls + 2;
+	const struct cp_server *tls = &config->environments[0].servers[0], *plain = tls + 1,
+			       *psk = tls + 2;
 
 	(void)state;
 	assert_int_equal(tls->auth, CP_AUTH_EAP_TLS);
@@ -688,12 +947,13 @@ static char *environment_here(const char *name, unsigned last_byte)
 	char here[CP_PATH_LEN];
 
 	assert_non_null(getcwd(here, sizeof(here)));
-	snprintf(text, sizeof(text),
-		 "environment: { name = \"%s\"; pod_address = \"10.0.0.%u\"; sources = [\"10.0.1.0/24\"];\n"
-		 "auth = \"eap-mschapv2\"; account = \"%s\";\n"
-		 "password_file = \"%s/password\";\n"
-		 "server_ca = \"%s/ca.pem\";\n" SERVERS "};\n",
-		 name, last_byte, name, here, here);
+	snprintf(
+		text, sizeof(text),
+		"environment: { name = \"%s\"; pod_address = \"10.0.0.%u\"; sources = [\"10.0.1.0/24\"];\n"
+		"auth = \"eap-mschapv2\"; account = \"%s\";\n"
+		"password_file = \"%s/password\";\n"
+		"server_ca = \"%s/ca.pem\";\n" SERVERS "};\n",
+		name, last_byte, name, here, here);
 	return text;
 }
 
@@ -746,7 +1006,9 @@ static void test_load(void **state)
 	assert_int_equal(symlink("../../b", "conf/environments.d/0.conf"), 0);
 	assert_load(0, "");
 	write_text("b", environment_here("b", 33), 0644);
-	assert_load(-EINVAL, "conf/environments.d/a.conf:1: environment.pod_address: is the pod_address of the environment in conf/environments.d/0.conf");
+	assert_load(
+		-EINVAL,
+		"conf/environments.d/a.conf:1: environment.pod_address: is the pod_address of the environment in conf/environments.d/0.conf");
 	write_text("b", environment_here("b", 34), 0644);
 
 	assert_int_equal(mkdir("conf/environments.d/directory.conf", 0700), 0);
@@ -845,7 +1107,8 @@ static void test_ports(void **state)
 		"  forwards = ( { port = 1; to = \"192.168.1.1:1\"; } ); };\n",
 	};
 	struct cp_config *config = parse(GOOD_GATEWAY, texts, 2);
-	const struct cp_server *production = config->environments[0].servers, *staging = config->environments[1].servers;
+	const struct cp_server *production = config->environments[0].servers,
+			       *staging = config->environments[1].servers;
 	unsigned derived = production[1].ike_port, other = staging[0].ike_port;
 
 	(void)state;
@@ -860,8 +1123,9 @@ static void test_ports(void **state)
 	assert_ports(&staging[1], 500, 4500);
 	cp_config_destroy(config);
 
-	/* neither the order of the files nor what else is there changes what is derived from a name */
-	config = parse(GOOD_GATEWAY, (const char *const[]){texts[1], texts[0]}, 2);
+	/* neither the order of the files nor what else is there changes what is derived from a name
+	 */
+	config = parse(GOOD_GATEWAY, (const char *const[]){ texts[1], texts[0] }, 2);
 	assert_ports(&config->environments[0].servers[0], 500, 4500);
 	assert_ports(&config->environments[1].servers[1], derived, derived + 1);
 	cp_config_destroy(config);
@@ -879,7 +1143,8 @@ static bool is_documented(const char *text, const char *path)
 
 static bool is_known(const char *path)
 {
-	const struct cp_key_group *const lists[] = {cp_gateway_key_groups, cp_environment_key_groups};
+	const struct cp_key_group *const lists[] = { cp_gateway_key_groups,
+		                                     cp_environment_key_groups };
 	char known[CP_TEXT_LEN];
 
 	for (size_t i = 0; i < COUNT(lists); i++) {
@@ -907,7 +1172,8 @@ static void check_documented(const char *text, const struct cp_key_group *groups
 	}
 }
 
-/* Every row whose first cell is `words.with.dots` names a key, but for the tables of devices and files. */
+/* Every row whose first cell is `words.with.dots` names a key, but for the tables of devices and
+ * files. */
 static void check_known(const char *text)
 {
 	char path[CP_TEXT_LEN];
@@ -916,7 +1182,8 @@ static void check_known(const char *text)
 	for (const char *row = text; (row = strstr(row, "\n| `")); row++) {
 		size_t length = strspn(row + 4, "abcdefghijklmnopqrstuvwxyz_.");
 
-		if (row[4 + length] != '`' || length >= sizeof(path) || strncmp(row + 4, "gateway.conf`", 13) == 0)
+		if (row[4 + length] != '`' || length >= sizeof(path) ||
+		    strncmp(row + 4, "gateway.conf`", 13) == 0)
 			continue;
 		memcpy(path, row + 4, length);
 		path[length] = 0;
@@ -941,13 +1208,22 @@ static void test_documentation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_every_key),
-		cmocka_unit_test(test_examples),       cmocka_unit_test(test_no_environments),
-		cmocka_unit_test(test_amounts), cmocka_unit_test(test_certificates), cmocka_unit_test(test_bad),	       cmocka_unit_test(test_all_mistakes_in_order),
-		cmocka_unit_test(test_many_mistakes),  cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_devices),	       cmocka_unit_test(test_other_forms),
-		cmocka_unit_test(test_load),	       cmocka_unit_test(test_nul_byte),
-		cmocka_unit_test(test_too_many_files), cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_no_environments),
+		cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_all_mistakes_in_order),
+		cmocka_unit_test(test_many_mistakes),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_other_forms),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_nul_byte),
+		cmocka_unit_test(test_too_many_files),
+		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_documentation),
 	};
 

@@ -180,8 +180,7 @@ struct link_world *link_create(void)
 	x->w.mbufs = pool;
 	x->w.datagrams = datagrams;
 	x->w.answer_limit.per_second = x->w.arp_limit.per_second = x->w.punt_limit.per_second =
-		x->w.icmp_limit.per_second = x->w.pmtu_limit.per_second =
-		1000000;
+		x->w.icmp_limit.per_second = x->w.pmtu_limit.per_second = 1000000;
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
 		x->w.server_limit[i].per_second = 1000000;
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++)

@@ -34,9 +34,9 @@ struct link_world {
 	struct dp_tx tx[DP_PORT_COUNT];
 	struct dp_batch answers;
 	struct dp_batch answers_inside;
-	struct dp_batch path;  /* parser: what goes on */
+	struct dp_batch path;      /* parser: what goes on */
 	struct dp_batch fragments; /* parser: a server's */
-	struct dp_batch local; /* parser: all the rest */
+	struct dp_batch local;     /* parser: all the rest */
 	struct dp_tunnel tunnels[8];
 	struct dp_generation generation;
 	struct dp_environment environment;

@@ -8,12 +8,15 @@
 
 int nat_eal(void **state)
 {
-	static char *arguments[] = { "test", "--no-huge", "--no-pci", "-m", "512", "--no-telemetry", "--no-shconf",
-				     "--log-level", "error", "-l", "0", NULL };
+	static char *arguments[] = { "test",        "--no-huge",   "--no-pci",
+		                     "-m",          "512",         "--no-telemetry",
+		                     "--no-shconf", "--log-level", "error",
+		                     "-l",          "0",           NULL };
 	static bool is_started;
 
 	(void)state;
-	if (!is_started && rte_eal_init((int)(sizeof(arguments) / sizeof(*arguments)) - 1, arguments) < 0)
+	if (!is_started &&
+	    rte_eal_init((int)(sizeof(arguments) / sizeof(*arguments)) - 1, arguments) < 0)
 		return -1;
 	is_started = true;
 	return 0;
@@ -82,7 +85,8 @@ bool nat_is_right(const uint8_t *ip, unsigned length)
 
 unsigned nat_build(uint8_t *out, const struct nat_packet *p)
 {
-	unsigned header = p->protocol == UDP ? 8 : 20 + p->option_length, length = 20 + header + p->payload;
+	unsigned header = p->protocol == UDP ? 8 : 20 + p->option_length,
+		 length = 20 + header + p->payload;
 	uint8_t *l4 = out + 20;
 
 	memset(out, 0, 20 + header);

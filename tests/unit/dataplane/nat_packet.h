@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * For tests of translation: packets made by hand, checksums computed the long way, EAL without hugepages.
+ * For tests of translation: packets made by hand, checksums computed the long way, EAL without
+ * hugepages.
  */
 #pragma once
 

@@ -57,8 +57,9 @@ static unsigned pass(struct state *s, uint64_t ns)
 
 static void sends_one_byte_from_the_port_pair(void **state)
 {
-	static const uint8_t expected[29] = { 0x45, 0, 0, 29, 0, 0, 0x40, 0, 64, 17, 0, 0, 203, 0, 113, 10, 198, 51, 100, 101,
-					      0x11, 0x95, 0x9c, 0x41, 0, 9, 0, 0, 0xff };
+	static const uint8_t expected[29] = { 0x45, 0,    0,    29,   0,   0,  0x40, 0,  64,  17,
+		                              0,    0,    203,  0,    113, 10, 198,  51, 100, 101,
+		                              0x11, 0x95, 0x9c, 0x41, 0,   9,  0,    0,  0xff };
 	struct state *s = create(8);
 	struct ipc_sa_add add = world_add_request(IPC_OUT, SPI, IPC_AES128_GCM16, IPC_SA_UDP);
 	const struct dp_pkt *p = &s->answers.p[0];
@@ -116,7 +117,9 @@ static void chooses_current_sas_in_udp(void **state)
 	assert_int_equal(pass(s, 21 * SECOND), 1);
 	assert_true(old->kept_ns == 0 && fresh->kept_ns != 0);
 	/* the one before takes over again */
-	id = (struct ipc_sa_id){ .spi_be = fresh->spi_be, .destination_be = htonl(WORLD_REMOTE), .direction = IPC_OUT };
+	id = (struct ipc_sa_id){ .spi_be = fresh->spi_be,
+		                 .destination_be = htonl(WORLD_REMOTE),
+		                 .direction = IPC_OUT };
 	assert_int_equal(dp_sa_delete(&s->x->w, &id, &memory), 0);
 	dp_sa_free(memory);
 	assert_int_equal(pass(s, 2 * SECOND), 1);
@@ -133,7 +136,8 @@ static void spreads_a_full_table(void **state)
 	(void)state;
 	for (unsigned i = 0; i < WORLD_TUNNELS; i++)
 		for (unsigned k = 0; k < 40; k++) /* of each tunnel the last one */
-			world_add_out(s->x, (uint16_t)i, SPI + 100 * i + k, IPC_AES128_GCM16, IPC_SA_UDP);
+			world_add_out(s->x, (uint16_t)i, SPI + 100 * i + k, IPC_AES128_GCM16,
+			              IPC_SA_UDP);
 	s->x->w.now_ns += DP_KEEPALIVE_NS;
 	for (unsigned ms = 0; ms < 1000; ms++) {
 		unsigned sent = pass(s, DP_KEEPALIVE_STEP_NS);

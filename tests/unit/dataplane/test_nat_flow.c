@@ -17,16 +17,24 @@ static uint64_t seed = 7;
 /* Session N's keys. */
 static struct dp_flow_key outward(uint32_t n)
 {
-	return (struct dp_flow_key){ .source_be = 0x0a000000 + n / 1000, .destination_be = 0x2100000a,
-				     .source_port_be = (uint16_t)(n % 1000), .destination_port_be = 33000,
-				     .protocol = IPPROTO_TCP, .direction = DP_FLOW_OUTWARD, .environment = 3 };
+	return (struct dp_flow_key){ .source_be = 0x0a000000 + n / 1000,
+		                     .destination_be = 0x2100000a,
+		                     .source_port_be = (uint16_t)(n % 1000),
+		                     .destination_port_be = 33000,
+		                     .protocol = IPPROTO_TCP,
+		                     .direction = DP_FLOW_OUTWARD,
+		                     .environment = 3 };
 }
 
 static struct dp_flow_key inward(uint32_t n)
 {
-	return (struct dp_flow_key){ .source_be = 0x1e64a8c0, .destination_be = 0x0500030a + (n >> 16),
-				     .source_port_be = 8080, .destination_port_be = (uint16_t)n,
-				     .protocol = IPPROTO_TCP, .direction = DP_FLOW_INWARD, .environment = 3 };
+	return (struct dp_flow_key){ .source_be = 0x1e64a8c0,
+		                     .destination_be = 0x0500030a + (n >> 16),
+		                     .source_port_be = 8080,
+		                     .destination_port_be = (uint16_t)n,
+		                     .protocol = IPPROTO_TCP,
+		                     .direction = DP_FLOW_INWARD,
+		                     .environment = 3 };
 }
 
 static struct dp_flow_table *create(uint32_t sessions)
@@ -98,7 +106,9 @@ static void test_model(void **state)
 		} else if (r % 3 == 1 || r % 16 == 0) {
 			int result = add(t, n, &f);
 
-			assert_int_equal(result, count == CAPACITY ? -ENOSPC : model[n] ? -EEXIST : 0);
+			assert_int_equal(result, count == CAPACITY ? -ENOSPC
+			                         : model[n]        ? -EEXIST
+			                                           : 0);
 			count += result == 0;
 			model[n] |= result == 0;
 		} else if (model[n]) {
@@ -128,7 +138,7 @@ static void test_full(void **state)
 	check_absent(t, CAPACITY);
 	for (uint32_t i = 0; i < t->bucket_count; i++)
 		overflow += t->buckets[i].overflow;
-	assert_true(overflow > 0); /* the second bucket was needed, */
+	assert_true(overflow > 0);                /* the second bucket was needed, */
 	assert_true(overflow < CAPACITY * 2 / 5); /* and not by many */
 	for (uint32_t n = 0; n < CAPACITY; n++)
 		check_there(t, n);
@@ -225,7 +235,7 @@ static void test_seed(void **state)
 		struct dp_flow_key key = outward(n);
 
 		equal += dp_flow_first(a, dp_flow_hash(a, &key)) - a->buckets ==
-			 dp_flow_first(b, dp_flow_hash(b, &key)) - b->buckets;
+		         dp_flow_first(b, dp_flow_hash(b, &key)) - b->buckets;
 	}
 	assert_true(equal < 50);
 	dp_flow_table_destroy(a);
@@ -259,7 +269,8 @@ static void test_limits(void **state)
 	dp_flow_table_destroy(t);
 }
 
-/* Each session comes off the wheel in its second, neither before nor after, in any order of scheduling and ending. */
+/* Each session comes off the wheel in its second, neither before nor after, in any order of
+ * scheduling and ending. */
 static void test_wheel(void **state)
 {
 	enum { COUNT = 2000, START = 1000000 };
@@ -272,7 +283,8 @@ static void test_wheel(void **state)
 	for (uint32_t n = 0; n < COUNT; n++) {
 		assert_int_equal(add(t, n, &f), 0);
 		for (unsigned times = 0; times < 3; times++) { /* the last one counts */
-			deadline[n] = START + 1 + (uint32_t)(dp_random(&seed) % (DP_FLOW_WHEEL - 2));
+			deadline[n] =
+				START + 1 + (uint32_t)(dp_random(&seed) % (DP_FLOW_WHEEL - 2));
 			dp_flow_schedule(t, dp_flow_session(t, f), deadline[n]);
 		}
 	}
@@ -299,7 +311,8 @@ static void test_wheel(void **state)
 	dp_flow_table_destroy(t);
 }
 
-/* A clock that jumps over several rounds of the wheel misses nothing; what is due at once comes at once. */
+/* A clock that jumps over several rounds of the wheel misses nothing; what is due at once comes at
+ * once. */
 static void test_wheel_jump(void **state)
 {
 	struct dp_flow_table *t = create(100);
@@ -323,10 +336,11 @@ static void test_wheel_jump(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_model),  cmocka_unit_test(test_full),   cmocka_unit_test(test_crowded),
-		cmocka_unit_test(test_apart),  cmocka_unit_test(test_exists), cmocka_unit_test(test_seed),
-		cmocka_unit_test(test_memory), cmocka_unit_test(test_limits), cmocka_unit_test(test_wheel),
-		cmocka_unit_test(test_wheel_jump),
+		cmocka_unit_test(test_model),   cmocka_unit_test(test_full),
+		cmocka_unit_test(test_crowded), cmocka_unit_test(test_apart),
+		cmocka_unit_test(test_exists),  cmocka_unit_test(test_seed),
+		cmocka_unit_test(test_memory),  cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_wheel),   cmocka_unit_test(test_wheel_jump),
 	};
 
 	return cmocka_run_group_tests(tests, nat_eal, NULL);

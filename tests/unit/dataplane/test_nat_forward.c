@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Forwarding: packets in, packets and verdicts out; sessions opened, refused, replaced and ended under a clock of the test's.
+ * Forwarding: packets in, packets and verdicts out; sessions opened, refused, replaced and ended
+ * under a clock of the test's.
  *
- * Environment 3, 10.0.0.33, tunnels 30 (active) and 31; environment 4, 10.0.0.34, tunnel 40. Both have the same
- * customer network and the same inner address, as two customers may.
+ * Environment 3, 10.0.0.33, tunnels 30 (active) and 31; environment 4, 10.0.0.34, tunnel 40. Both
+ * have the same customer network and the same inner address, as two customers may.
  */
 #include "dataplane/nat_forward.h"
 
@@ -43,33 +44,42 @@ static struct {
 	uint8_t *packet[DP_BURST];
 } x;
 
-static void add_forward(uint32_t address, uint8_t protocol, uint16_t port, uint32_t to, uint16_t to_port,
-			uint16_t environment, uint16_t tunnel)
+static void add_forward(uint32_t address, uint8_t protocol, uint16_t port, uint32_t to,
+                        uint16_t to_port, uint16_t environment, uint16_t tunnel)
 {
 	uint64_t key = dp_forward_key(rte_cpu_to_be_32(address), protocol, rte_cpu_to_be_16(port));
 	uint32_t i = rte_hash_crc_8byte(key, 0) & x.generation.forward_mask;
 
 	while (x.forwards[i].key && x.forwards[i].key != key)
 		i = (i + 1) & x.generation.forward_mask;
-	x.forwards[i] = (struct dp_forward){ .key = key, .to_address_be = rte_cpu_to_be_32(to),
-					     .to_port_be = rte_cpu_to_be_16(to_port), .environment = environment,
-					     .tunnel = tunnel };
+	x.forwards[i] = (struct dp_forward){ .key = key,
+		                             .to_address_be = rte_cpu_to_be_32(to),
+		                             .to_port_be = rte_cpu_to_be_16(to_port),
+		                             .environment = environment,
+		                             .tunnel = tunnel };
 }
 
 static void set_tunnel(uint16_t slot, uint16_t environment, uint32_t inner)
 {
-	x.w.tunnels[slot] = (struct dp_tunnel){ .inner_be = rte_cpu_to_be_32(inner), .environment = environment,
-						.inner_mtu = MSS + 40, .mss = MSS, .is_up = inner != 0 };
+	x.w.tunnels[slot] = (struct dp_tunnel){ .inner_be = rte_cpu_to_be_32(inner),
+		                                .environment = environment,
+		                                .inner_mtu = MSS + 40,
+		                                .mss = MSS,
+		                                .is_up = inner != 0 };
 }
 
 static void set_environment(unsigned i, uint16_t slot, uint32_t pod, uint16_t active)
 {
 	struct dp_environment *e = &x.environment[i];
 
-	*e = (struct dp_environment){ .pod_address_be = rte_cpu_to_be_32(pod), .session_quota = 2000, .slot = slot,
-				      .source_count = 2 };
-	e->sources[0] = (struct ipc_prefix){ .address_be = rte_cpu_to_be_32(0xac100000), .length = 12 };
-	e->sources[1] = (struct ipc_prefix){ .address_be = rte_cpu_to_be_32(0x0a000100), .length = 24 };
+	*e = (struct dp_environment){ .pod_address_be = rte_cpu_to_be_32(pod),
+		                      .session_quota = 2000,
+		                      .slot = slot,
+		                      .source_count = 2 };
+	e->sources[0] =
+		(struct ipc_prefix){ .address_be = rte_cpu_to_be_32(0xac100000), .length = 12 };
+	e->sources[1] =
+		(struct ipc_prefix){ .address_be = rte_cpu_to_be_32(0x0a000100), .length = 24 };
 	x.generation.by_slot[slot] = e;
 	x.w.environments[slot].active = active;
 }
@@ -104,7 +114,8 @@ static int set_up(void **state)
 	set_tunnel(TUNNEL_2, PROD, INNER_2);
 	set_tunnel(TUNNEL_DEV, DEV, INNER);
 	set_forwards();
-	return dp_flow_table_create(&x.w.flows, SESSIONS, 1, -1) | dp_portpool_create(&x.w.portpool, SESSIONS, 2, -1);
+	return dp_flow_table_create(&x.w.flows, SESSIONS, 1, -1) |
+	       dp_portpool_create(&x.w.portpool, SESSIONS, 2, -1);
 }
 
 static void clear(void)
@@ -121,7 +132,8 @@ static int tear_down(void **state)
 	clear();
 	assert_int_equal(x.count.sessions_now, x.w.flows->count);
 	assert_int_equal(x.count.sessions_created - x.count.sessions_ended, x.w.flows->count);
-	assert_int_equal(x.w.environments[PROD].sessions + x.w.environments[DEV].sessions, x.w.flows->count);
+	assert_int_equal(x.w.environments[PROD].sessions + x.w.environments[DEV].sessions,
+	                 x.w.flows->count);
 	dp_nat_environment_purge(&x.w, PROD);
 	dp_nat_environment_purge(&x.w, DEV);
 	assert_int_equal(x.w.flows->count, 0);
@@ -159,7 +171,8 @@ static struct dp_pkt *out(const struct nat_packet *packet)
 	return &x.batch.p[0];
 }
 
-static struct dp_pkt *in_from(const struct nat_packet *packet, uint16_t environment, uint16_t tunnel)
+static struct dp_pkt *in_from(const struct nat_packet *packet, uint16_t environment,
+                              uint16_t tunnel)
 {
 	struct dp_pkt *p;
 
@@ -179,18 +192,29 @@ static struct dp_pkt *in(const struct nat_packet *packet)
 /* From the client, port PORT, initial number 1000. */
 static struct nat_packet request(uint16_t port, uint8_t flags)
 {
-	return (struct nat_packet){ .source = CLIENT, .destination = POD, .source_port = port,
-				    .destination_port = 33000, .protocol = TCP, .flags = flags,
-				    .sequence = flags & SYN ? 1000 : 1001, .acknowledgement = flags & SYN ? 0 : 5001,
-				    .window = 1000 };
+	return (struct nat_packet){ .source = CLIENT,
+		                    .destination = POD,
+		                    .source_port = port,
+		                    .destination_port = 33000,
+		                    .protocol = TCP,
+		                    .flags = flags,
+		                    .sequence = flags & SYN ? 1000 : 1001,
+		                    .acknowledgement = flags & SYN ? 0 : 5001,
+		                    .window = 1000 };
 }
 
 /* From the target to inner port PORT, initial number 5000. */
 static struct nat_packet reply(uint16_t port, uint8_t flags)
 {
-	return (struct nat_packet){ .source = TARGET, .destination = INNER, .source_port = 8080,
-				    .destination_port = port, .protocol = TCP, .flags = flags,
-				    .sequence = flags & SYN ? 5000 : 5001, .acknowledgement = 1001, .window = 2000 };
+	return (struct nat_packet){ .source = TARGET,
+		                    .destination = INNER,
+		                    .source_port = 8080,
+		                    .destination_port = port,
+		                    .protocol = TCP,
+		                    .flags = flags,
+		                    .sequence = flags & SYN ? 5000 : 5001,
+		                    .acknowledgement = 1001,
+		                    .window = 2000 };
 }
 
 static void expect(const struct dp_pkt *p, enum dp_verdict verdict)
@@ -230,9 +254,11 @@ static uint16_t establish(uint16_t port)
 /* Brings a session into a state and returns its inner port. */
 static uint16_t reach(uint16_t port, enum dp_flow_state state)
 {
-	uint16_t inner = state == DP_FLOW_OPENING || state == DP_FLOW_ANSWERED ? open_port(port) : establish(port);
+	uint16_t inner = state == DP_FLOW_OPENING || state == DP_FLOW_ANSWERED ? open_port(port)
+	                                                                       : establish(port);
 	struct nat_packet answer = reply(inner, SYN | ACK), fin_in = reply(inner, FIN | ACK);
-	struct nat_packet fin = request(port, FIN | ACK), ack = request(port, ACK), rst = reply(inner, RST | ACK);
+	struct nat_packet fin = request(port, FIN | ACK), ack = request(port, ACK),
+			  rst = reply(inner, RST | ACK);
 
 	switch (state) {
 	case DP_FLOW_ANSWERED:
@@ -314,8 +340,13 @@ static void test_there_and_back(void **state)
 
 static void test_udp(void **state)
 {
-	struct nat_packet query = { .source = CLIENT, .destination = POD, .source_port = 777, .destination_port = 53,
-				    .protocol = UDP, .payload = 33 }, answer;
+	struct nat_packet query = { .source = CLIENT,
+		                    .destination = POD,
+		                    .source_port = 777,
+		                    .destination_port = 53,
+		                    .protocol = UDP,
+		                    .payload = 33 },
+			  answer;
 	struct dp_pkt *p = out(&query);
 
 	(void)state;
@@ -324,8 +355,11 @@ static void test_udp(void **state)
 	assert_int_not_equal(nat_get16(p->l3 + 26), 0);
 	assert_int_equal(nat_get32(p->l3 + 16), TARGET);
 	assert_int_equal(p->flow->state, DP_FLOW_UDP);
-	answer = (struct nat_packet){ .source = TARGET, .destination = INNER, .source_port = 53,
-				      .destination_port = nat_get16(p->l3 + 20), .protocol = UDP };
+	answer = (struct nat_packet){ .source = TARGET,
+		                      .destination = INNER,
+		                      .source_port = 53,
+		                      .destination_port = nat_get16(p->l3 + 20),
+		                      .protocol = UDP };
 	p = in(&answer);
 	expect(p, DP_OK);
 	assert_true(nat_is_right(p->l3, p->l3_length));
@@ -336,7 +370,8 @@ static void test_udp(void **state)
 	expect(out(&query), DP_OK);
 }
 
-/* A burst of everything at once: new sessions, two packets of one new session, known ones, refused ones. */
+/* A burst of everything at once: new sessions, two packets of one new session, known ones, refused
+ * ones. */
 static void test_burst(void **state)
 {
 	struct nat_packet packet;
@@ -385,27 +420,65 @@ static void test_refused(void **state)
 		struct nat_packet packet;
 		enum dp_verdict verdict;
 	} cases[] = {
-		{ { .destination = POD, .destination_port = 33000, .protocol = TCP, .flags = SYN, .ttl = 1 }, DP_TTL },
-		{ { .destination = POD, .destination_port = 33009, .protocol = TCP, .flags = SYN }, DP_NO_FORWARD },
-		{ { .destination = POD, .destination_port = 33000, .protocol = UDP }, DP_NO_FORWARD },
-		{ { .destination = POD_B, .destination_port = 33001, .protocol = TCP, .flags = SYN }, DP_NO_FORWARD },
-		{ { .destination = POD, .destination_port = 33000, .protocol = TCP, .flags = ACK }, DP_NO_SESSION },
-		{ { .destination = POD, .destination_port = 33000, .protocol = TCP, .flags = RST }, DP_NO_SESSION },
-		{ { .destination = POD, .destination_port = 33000, .protocol = TCP, .flags = FIN | ACK },
+		{ { .destination = POD,
+		    .destination_port = 33000,
+		    .protocol = TCP,
+		    .flags = SYN,
+		    .ttl = 1 },
+		  DP_TTL },
+		{ { .destination = POD, .destination_port = 33009, .protocol = TCP, .flags = SYN },
+		  DP_NO_FORWARD },
+		{ { .destination = POD, .destination_port = 33000, .protocol = UDP },
+		  DP_NO_FORWARD },
+		{ { .destination = POD_B,
+		    .destination_port = 33001,
+		    .protocol = TCP,
+		    .flags = SYN },
+		  DP_NO_FORWARD },
+		{ { .destination = POD, .destination_port = 33000, .protocol = TCP, .flags = ACK },
 		  DP_NO_SESSION },
-		{ { .destination = POD, .destination_port = 33000, .protocol = TCP, .flags = SYN | ACK },
+		{ { .destination = POD, .destination_port = 33000, .protocol = TCP, .flags = RST },
 		  DP_NO_SESSION },
-		{ { .destination = POD, .destination_port = 33000, .protocol = TCP, .flags = SYN | FIN },
+		{ { .destination = POD,
+		    .destination_port = 33000,
+		    .protocol = TCP,
+		    .flags = FIN | ACK },
 		  DP_NO_SESSION },
-		{ { .destination = POD, .destination_port = 33000, .protocol = TCP }, DP_NO_SESSION },
-		{ { .source = 0x0a000201, .destination = POD, .destination_port = 33000, .protocol = TCP,
-		    .flags = SYN }, DP_SOURCE_REFUSED },
-		{ { .source = 0x0a000201, .destination = POD, .destination_port = 53, .protocol = UDP },
+		{ { .destination = POD,
+		    .destination_port = 33000,
+		    .protocol = TCP,
+		    .flags = SYN | ACK },
+		  DP_NO_SESSION },
+		{ { .destination = POD,
+		    .destination_port = 33000,
+		    .protocol = TCP,
+		    .flags = SYN | FIN },
+		  DP_NO_SESSION },
+		{ { .destination = POD, .destination_port = 33000, .protocol = TCP },
+		  DP_NO_SESSION },
+		{ { .source = 0x0a000201,
+		    .destination = POD,
+		    .destination_port = 33000,
+		    .protocol = TCP,
+		    .flags = SYN },
 		  DP_SOURCE_REFUSED },
-		{ { .source = 0xac1fffff, .destination = POD, .destination_port = 33000, .protocol = TCP,
-		    .flags = SYN }, DP_OK },
-		{ { .source = 0xac200000, .destination = POD, .destination_port = 33000, .protocol = TCP,
-		    .flags = SYN }, DP_SOURCE_REFUSED },
+		{ { .source = 0x0a000201,
+		    .destination = POD,
+		    .destination_port = 53,
+		    .protocol = UDP },
+		  DP_SOURCE_REFUSED },
+		{ { .source = 0xac1fffff,
+		    .destination = POD,
+		    .destination_port = 33000,
+		    .protocol = TCP,
+		    .flags = SYN },
+		  DP_OK },
+		{ { .source = 0xac200000,
+		    .destination = POD,
+		    .destination_port = 33000,
+		    .protocol = TCP,
+		    .flags = SYN },
+		  DP_SOURCE_REFUSED },
 	};
 
 	(void)state;
@@ -433,7 +506,8 @@ static void test_broken_tcp_header(void **state)
 	establish(40000);
 	for (unsigned i = 0; i < sizeof(offsets); i++) {
 		for (unsigned is_known = 0; is_known < 2; is_known++) {
-			struct nat_packet packet = request(is_known ? 40000 : 50000, is_known ? ACK : SYN);
+			struct nat_packet packet =
+				request(is_known ? 40000 : 50000, is_known ? ACK : SYN);
 
 			clear();
 			push(&packet)->l3[32] = (uint8_t)(offsets[i] << 4);
@@ -487,7 +561,8 @@ static void test_tunnels(void **state)
 	assert_int_equal(send_request(3, SYN), DP_OK);
 }
 
-/* A session whose tunnel went down or has another inner address carries nothing; a new connection takes its place. */
+/* A session whose tunnel went down or has another inner address carries nothing; a new connection
+ * takes its place. */
 static void test_tunnel_lost(void **state)
 {
 	struct nat_packet syn = request(40000, SYN);
@@ -508,7 +583,8 @@ static void test_tunnel_lost(void **state)
 	assert_int_equal(x.w.flows->count, 1);
 	inner = nat_get16(x.batch.p[0].l3 + 20);
 	assert_int_equal(x.batch.p[0].flow->state, DP_FLOW_OPENING);
-	assert_int_equal(rte_be_to_cpu_16(dp_flow_other(x.batch.p[0].flow)->key.destination_port_be), inner);
+	assert_int_equal(
+		rte_be_to_cpu_16(dp_flow_other(x.batch.p[0].flow)->key.destination_port_be), inner);
 }
 
 static void test_quota(void **state)
@@ -562,9 +638,12 @@ static void test_ports_exhausted(void **state)
 /* What does not fit the tunnel goes back as it came, and changes nothing. */
 static void test_too_big(void **state)
 {
-	struct nat_packet data = request(40000, ACK), query = { .source = CLIENT, .destination = POD,
-								.source_port = 777, .destination_port = 53,
-								.protocol = UDP, .payload = MSS + 40 - 28 };
+	struct nat_packet data = request(40000, ACK), query = { .source = CLIENT,
+		                                                .destination = POD,
+		                                                .source_port = 777,
+		                                                .destination_port = 53,
+		                                                .protocol = UDP,
+		                                                .payload = MSS + 40 - 28 };
 	uint8_t before[2048];
 	struct dp_pkt *p;
 
@@ -598,7 +677,8 @@ static void test_inward_refused(void **state)
 
 	(void)state;
 	expect(in(&good), DP_OK);
-	expect(in_from(&good, PROD, TUNNEL_2), DP_INNER_NO_SESSION); /* the other tunnel of the environment */
+	expect(in_from(&good, PROD, TUNNEL_2),
+	       DP_INNER_NO_SESSION); /* the other tunnel of the environment */
 	expect(in_from(&good, DEV, TUNNEL_DEV), DP_INNER_NO_SESSION);
 	expect(in_from(&good, DEV, TUNNEL), DP_INNER_NO_SESSION);
 	packet = good;
@@ -636,7 +716,8 @@ static void test_inward_refused(void **state)
 	assert_int_equal(x.w.environments[DEV].packets_in, 0);
 }
 
-/* Same client, ports, target and inner address in two environments: two sessions that never meet. */
+/* Same client, ports, target and inner address in two environments: two sessions that never meet.
+ */
 static void test_environments(void **state)
 {
 	struct nat_packet a = request(40000, SYN), b = request(40000, SYN), answer;
@@ -666,7 +747,8 @@ static void test_environments(void **state)
 
 static void test_mss(void **state)
 {
-	static const uint8_t options[] = { 1, 2, 4, 0x23, 0x28, 3, 3, 7 }, broken[] = { 8, 0, 2, 4, 0x23, 0x28, 0, 0 };
+	static const uint8_t options[] = { 1, 2, 4, 0x23, 0x28, 3, 3, 7 },
+			     broken[] = { 8, 0, 2, 4, 0x23, 0x28, 0, 0 };
 	struct nat_packet syn = request(1, SYN), answer;
 	struct dp_pkt *p;
 
@@ -698,7 +780,8 @@ static void test_mss(void **state)
 	expect(out(&syn), DP_OK);
 }
 
-/* Random bytes behind an IPv4 header, to sessions there are: never a write outside, never a wrong checksum. */
+/* Random bytes behind an IPv4 header, to sessions there are: never a write outside, never a wrong
+ * checksum. */
 static void test_random_segments(void **state)
 {
 	uint64_t seed = 11;
@@ -706,7 +789,8 @@ static void test_random_segments(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 200000; i++) {
-		struct nat_packet o = request((uint16_t)(40000 + (i >> 12)), ACK), r = reply(inner, ACK);
+		struct nat_packet o = request((uint16_t)(40000 + (i >> 12)), ACK),
+				  r = reply(inner, ACK);
 		bool is_out = i & 1;
 		struct dp_pkt *p;
 
@@ -736,8 +820,8 @@ static void test_expiry(void **state)
 		enum dp_flow_state state;
 		unsigned seconds;
 	} cases[] = {
-		{ DP_FLOW_OPENING, 240 },   { DP_FLOW_ANSWERED, 240 },	{ DP_FLOW_ESTABLISHED, 7440 },
-		{ DP_FLOW_CLOSING, 240 },   { DP_FLOW_TIME_WAIT, 120 }, { DP_FLOW_CLOSED, 10 },
+		{ DP_FLOW_OPENING, 240 }, { DP_FLOW_ANSWERED, 240 },  { DP_FLOW_ESTABLISHED, 7440 },
+		{ DP_FLOW_CLOSING, 240 }, { DP_FLOW_TIME_WAIT, 120 }, { DP_FLOW_CLOSED, 10 },
 	};
 
 	(void)state;
@@ -750,7 +834,8 @@ static void test_expiry(void **state)
 		while (x.w.now_s < start + cases[i].seconds - 1) {
 			x.w.now_s++;
 			if (dp_nat_expire(&x.w, 10) != 0)
-				fail_msg("state %u: ended after %u s", cases[i].state, x.w.now_s - start);
+				fail_msg("state %u: ended after %u s", cases[i].state,
+				         x.w.now_s - start);
 		}
 		x.w.now_s++;
 		assert_int_equal(dp_nat_expire(&x.w, 10), 1);
@@ -764,8 +849,12 @@ static void test_refresh(void **state)
 {
 	uint16_t inner = establish(40000);
 	struct nat_packet data = request(40000, ACK), answer = reply(inner, ACK);
-	struct nat_packet query = { .source = CLIENT, .destination = POD, .source_port = 777, .destination_port = 53,
-				    .protocol = UDP, .payload = 33 };
+	struct nat_packet query = { .source = CLIENT,
+		                    .destination = POD,
+		                    .source_port = 777,
+		                    .destination_port = 53,
+		                    .protocol = UDP,
+		                    .payload = 33 };
 
 	(void)state;
 	for (unsigned i = 0; i < 20; i++) {
@@ -820,8 +909,11 @@ static void test_reopen(void **state)
 
 static void test_forward_purge(void **state)
 {
-	struct nat_packet other = request(1, SYN), query = { .source = CLIENT, .destination = POD, .source_port = 777,
-							     .destination_port = 53, .protocol = UDP };
+	struct nat_packet other = request(1, SYN), query = { .source = CLIENT,
+		                                             .destination = POD,
+		                                             .source_port = 777,
+		                                             .destination_port = 53,
+		                                             .protocol = UDP };
 	uint16_t inner = establish(40000);
 	struct nat_packet answer = reply(inner, ACK);
 
@@ -972,12 +1064,33 @@ static void test_no_configuration(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_there_and_back), T(test_udp), T(test_burst), T(test_refused), T(test_broken_tcp_header),
-		T(test_options), T(test_tunnels), T(test_tunnel_lost), T(test_quota), T(test_table_full),
-		T(test_ports_exhausted), T(test_too_big), T(test_inward_refused), T(test_environments), T(test_mss),
-		T(test_random_segments), T(test_expiry), T(test_refresh), T(test_expiry_budget), T(test_reopen),
-		T(test_forward_purge), T(test_forward_changed), T(test_purge_goes_on), T(test_environment_purge),
-		T(test_tunnel_purge), T(test_list), T(test_no_configuration),
+		T(test_there_and_back),
+		T(test_udp),
+		T(test_burst),
+		T(test_refused),
+		T(test_broken_tcp_header),
+		T(test_options),
+		T(test_tunnels),
+		T(test_tunnel_lost),
+		T(test_quota),
+		T(test_table_full),
+		T(test_ports_exhausted),
+		T(test_too_big),
+		T(test_inward_refused),
+		T(test_environments),
+		T(test_mss),
+		T(test_random_segments),
+		T(test_expiry),
+		T(test_refresh),
+		T(test_expiry_budget),
+		T(test_reopen),
+		T(test_forward_purge),
+		T(test_forward_changed),
+		T(test_purge_goes_on),
+		T(test_environment_purge),
+		T(test_tunnel_purge),
+		T(test_list),
+		T(test_no_configuration),
 	};
 
 	return cmocka_run_group_tests(tests, nat_eal, NULL);

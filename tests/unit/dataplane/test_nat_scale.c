@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One inner address at its limits: 200,000 live sessions to four endpoints, each of which gets its own answers; then an endpoint whose ports
- * run out, what refusing costs, and whose ports are taken back.
+ * One inner address at its limits: 200,000 live sessions to four endpoints, each of which gets its
+ * own answers; then an endpoint whose ports run out, what refusing costs, and whose ports are taken
+ * back.
  *
- * The stages are those of the dataplane; the four servers and all clients are played here. Cost is counted in hashes, one for each look
- * into the session table or the port pool: that is why the sources are included here.
+ * The stages are those of the dataplane; the four servers and all clients are played here. Cost is
+ * counted in hashes, one for each look into the session table or the port pool: that is why the
+ * sources are included here.
  */
 #include <stdlib.h>
 
@@ -105,23 +107,32 @@ static int set_up(void **state)
 	x.w.ports = x.ports;
 	x.ports[DP_PORT_CLUSTER].mtu = 1500;
 	x.w.environments = x.environments;
-	x.tunnels[TUNNEL] = (struct dp_tunnel){ .inner_be = rte_cpu_to_be_32(INNER), .environment = SLOT, .inner_mtu = 1400,
-						.mss = 1360, .is_up = 1 };
+	x.tunnels[TUNNEL] = (struct dp_tunnel){ .inner_be = rte_cpu_to_be_32(INNER),
+		                                .environment = SLOT,
+		                                .inner_mtu = 1400,
+		                                .mss = 1360,
+		                                .is_up = 1 };
 	x.environments[SLOT].active = TUNNEL;
-	x.environment = (struct dp_environment){ .session_quota = UINT32_MAX, .slot = SLOT, .source_count = 1 };
-	x.environment.sources[0] = (struct ipc_prefix){ .address_be = rte_cpu_to_be_32(CLIENTS), .length = 16 };
+	x.environment = (struct dp_environment){ .session_quota = UINT32_MAX,
+		                                 .slot = SLOT,
+		                                 .source_count = 1 };
+	x.environment.sources[0] =
+		(struct ipc_prefix){ .address_be = rte_cpu_to_be_32(CLIENTS), .length = 16 };
 	x.generation.by_slot[SLOT] = &x.environment;
 	x.generation.forwards = x.forwards;
 	x.generation.forward_mask = 15;
 	for (uint32_t e = 0; e < ENDPOINTS; e++) {
-		uint64_t key = dp_forward_key(rte_cpu_to_be_32(POD), TCP, rte_cpu_to_be_16((uint16_t)(33000 + e)));
+		uint64_t key = dp_forward_key(rte_cpu_to_be_32(POD), TCP,
+		                              rte_cpu_to_be_16((uint16_t)(33000 + e)));
 		uint32_t i = rte_hash_crc_8byte(key, 0) & 15;
 
 		while (x.forwards[i].key)
 			i = (i + 1) & 15;
-		x.forwards[i] = (struct dp_forward){ .key = key, .to_address_be = rte_cpu_to_be_32(TARGET + e),
-						     .to_port_be = rte_cpu_to_be_16(8080), .environment = SLOT,
-						     .tunnel = DP_NONE_SLOT };
+		x.forwards[i] = (struct dp_forward){ .key = key,
+			                             .to_address_be = rte_cpu_to_be_32(TARGET + e),
+			                             .to_port_be = rte_cpu_to_be_16(8080),
+			                             .environment = SLOT,
+			                             .tunnel = DP_NONE_SLOT };
 	}
 	x.client_isn = 1000;
 	x.port_of = calloc(CAPACITY + 70000, sizeof(*x.port_of));
@@ -170,8 +181,8 @@ static void push(const struct nat_packet *packet, const uint8_t *payload)
 	p->tunnel = TUNNEL;
 }
 
-/* Segments of clients, up to a burst; what comes out is checked as a server would, which learns the ports from SYNs. The verdict of
- * the last one. */
+/* Segments of clients, up to a burst; what comes out is checked as a server would, which learns the
+ * ports from SYNs. The verdict of the last one. */
 static uint8_t from_clients(const struct segment *s, unsigned n)
 {
 	uint8_t payload[PAYLOAD];
@@ -179,13 +190,21 @@ static uint8_t from_clients(const struct segment *s, unsigned n)
 	x.batch.n = 0;
 	for (unsigned i = 0; i < n; i++) {
 		fill(payload, s[i].connection, 0);
-		push(&(struct nat_packet){ .source = client_of(s[i].connection), .destination = POD,
-					   .source_port = client_port_of(s[i].connection),
-					   .destination_port = (uint16_t)(33000 + endpoint_number(s[i].connection)),
-					   .protocol = TCP, .flags = s[i].flags, .sequence = x.client_isn + s[i].sequence,
-					   .acknowledgement = s[i].flags & ACK ? SERVER_ISN + s[i].acknowledgement : 0,
-					   .window = 1000, .payload = s[i].has_payload ? PAYLOAD : 0 },
-		     s[i].has_payload ? payload : NULL);
+		push(
+			&(struct nat_packet){
+				.source = client_of(s[i].connection),
+				.destination = POD,
+				.source_port = client_port_of(s[i].connection),
+				.destination_port =
+					(uint16_t)(33000 + endpoint_number(s[i].connection)),
+				.protocol = TCP,
+				.flags = s[i].flags,
+				.sequence = x.client_isn + s[i].sequence,
+				.acknowledgement =
+					s[i].flags & ACK ? SERVER_ISN + s[i].acknowledgement : 0,
+				.window = 1000,
+				.payload = s[i].has_payload ? PAYLOAD : 0 },
+			s[i].has_payload ? payload : NULL);
 	}
 	dp_nat_forward_out(&x.w, &x.batch);
 	for (unsigned i = 0; i < n; i++) {
@@ -196,10 +215,12 @@ static uint8_t from_clients(const struct segment *s, unsigned n)
 		if (x.batch.p[i].verdict != DP_OK)
 			continue;
 		assert_true(nat_is_right(ip, x.batch.p[i].l3_length));
-		assert_true(nat_get32(ip + 12) == INNER && nat_get32(ip + 16) == TARGET + e && nat_get16(ip + 22) == 8080);
+		assert_true(nat_get32(ip + 12) == INNER && nat_get32(ip + 16) == TARGET + e &&
+		            nat_get16(ip + 22) == 8080);
 		if (s[i].flags == SYN) {
 			assert_int_equal(x.connection_at[e][port], 0); /* nobody else's */
-			assert_true(port >= 1024 && port != 4500 && (port < RESERVED_FIRST || port >= RESERVED_FIRST + RESERVED));
+			assert_true(port >= 1024 && port != 4500 &&
+			            (port < RESERVED_FIRST || port >= RESERVED_FIRST + RESERVED));
 			x.connection_at[e][port] = connection + 1;
 			x.port_of[connection] = port;
 		}
@@ -219,11 +240,16 @@ static void from_servers(const struct segment *s, unsigned n)
 	x.batch.n = 0;
 	for (unsigned i = 0; i < n; i++) {
 		fill(payload, s[i].connection, 1);
-		push(&(struct nat_packet){ .source = TARGET + endpoint_number(s[i].connection), .destination = INNER,
-					   .source_port = 8080, .destination_port = x.port_of[s[i].connection], .protocol = TCP,
-					   .flags = s[i].flags, .sequence = SERVER_ISN + s[i].sequence,
-					   .acknowledgement = x.client_isn + s[i].acknowledgement, .window = 2000,
-					   .payload = s[i].has_payload ? PAYLOAD : 0 },
+		push(&(struct nat_packet){ .source = TARGET + endpoint_number(s[i].connection),
+		                           .destination = INNER,
+		                           .source_port = 8080,
+		                           .destination_port = x.port_of[s[i].connection],
+		                           .protocol = TCP,
+		                           .flags = s[i].flags,
+		                           .sequence = SERVER_ISN + s[i].sequence,
+		                           .acknowledgement = x.client_isn + s[i].acknowledgement,
+		                           .window = 2000,
+		                           .payload = s[i].has_payload ? PAYLOAD : 0 },
 		     s[i].has_payload ? payload : NULL);
 	}
 	dp_nat_forward_in(&x.w, &x.batch);
@@ -233,16 +259,20 @@ static void from_servers(const struct segment *s, unsigned n)
 
 		assert_int_equal(x.batch.p[i].verdict, DP_OK);
 		assert_true(nat_is_right(ip, x.batch.p[i].l3_length));
-		assert_true(nat_get32(ip + 12) == POD && nat_get16(ip + 20) == 33000 + endpoint_number(connection));
-		assert_true(nat_get32(ip + 16) == client_of(connection) && nat_get16(ip + 22) == client_port_of(connection));
+		assert_true(nat_get32(ip + 12) == POD &&
+		            nat_get16(ip + 20) == 33000 + endpoint_number(connection));
+		assert_true(nat_get32(ip + 16) == client_of(connection) &&
+		            nat_get16(ip + 22) == client_port_of(connection));
 		fill(payload, connection, 1);
 		if (s[i].has_payload)
 			assert_memory_equal(ip + 40, payload, PAYLOAD);
 	}
 }
 
-/* One step of the COUNT connections FIRST, FIRST + STRIDE, ...; in a stride that meets all, order is that of no table. */
-static void step(uint32_t first, uint32_t stride, uint32_t count, bool is_client, struct segment kind)
+/* One step of the COUNT connections FIRST, FIRST + STRIDE, ...; in a stride that meets all, order
+ * is that of no table. */
+static void step(uint32_t first, uint32_t stride, uint32_t count, bool is_client,
+                 struct segment kind)
 {
 	struct segment s[DP_BURST];
 
@@ -251,7 +281,8 @@ static void step(uint32_t first, uint32_t stride, uint32_t count, bool is_client
 
 		for (; n < DP_BURST && done < count; n++, done++) {
 			s[n] = kind;
-			s[n].connection = count == LIVE ? (uint32_t)((uint64_t)done * stride % LIVE) : first + done * stride;
+			s[n].connection = count == LIVE ? (uint32_t)((uint64_t)done * stride % LIVE)
+			                                : first + done * stride;
 		}
 		if (is_client) {
 			from_clients(s, n);
@@ -266,8 +297,10 @@ static void step(uint32_t first, uint32_t stride, uint32_t count, bool is_client
 static void establish(uint32_t first, uint32_t stride, uint32_t count)
 {
 	step(first, stride, count, true, (struct segment){ .flags = SYN });
-	step(first, stride, count, false, (struct segment){ .flags = SYN | ACK, .acknowledgement = 1 });
-	step(first, stride, count, true, (struct segment){ .flags = ACK, .sequence = 1, .acknowledgement = 1 });
+	step(first, stride, count, false,
+	     (struct segment){ .flags = SYN | ACK, .acknowledgement = 1 });
+	step(first, stride, count, true,
+	     (struct segment){ .flags = ACK, .sequence = 1, .acknowledgement = 1 });
 }
 
 static uint8_t send_syn(uint32_t connection)
@@ -296,9 +329,14 @@ static void test_200000_sessions(void **state)
 	establish(0, 77773, LIVE);
 	assert_int_equal(x.count.sessions_now, LIVE);
 	/* all of them ask, then all of them are answered, each time in another order */
-	step(0, 1, LIVE, true, (struct segment){ .flags = ACK, .sequence = 1, .acknowledgement = 1, .has_payload = true });
+	step(0, 1, LIVE, true,
+	     (struct segment){
+		     .flags = ACK, .sequence = 1, .acknowledgement = 1, .has_payload = true });
 	step(0, 33331, LIVE, false,
-	     (struct segment){ .flags = ACK, .sequence = 1, .acknowledgement = 1 + PAYLOAD, .has_payload = true });
+	     (struct segment){ .flags = ACK,
+	                       .sequence = 1,
+	                       .acknowledgement = 1 + PAYLOAD,
+	                       .has_payload = true });
 	assert_int_equal(x.count.sessions_now, LIVE);
 	assert_int_equal(x.w.tunnels[TUNNEL].inner_be, rte_cpu_to_be_32(INNER));
 
@@ -311,7 +349,8 @@ static void test_200000_sessions(void **state)
 		assert_int_equal(send_syn(next), DP_OK);
 	assert_int_equal(send_syn(next), DP_PORTS_EXHAUSTED);
 	assert_int_equal(x.count.sessions_now, LIVE + 500 + USABLE - LIVE / ENDPOINTS);
-	/* refusing costs next to nothing: a look at the session table and one at the endpoint's summary */
+	/* refusing costs next to nothing: a look at the session table and one at the endpoint's
+	 * summary */
 	before = hashes;
 	for (unsigned i = 0; i < 1000; i++)
 		assert_int_equal(send_syn(next + ENDPOINTS * i), DP_PORTS_EXHAUSTED);
@@ -320,7 +359,8 @@ static void test_200000_sessions(void **state)
 	x.w.now_ns += DP_RECLAIM_PAUSE_NS;
 	before = hashes;
 	assert_int_equal(send_syn(next), DP_PORTS_EXHAUSTED);
-	assert_true(hashes - before > DP_RECLAIM_LOOKUPS && hashes - before <= 2 * DP_RECLAIM_LOOKUPS + 3);
+	assert_true(hashes - before > DP_RECLAIM_LOOKUPS &&
+	            hashes - before <= 2 * DP_RECLAIM_LOOKUPS + 3);
 	/* and the others do not notice */
 	before = cost_of_opening(LIVE + 2, 500);
 	assert_true(before <= cost + cost / 20);
@@ -330,13 +370,19 @@ static void test_200000_sessions(void **state)
 static void close_from(uint32_t first, uint32_t stride, uint32_t count, bool is_client_first)
 {
 	if (is_client_first) {
-		step(first, stride, count, true, (struct segment){ .flags = FIN | ACK, .sequence = 1, .acknowledgement = 1 });
-		step(first, stride, count, false, (struct segment){ .flags = FIN | ACK, .sequence = 1, .acknowledgement = 2 });
-		step(first, stride, count, true, (struct segment){ .flags = ACK, .sequence = 2, .acknowledgement = 2 });
+		step(first, stride, count, true,
+		     (struct segment){ .flags = FIN | ACK, .sequence = 1, .acknowledgement = 1 });
+		step(first, stride, count, false,
+		     (struct segment){ .flags = FIN | ACK, .sequence = 1, .acknowledgement = 2 });
+		step(first, stride, count, true,
+		     (struct segment){ .flags = ACK, .sequence = 2, .acknowledgement = 2 });
 	} else {
-		step(first, stride, count, false, (struct segment){ .flags = FIN | ACK, .sequence = 1, .acknowledgement = 1 });
-		step(first, stride, count, true, (struct segment){ .flags = FIN | ACK, .sequence = 1, .acknowledgement = 2 });
-		step(first, stride, count, false, (struct segment){ .flags = ACK, .sequence = 2, .acknowledgement = 2 });
+		step(first, stride, count, false,
+		     (struct segment){ .flags = FIN | ACK, .sequence = 1, .acknowledgement = 1 });
+		step(first, stride, count, true,
+		     (struct segment){ .flags = FIN | ACK, .sequence = 1, .acknowledgement = 2 });
+		step(first, stride, count, false,
+		     (struct segment){ .flags = ACK, .sequence = 2, .acknowledgement = 2 });
 	}
 }
 
@@ -349,9 +395,14 @@ static void expect_reclaimed(uint32_t connection)
 	uint32_t old;
 
 	x.batch.n = 0;
-	push(&(struct nat_packet){ .source = client_of(connection), .destination = POD,
-				   .source_port = client_port_of(connection), .destination_port = 33000, .protocol = TCP,
-				   .flags = SYN, .sequence = x.client_isn + 100, .window = 1000 },
+	push(&(struct nat_packet){ .source = client_of(connection),
+	                           .destination = POD,
+	                           .source_port = client_port_of(connection),
+	                           .destination_port = 33000,
+	                           .protocol = TCP,
+	                           .flags = SYN,
+	                           .sequence = x.client_isn + 100,
+	                           .window = 1000 },
 	     NULL);
 	dp_nat_forward_out(&x.w, &x.batch);
 	assert_int_equal(x.batch.p[0].verdict, DP_OK);
@@ -361,9 +412,15 @@ static void expect_reclaimed(uint32_t connection)
 	assert_int_equal(old % (2 * ENDPOINTS), 0); /* one that was closed */
 	x.connection_at[0][port] = connection + 1;
 	/* who still has the old one is told */
-	late = (struct nat_packet){ .source = client_of(old), .destination = POD, .source_port = client_port_of(old),
-				    .destination_port = 33000, .protocol = TCP, .flags = ACK, .sequence = x.client_isn + 2,
-				    .acknowledgement = SERVER_ISN + 2, .window = 1000 };
+	late = (struct nat_packet){ .source = client_of(old),
+		                    .destination = POD,
+		                    .source_port = client_port_of(old),
+		                    .destination_port = 33000,
+		                    .protocol = TCP,
+		                    .flags = ACK,
+		                    .sequence = x.client_isn + 2,
+		                    .acknowledgement = SERVER_ISN + 2,
+		                    .window = 1000 };
 	x.batch.n = 0;
 	push(&late, NULL);
 	dp_nat_forward_out(&x.w, &x.batch);
@@ -390,7 +447,8 @@ static void check_reclaiming(bool is_client_first, uint32_t silence_s)
 	assert_int_equal(x.count.sessions_now, USABLE);
 	/* the other half is as it was */
 	step(ENDPOINTS, 2 * ENDPOINTS, USABLE / 2, false,
-	     (struct segment){ .flags = ACK, .sequence = 1, .acknowledgement = 1, .has_payload = true });
+	     (struct segment){
+		     .flags = ACK, .sequence = 1, .acknowledgement = 1, .has_payload = true });
 }
 
 static void test_reclaims_when_the_client_closed(void **state)
@@ -409,8 +467,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_200000_sessions, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_reclaims_when_the_client_closed, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_reclaims_when_the_target_closed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_reclaims_when_the_client_closed, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(test_reclaims_when_the_target_closed, set_up,
+		                                tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, nat_eal, NULL);

@@ -43,9 +43,12 @@ static const struct frame_case cases[] = {
 	{ "TCP with link padding", C, TCP, .tail = 6, .verdict = DP_OK, .where = ON },
 	{ "DF alone is no fragment", C, TCP, PATCH({ 20, 0x40 }), .verdict = DP_OK, .where = ON },
 	{ "ICMP to the environment", C, ICMP, .verdict = DP_OK, .where = LOCAL },
-	{ "an ICMP error to the environment", C, ICMP, PATCH({ 34, 3 }), .verdict = DP_OK, .where = ON },
-	{ "ICMP time exceeded to the environment", C, ICMP, PATCH({ 34, 11 }), .verdict = DP_OK, .where = ON },
-	{ "an ICMP error to the port", C, ICMP, PATCH({ 33, 2 }, { 34, 3 }), .verdict = DP_OK, .where = LOCAL },
+	{ "an ICMP error to the environment", C, ICMP, PATCH({ 34, 3 }), .verdict = DP_OK,
+	  .where = ON },
+	{ "ICMP time exceeded to the environment", C, ICMP, PATCH({ 34, 11 }), .verdict = DP_OK,
+	  .where = ON },
+	{ "an ICMP error to the port", C, ICMP, PATCH({ 33, 2 }, { 34, 3 }), .verdict = DP_OK,
+	  .where = LOCAL },
 	{ "ESP to the environment", C, ESP, .verdict = DP_NO_FORWARD, .where = LOCAL },
 	{ "ICMP to the port", C, ICMP, PATCH({ 33, 2 }), .verdict = DP_OK, .where = LOCAL },
 	{ "TCP to the port", C, TCP, PATCH({ 33, 2 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
@@ -67,16 +70,23 @@ static const struct frame_case cases[] = {
 	{ "IP header of 16 bytes", C, TCP, PATCH({ 14, 0x44 }), .verdict = DP_IP_VERSION,
 	  .where = LOCAL },
 	{ "IP options", C, TCP, PATCH({ 14, 0x46 }), .verdict = DP_IP_OPTIONS, .where = LOCAL },
-	{ "IP total shorter than its header", C, TCP, PATCH({ 17, 19 }), .verdict = DP_TRUNCATED, .where = LOCAL },
-	{ "IP total longer than the frame", C, TCP, .tail = -1, .verdict = DP_TRUNCATED, .where = LOCAL },
-	{ "IP checksum", C, TCP, PATCH({ 24, 0x11 }), .keeps_checksum = 1, .verdict = DP_IP_CHECKSUM, .where = LOCAL },
+	{ "IP total shorter than its header", C, TCP, PATCH({ 17, 19 }), .verdict = DP_TRUNCATED,
+	  .where = LOCAL },
+	{ "IP total longer than the frame", C, TCP, .tail = -1, .verdict = DP_TRUNCATED,
+	  .where = LOCAL },
+	{ "IP checksum", C, TCP, PATCH({ 24, 0x11 }), .keeps_checksum = 1,
+	  .verdict = DP_IP_CHECKSUM, .where = LOCAL },
 	{ "more fragments", C, TCP, PATCH({ 20, 0x20 }), .verdict = DP_OK, .where = ON },
 	{ "a later fragment", C, TCP, PATCH({ 21, 1 }), .verdict = DP_OK, .where = ON },
 	{ "a late fragment", C, UDP, PATCH({ 20, 0x1f }), .verdict = DP_OK, .where = ON },
-	{ "a later fragment without a TCP header", C, TCP, PATCH({ 17, 28 }, { 21, 4 }), .verdict = DP_OK, .where = ON },
-	{ "a fragment of ICMP", C, ICMP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
-	{ "a fragment of ESP", C, ESP, PATCH({ 20, 0x20 }), .verdict = DP_NO_FORWARD, .where = LOCAL },
-	{ "a fragment of ICMP to the port", C, ICMP, PATCH({ 20, 0x20 }, { 33, 2 }), .verdict = DP_FRAGMENT, .where = LOCAL },
+	{ "a later fragment without a TCP header", C, TCP, PATCH({ 17, 28 }, { 21, 4 }),
+	  .verdict = DP_OK, .where = ON },
+	{ "a fragment of ICMP", C, ICMP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT,
+	  .where = LOCAL },
+	{ "a fragment of ESP", C, ESP, PATCH({ 20, 0x20 }), .verdict = DP_NO_FORWARD,
+	  .where = LOCAL },
+	{ "a fragment of ICMP to the port", C, ICMP, PATCH({ 20, 0x20 }, { 33, 2 }),
+	  .verdict = DP_FRAGMENT, .where = LOCAL },
 	{ "from 0.0.0.0/8", C, TCP, PATCH({ 26, 0 }), .verdict = DP_IP_ADDRESS, .where = LOCAL },
 	{ "from 127.0.0.0/8", C, TCP, PATCH({ 26, 127 }), .verdict = DP_IP_ADDRESS,
 	  .where = LOCAL },
@@ -130,13 +140,19 @@ static const struct frame_case cases[] = {
 	{ "TCP", U, TCP, 4500, .verdict = DP_NOT_FOR_US, .where = LOCAL },
 	{ "ICMP", U, ICMP, .verdict = DP_OK, .where = LOCAL },
 	{ "GRE", U, ESP, PATCH({ 23, 47 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
-	{ "ESP to another address", U, ESP, PATCH({ 33, 11 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
+	{ "ESP to another address", U, ESP, PATCH({ 33, 11 }), .verdict = DP_NOT_FOR_US,
+	  .where = LOCAL },
 	{ "a fragment of ESP", U, ESP, PATCH({ 20, 0x20 }), .verdict = DP_OK, .where = GATHER },
-	{ "a later fragment of UDP", U, UDP, 4500, .payload = 8, PATCH({ 21, 0x20 }), .verdict = DP_OK, .where = GATHER },
-	{ "a fragment of no server", U, ESP, PATCH({ 20, 0x20 }, { 29, 99 }), .verdict = DP_FRAGMENT, .where = LOCAL },
-	{ "a fragment of TCP", U, TCP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
-	{ "a fragment of ICMP", U, ICMP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT, .where = LOCAL },
-	{ "a fragment to another address", U, ESP, PATCH({ 20, 0x20 }, { 33, 11 }), .verdict = DP_NOT_FOR_US, .where = LOCAL },
+	{ "a later fragment of UDP", U, UDP, 4500, .payload = 8, PATCH({ 21, 0x20 }),
+	  .verdict = DP_OK, .where = GATHER },
+	{ "a fragment of no server", U, ESP, PATCH({ 20, 0x20 }, { 29, 99 }),
+	  .verdict = DP_FRAGMENT, .where = LOCAL },
+	{ "a fragment of TCP", U, TCP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT,
+	  .where = LOCAL },
+	{ "a fragment of ICMP", U, ICMP, PATCH({ 20, 0x20 }), .verdict = DP_FRAGMENT,
+	  .where = LOCAL },
+	{ "a fragment to another address", U, ESP, PATCH({ 20, 0x20 }, { 33, 11 }),
+	  .verdict = DP_NOT_FOR_US, .where = LOCAL },
 	{ "ARP on the uplink", U, ARP, .verdict = DP_OK, .where = LOCAL },
 };
 
@@ -177,10 +193,16 @@ static void sorts_every_frame(void **state)
 			frame[c->patch[k].at] = c->patch[k].value;
 		if (!c->keeps_checksum && c->protocol != ARP)
 			link_fix_checksum(frame + LINK_ETHER);
-		p = link_parse(x, c->port, link_buffer(frame, LINK_ETHER + length + (unsigned)c->tail, LINK_HEADROOM));
-		if (p->verdict != c->verdict || (x->path.n == 1) != (c->where == ON) || (x->fragments.n == 1) != (c->where == GATHER))
-			fail_msg("%s: verdict %u (%s), %s", c->what, p->verdict, dp_verdict_name(p->verdict),
-				 x->path.n ? "on" : x->fragments.n ? "gather" : "local");
+		p = link_parse(
+			x, c->port,
+			link_buffer(frame, LINK_ETHER + length + (unsigned)c->tail, LINK_HEADROOM));
+		if (p->verdict != c->verdict || (x->path.n == 1) != (c->where == ON) ||
+		    (x->fragments.n == 1) != (c->where == GATHER))
+			fail_msg("%s: verdict %u (%s), %s", c->what, p->verdict,
+			         dp_verdict_name(p->verdict),
+			         x->path.n        ? "on"
+			         : x->fragments.n ? "gather"
+			                          : "local");
 		assert_int_equal(p->port, c->port);
 		assert_int_equal(p->m->port, c->port);
 		assert_ptr_equal(p->flow, NULL);

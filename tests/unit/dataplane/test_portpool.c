@@ -19,8 +19,11 @@ static uint64_t seed = 99;
 
 static struct dp_port_endpoint endpoint(unsigned n)
 {
-	return (struct dp_port_endpoint){ .inner_be = 0x0500030a, .remote_be = 0x1e64a8c0 + (n << 24),
-					  .remote_port_be = 8080, .scope = 1, .protocol = 6 };
+	return (struct dp_port_endpoint){ .inner_be = 0x0500030a,
+		                          .remote_be = 0x1e64a8c0 + (n << 24),
+		                          .remote_port_be = 8080,
+		                          .scope = 1,
+		                          .protocol = 6 };
 }
 
 static struct dp_portpool *create(uint32_t blocks)
@@ -179,7 +182,8 @@ static void test_refusal_time(void **state)
 	for (unsigned i = 0; i < USABLE; i++)
 		take(p, 0, taken);
 	check_exhausted(p, 0);
-	for (unsigned round = 0; round < 10; round++) { /* the best of rounds: others use this machine too */
+	for (unsigned round = 0; round < 10;
+	     round++) { /* the best of rounds: others use this machine too */
 		struct dp_port_endpoint full = endpoint(0), other = endpoint(1);
 		uint64_t start = __builtin_ia32_rdtsc(), middle;
 		uint16_t port_be;
@@ -205,7 +209,7 @@ static void test_reserved(void **state)
 	unsigned first = 0, usable = USABLE, given;
 
 	(void)state;
-	dp_portpool_reserve(p, 80);   /* never given anyway */
+	dp_portpool_reserve(p, 80); /* never given anyway */
 	dp_portpool_reserve(p, 1194);
 	dp_portpool_reserve(p, 1024);
 	dp_portpool_reserve(p, 65535);
@@ -219,7 +223,9 @@ static void test_reserved(void **state)
 	for (given = 1; given < usable; given++)
 		take(p, 0, taken);
 	check_exhausted(p, 0);
-	assert_int_equal(taken[1194] + taken[1024] + taken[65535] + taken[2048] + taken[2303] + taken[3399], 0);
+	assert_int_equal(taken[1194] + taken[1024] + taken[65535] + taken[2048] + taken[2303] +
+	                         taken[3399],
+	                 0);
 	release(p, 0, first, taken);
 	check_exhausted(p, 0);
 	for (unsigned port = 0; port < PORTS; port++) {
@@ -310,11 +316,11 @@ static void test_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_model),	 cmocka_unit_test(test_four_targets),
-		cmocka_unit_test(test_apart),	 cmocka_unit_test(test_exhausted),
-		cmocka_unit_test(test_refusal_time), cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_model),         cmocka_unit_test(test_four_targets),
+		cmocka_unit_test(test_apart),         cmocka_unit_test(test_exhausted),
+		cmocka_unit_test(test_refusal_time),  cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_reserved_late), cmocka_unit_test(test_no_block),
-		cmocka_unit_test(test_random),	 cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_random),        cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, nat_eal, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A server that went on while 2^32 packets and more were lost is found again, and what a forger sends finds nothing, moves
- * nothing, and costs no more than the limits say. */
+/* A server that went on while 2^32 packets and more were lost is found again, and what a forger
+ * sends finds nothing, moves nothing, and costs no more than the limits say. */
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -37,7 +37,8 @@ static struct dp_pkt *push(struct link *l, uint64_t sequence, unsigned length)
 	unsigned total;
 
 	peer_inner(text, length, 17, WORLD_TARGET, WORLD_INNER);
-	total = peer_seal(&l->peer, sequence, sequence, text, peer_trailer(text, length, (2 - length % 4) % 4, 4), packet);
+	total = peer_seal(&l->peer, sequence, sequence, text,
+	                  peer_trailer(text, length, (2 - length % 4) % 4, 4), packet);
 	assert_int_not_equal(total, 0);
 	return world_push_outer(l->x, packet, total);
 }
@@ -85,7 +86,8 @@ static void finds_the_server_after_a_loss(void **state)
 		{ 1000, DP_RESYNC_HALVES * SUBSPACE + 5000, true },
 		{ 1000, (DP_RESYNC_HALVES + 1) * SUBSPACE + 5000, false },
 		{ 10 * SUBSPACE - 5, 12 * SUBSPACE + 5, true },
-		{ 10 * SUBSPACE + 5, 11 * SUBSPACE - 40, true }, /* looks like the subspace before */
+		{ 10 * SUBSPACE + 5, 11 * SUBSPACE - 40,
+		  true }, /* looks like the subspace before */
 		{ 1000, UINT64_MAX - 5000, false },
 		{ UINT64_MAX - 3 * SUBSPACE, UINT64_MAX - SUBSPACE - 100, true },
 	};
@@ -113,7 +115,8 @@ static void finds_the_server_after_a_loss(void **state)
 			assert_int_equal(x->count.esp_resyncs, 1);
 		} else {
 			assert_true(l.sa->replay.top == table[i].before);
-			assert_int_equal(send_packet(&l, table[i].before + 1), DP_OK); /* and nothing is broken */
+			assert_int_equal(send_packet(&l, table[i].before + 1),
+			                 DP_OK); /* and nothing is broken */
 		}
 		world_destroy(x);
 	}
@@ -175,7 +178,8 @@ static void is_bounded_and_moves_nothing_for_forged_packets(void **state)
 	before = l[0].sa->replay;
 	for (unsigned second = 0; second < 3; second++) {
 		for (unsigned i = 0; i < 50; i++)
-			assert_int_equal(forge(&l[0], 1000 + i + (uint64_t)i * SUBSPACE), DP_ESP_ICV);
+			assert_int_equal(forge(&l[0], 1000 + i + (uint64_t)i * SUBSPACE),
+			                 DP_ESP_ICV);
 		tries += (uint64_t)DP_RESYNC_PACKETS_PER_SECOND * DP_RESYNC_HALVES;
 		assert_true(x->count.esp_resync_tries == tries);
 		x->w.now_ns += SECOND;

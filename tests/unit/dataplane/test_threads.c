@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything that threads share, at once: running workers, the control thread's requests, readers of statistics, next hops. The results are
- * looked at, but the judge is ThreadSanitizer (scripts/test unit-tsan).
+ * Everything that threads share, at once: running workers, the control thread's requests, readers
+ * of statistics, next hops. The results are looked at, but the judge is ThreadSanitizer
+ * (scripts/test unit-tsan).
  *
- * The dataplane is started as its control thread starts it, on ports that receive nothing (net_null). Frames come in by a function that runs
- * on a worker and passes them to the path as received: those for another home cross the hand-off rings. Buffers never come back to be
- * used again, as the pool is an uninstrumented library's.
+ * The dataplane is started as its control thread starts it, on ports that receive nothing
+ * (net_null). Frames come in by a function that runs on a worker and passes them to the path as
+ * received: those for another home cross the hand-off rings. Buffers never come back to be used
+ * again, as the pool is an uninstrumented library's.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,7 +37,7 @@
 #define UPLINK_ROUTER 0xcb007101u
 #define CLUSTER 0x0a000002u
 #define CLUSTER_ROUTER 0x0a000001u
-#define POD 0x0a000020u    /* + environment */
+#define POD 0x0a000020u /* + environment */
 #define CLIENT 0x0a000105u
 #define REMOTE 0xc6336465u /* + environment */
 #define TARGET 0xc0a8641eu
@@ -80,11 +82,17 @@ static void commit(void)
 
 	assert_int_equal(request(IPC_CONFIG_BEGIN, &g, sizeof(g)), 0);
 	for (unsigned i = 0; i < ENVIRONMENTS; i++) {
-		struct ipc_environment e = { .pod_address_be = htonl(POD + i), .session_quota = 10000, .source_count = 1,
-					     .sources = { { .address_be = htonl(0x0a000000), .length = 8 } } };
+		struct ipc_environment e = { .pod_address_be = htonl(POD + i),
+			                     .session_quota = 10000,
+			                     .source_count = 1,
+			                     .sources = { { .address_be = htonl(0x0a000000),
+			                                    .length = 8 } } };
 		struct ipc_server s = { .id = tunnel_id(i) };
-		struct ipc_forward f = { .to_address_be = htonl(TARGET + (uint32_t)(x.generation % 3)), .to_port_be = htons(80),
-					 .port_be = htons(33000), .protocol = TCP };
+		struct ipc_forward f = { .to_address_be =
+			                         htonl(TARGET + (uint32_t)(x.generation % 3)),
+			                 .to_port_be = htons(80),
+			                 .port_be = htons(33000),
+			                 .protocol = TCP };
 
 		memcpy(e.name, s.id.environment, sizeof(e.name));
 		memcpy(f.environment, s.id.environment, sizeof(f.environment));
@@ -98,11 +106,15 @@ static void commit(void)
 static struct ipc_sa_add sa_add(unsigned environment, enum ipc_direction direction, uint32_t spi_be)
 {
 	struct ipc_sa_add add = { .tunnel = tunnel_id(environment),
-				  .id = { .spi_be = spi_be, .direction = (uint8_t)direction },
-				  .local_be = htonl(UPLINK), .remote_be = htonl(REMOTE + environment),
-				  .local_port_be = htons(4500), .remote_port_be = htons(4500),
-				  .flags = IPC_SA_UDP | IPC_SA_ESN, .algorithm = IPC_AES128_GCM16, .key_length = 20,
-				  .replay_window = 64 };
+		                  .id = { .spi_be = spi_be, .direction = (uint8_t)direction },
+		                  .local_be = htonl(UPLINK),
+		                  .remote_be = htonl(REMOTE + environment),
+		                  .local_port_be = htons(4500),
+		                  .remote_port_be = htons(4500),
+		                  .flags = IPC_SA_UDP | IPC_SA_ESN,
+		                  .algorithm = IPC_AES128_GCM16,
+		                  .key_length = 20,
+		                  .replay_window = 64 };
 
 	add.id.destination_be = direction == IPC_IN ? add.local_be : add.remote_be;
 	memset(add.key, (int)environment, add.key_length);
@@ -122,7 +134,7 @@ static void add_pair(unsigned environment)
 	assert_int_equal(request(IPC_SA_ADD, &add, sizeof(add)), 0);
 }
 
-static void delete(unsigned environment, enum ipc_direction direction, uint32_t spi_be)
+static void delete (unsigned environment, enum ipc_direction direction, uint32_t spi_be)
 {
 	struct ipc_sa_add add = sa_add(environment, direction, spi_be);
 
@@ -135,8 +147,8 @@ static void rekey(unsigned environment, uint32_t old_spi_out)
 	uint32_t old_in_be = x.spi_in_be[environment];
 
 	add_pair(environment);
-	delete(environment, IPC_IN, old_in_be);
-	delete(environment, IPC_OUT, htonl(old_spi_out));
+	delete (environment, IPC_IN, old_in_be);
+	delete (environment, IPC_OUT, htonl(old_spi_out));
 }
 
 /* Reads a list to its end; returns how many entries it has. */
@@ -149,7 +161,9 @@ static unsigned list(uint16_t type)
 		const struct ipc_list *l = (const struct ipc_list *)x.reply.body;
 		bool is_sessions = type == IPC_SESSIONS;
 
-		assert_int_equal(request(type, &query, is_sessions ? sizeof(query) : sizeof(struct ipc_cursor)), 0);
+		assert_int_equal(request(type, &query,
+		                         is_sessions ? sizeof(query) : sizeof(struct ipc_cursor)),
+		                 0);
 		n += l->count;
 		query.cursor = l->next;
 	} while (query.cursor);
@@ -164,7 +178,8 @@ struct injection {
 };
 
 /* A SYN to an environment from the cluster, or a forged ESP packet for its current SA. */
-static struct rte_mbuf *frame(enum dp_port_id port, unsigned environment, uint16_t source_port, uint32_t spi_be)
+static struct rte_mbuf *frame(enum dp_port_id port, unsigned environment, uint16_t source_port,
+                              uint32_t spi_be)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(x.core.mbufs);
 	uint16_t length = port == DP_PORT_CLUSTER ? 40 : 28 + ESP_BYTES;
@@ -204,7 +219,8 @@ static int inject(struct dp_worker *w, void *argument)
 	for (unsigned i = 0; i < BURST; i++) {
 		unsigned environment = (q->environment + i) % ENVIRONMENTS;
 
-		m[i] = frame(q->port, environment, (uint16_t)(1024 + x.next_port++ % 30000), x.spi_in_be[environment]);
+		m[i] = frame(q->port, environment, (uint16_t)(1024 + x.next_port++ % 30000),
+		             x.spi_in_be[environment]);
 		if (!m[i])
 			return -ENOMEM;
 	}
@@ -282,7 +298,8 @@ static void *hand_off(void *argument)
 {
 	(void)argument;
 	for (unsigned i = 0; i < HANDED && !atomic_load(&x.is_over); i++) {
-		struct rte_mbuf *m = frame(DP_PORT_CLUSTER, i % ENVIRONMENTS, (uint16_t)(32000 + i), 0);
+		struct rte_mbuf *m =
+			frame(DP_PORT_CLUSTER, i % ENVIRONMENTS, (uint16_t)(32000 + i), 0);
 
 		if (!m)
 			return (void *)"no buffer";
@@ -345,8 +362,14 @@ static void everything_at_once(void **state)
 
 static int start(void **state)
 {
-	struct ipc_node node = { .name = "threads", .cores = "auto", .workers = WORKERS, .sessions = 9000, .mbufs = 16384,
-				 .memory_mb = 512, .idle = IPC_IDLE_ADAPTIVE, .hugepages = IPC_HUGEPAGES_OFF };
+	struct ipc_node node = { .name = "threads",
+		                 .cores = "auto",
+		                 .workers = WORKERS,
+		                 .sessions = 9000,
+		                 .mbufs = 16384,
+		                 .memory_mb = 512,
+		                 .idle = IPC_IDLE_ADAPTIVE,
+		                 .hugepages = IPC_HUGEPAGES_OFF };
 	char why[256] = "";
 
 	(void)state;
@@ -376,10 +399,14 @@ static int start(void **state)
 	commit();
 	x.spi_out = 1000;
 	for (unsigned i = 0; i < ENVIRONMENTS; i++) {
-		struct ipc_tunnel_state up = { .id = tunnel_id(i), .inner_address_be = htonl(0x0a030005), .is_up = 1 };
+		struct ipc_tunnel_state up = { .id = tunnel_id(i),
+			                       .inner_address_be = htonl(0x0a030005),
+			                       .is_up = 1 };
 
-		struct ipc_peer peer = { .id = up.id, .remote_be = htonl(REMOTE + i), .ike_port_be = htons(500),
-					 .natt_port_be = htons(4500) };
+		struct ipc_peer peer = { .id = up.id,
+			                 .remote_be = htonl(REMOTE + i),
+			                 .ike_port_be = htons(500),
+			                 .natt_port_be = htons(4500) };
 
 		if (request(IPC_PEER_SET, &peer, sizeof(peer)) != 0)
 			return -1;
@@ -421,7 +448,8 @@ static void *use_hops(void *nexthops)
 
 	for (unsigned i = 0; i < HOP_ROUNDS * HOPS && !atomic_load(&x.is_over); i++) {
 		dp_nexthop_want(nexthops, DP_PORT_CLUSTER, hop_be(i * 7 % HOPS));
-		if (dp_nexthop_lookup(nexthops, DP_PORT_CLUSTER, hop_be(i % HOPS), mac) && memcmp(mac, expected, 6) != 0)
+		if (dp_nexthop_lookup(nexthops, DP_PORT_CLUSTER, hop_be(i % HOPS), mac) &&
+		    memcmp(mac, expected, 6) != 0)
 			return (void *)"half a MAC address";
 	}
 	return NULL;
