@@ -248,7 +248,8 @@ static void fill_sa(struct ipc_sa_add *add, kernel_ipsec_sa_id_t *id,
 	add->hard_seconds = data->lifetime->time.life;
 }
 
-/* Whether an SA whose add failed may be there all the same does not matter: it is never used. */
+/* An SA whose addition was not acknowledged may be there all the same: it is taken back. If the
+ * connection is gone as well, it stays until its hard lifetime, or until the dataplane ends. */
 static void burn(private_kernel_t *this, const struct ipc_sa_id *id)
 {
 	int rc = cp_dp_call(this->ike->dp, IPC_SA_DEL, id, sizeof(*id), NULL, 0);

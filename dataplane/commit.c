@@ -375,6 +375,7 @@ static int retire_tunnel(struct dp_worker *w, void *argument)
 {
 	struct retire *r = argument;
 
+	dp_sa_disown_larval(w, r->tunnel);
 	dp_nat_tunnel_purge(w, r->tunnel);
 	memset(&w->tunnels[r->tunnel], 0, sizeof(w->tunnels[r->tunnel]));
 	w->tunnels[r->tunnel].environment = DP_NONE_SLOT;

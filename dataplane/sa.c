@@ -211,6 +211,15 @@ int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint3
 	return 0;
 }
 
+void dp_sa_disown_larval(struct dp_worker *w, uint16_t tunnel)
+{
+	struct dp_sa_table *t = w->sas;
+
+	for (uint32_t i = 0; i < t->capacity; i++)
+		if (t->entries[i].kind == DP_SA_LARVAL && t->entries[i].tunnel == tunnel)
+			t->entries[i].tunnel = DP_NONE_SLOT;
+}
+
 /* Follows a change of the tunnel's current SA. An inner address is there if the control plane says
  * the tunnel is up. */
 static void refresh_tunnel(struct dp_worker *w, uint16_t tunnel)

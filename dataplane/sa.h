@@ -162,6 +162,10 @@ void dp_sa_free(void *memory);
  */
 int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint32_t *spi_be);
 
+/* The tunnel in this slot is no more: no key is taken any longer for the SPIs that were allocated
+ * for it, whoever has the slot next. They go at their deadline. */
+void dp_sa_disown_larval(struct dp_worker *w, uint16_t tunnel);
+
 /*
  * Puts an SA into MEMORY (from dp_sa_alloc) and into use; with 0 the table owns the memory,
  * otherwise the caller keeps it and frees it. An outbound SA becomes its tunnel's current one at

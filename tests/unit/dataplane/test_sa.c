@@ -297,6 +297,24 @@ static void ends_at_its_capacity(void **state)
 	}
 }
 
+/* A tunnel that is gone leaves no SPI that its slot's next owner could be given a key for. */
+static void disowns_the_spis_of_a_tunnel_that_is_gone(void **state)
+{
+	struct world *x = world_create(0, 8);
+	struct ipc_sa_add mine, others;
+	uint32_t spi_be;
+
+	(void)state;
+	assert_int_equal(dp_sa_spi_alloc(&x->w, 1, 900, &spi_be), 0);
+	assert_int_equal(dp_sa_spi_alloc(&x->w, 2, 901, &spi_be), 0);
+	dp_sa_disown_larval(&x->w, 1);
+	mine = world_add_request(IPC_IN, 900, GCM, 0);
+	others = world_add_request(IPC_IN, 901, GCM, 0);
+	assert_int_equal(world_add(x, &mine, 1), -ENOENT);
+	assert_int_equal(world_add(x, &others, 2), 0);
+	world_destroy(x);
+}
+
 /* Thousands of random additions and removals against a plain list. */
 static void finds_what_is_there_and_nothing_else(void **state)
 {
@@ -535,6 +553,7 @@ int main(void)
 		cmocka_unit_test(tells_destinations_apart),
 		cmocka_unit_test(follows_the_peer),
 		cmocka_unit_test(ends_at_its_capacity),
+		cmocka_unit_test(disowns_the_spis_of_a_tunnel_that_is_gone),
 		cmocka_unit_test(finds_what_is_there_and_nothing_else),
 		cmocka_unit_test(finds_outbound_after_removals),
 		cmocka_unit_test(lists_everything_once),
