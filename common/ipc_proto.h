@@ -40,17 +40,17 @@
 #define IPC_KEY_MAX 96u
 #define IPC_PUNT_MAX 10240u /* largest IKE datagram carried, bytes */
 
+/* clang-format off */
 enum ipc_type {
 	IPC_HELLO = 1,
 
 	/* configuration */
-	IPC_NODE = 16, /* struct ipc_node; once per dataplane epoch; starts ports and workers */
+	IPC_NODE = 16,        /* struct ipc_node; once per dataplane epoch; starts ports and workers */
 	IPC_CONFIG_BEGIN = 17,       /* struct ipc_generation; drops what was staged before */
 	IPC_CONFIG_ENVIRONMENT = 18, /* struct ipc_environment */
-	IPC_CONFIG_SERVER = 19, /* struct ipc_server; after its environment, in order of priority */
-	IPC_CONFIG_FORWARDS = 20, /* 1 to IPC_FORWARDS_MAX x struct ipc_forward */
-	IPC_CONFIG_COMMIT =
-		21, /* struct ipc_generation; validates whole, applies as a difference */
+	IPC_CONFIG_SERVER = 19,      /* struct ipc_server; after its environment, in order of priority */
+	IPC_CONFIG_FORWARDS = 20,    /* 1 to IPC_FORWARDS_MAX x struct ipc_forward */
+	IPC_CONFIG_COMMIT = 21,      /* struct ipc_generation; validates whole, applies as a difference */
 
 	/* leases */
 	IPC_PEER_SET = 32,   /* struct ipc_peer; where a server's control packets may come from */
@@ -65,18 +65,17 @@ enum ipc_type {
 	IPC_KEEPSAKE_GET = 41, /* struct ipc_tunnel -> struct ipc_keepsake; since 1.2 */
 
 	/* owned by the dataplane */
-	IPC_STATE =
-		48, /* struct ipc_cursor -> struct ipc_list + N x struct ipc_environment_state */
-	IPC_TUNNELS = 49, /* struct ipc_cursor -> struct ipc_list + N x struct ipc_tunnel_info */
-	IPC_SESSIONS =
-		50,    /* struct ipc_session_query -> struct ipc_list + N x struct ipc_session */
-	IPC_MOVE = 51, /* struct ipc_move -> struct ipc_move (the state after it) */
+	IPC_STATE = 48,    /* struct ipc_cursor -> struct ipc_list + N x struct ipc_environment_state */
+	IPC_TUNNELS = 49,  /* struct ipc_cursor -> struct ipc_list + N x struct ipc_tunnel_info */
+	IPC_SESSIONS = 50, /* struct ipc_session_query -> struct ipc_list + N x struct ipc_session */
+	IPC_MOVE = 51,     /* struct ipc_move -> struct ipc_move (the state after it) */
 
 	/* datagrams and events; no reply */
 	IPC_PUNT_TX = 64, /* struct ipc_punt + payload; control plane to network */
 	IPC_PUNT_RX = 65, /* struct ipc_punt + payload; network to control plane */
 	IPC_EVENT = 66,   /* struct ipc_event; something changed, read the state */
 };
+/* clang-format on */
 
 #define IPC_REPLY 0x0001u
 

@@ -8,6 +8,7 @@
 #include <rte_icmp.h>
 #include <rte_tcp.h>
 
+#include "dataplane/ipv4.h"
 #include "dataplane/port.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -162,8 +163,10 @@ bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 	enum dp_answer answer = dp_verdict_answer(p->verdict);
 	uint32_t own_be = w->ports[p->port].address_be, called_be = dp_load32(p->l3 + 16);
 
-	if (p->flow || (p->port != DP_PORT_CLUSTER &&
-	                (answer != DP_ANSWER_TOO_BIG || p->tunnel == DP_NONE_SLOT)))
+	/* a fragment's transport header was not looked at: RFC 1812 section 4.3.2.7 */
+	if (p->flow || dp_ipv4_is_fragment(p->l3) ||
+	    (p->port != DP_PORT_CLUSTER &&
+	     (answer != DP_ANSWER_TOO_BIG || p->tunnel == DP_NONE_SLOT)))
 		return false;
 	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
 		w->count->answers_limited++;
