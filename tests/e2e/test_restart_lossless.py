@@ -8,6 +8,10 @@ from lab.loss import LostAnswer
 from lab.topology import TARGET
 
 UNIQUE = ("no", "never", "keep", "replace")
+# 10,000 datagrams a second are much for this laboratory's own hosts: on a busy machine they lose some themselves, and not all of
+# that can be told apart. A case that fails twice has failed.
+pytestmark = pytest.mark.flaky(reruns=1)
+
 FORWARDS = {PORT: {"to": f"{TARGET}:{TARGET_PORT}", "transport": "udp"}}
 
 
