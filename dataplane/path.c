@@ -39,8 +39,8 @@ static void leave(struct dp_worker *w, struct dp_batch *b)
 /* The rest of the way of what fits its tunnel. */
 static void into_tunnel(struct dp_worker *w, struct dp_batch *b)
 {
-	run(w, b,
-	    dp_esp_out_encapsulate); /* the tunnel's SA: outer headers, sequence number, padding */
+	/* the tunnel's SA: outer headers, sequence number, padding */
+	run(w, b, dp_esp_out_encapsulate);
 	run(w, b, dp_esp_out_encrypt); /* whole burst */
 	leave(w, b);
 }
@@ -54,8 +54,8 @@ static void forward_out(struct dp_worker *w, struct dp_batch *b)
 	run(w, b, dp_reassemble_cluster); /* fragments wait; whole datagrams go on */
 	dp_nat_icmp_split(w, b, &errors);
 	dp_batch_compact(w, b);
-	run(w, b, dp_nat_forward_out); /* session; DNAT to the target, SNAT to the tunnel's inner
-	                                  address */
+	/* session; DNAT to the target, SNAT to the tunnel's inner address */
+	run(w, b, dp_nat_forward_out);
 	dp_fragment_for_tunnel(w, b, &oversized);
 	dp_batch_compact(w, b);
 	into_tunnel(w, b);
@@ -76,8 +76,8 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 	run(w, b, dp_reassemble_inner); /* fragments wait; whole datagrams go on */
 	dp_nat_icmp_split(w, b, &errors);
 	dp_batch_compact(w, b);
-	run(w, b,
-	    dp_nat_forward_in); /* a session of this tunnel's environment; back to the client */
+	/* a session of this tunnel's environment; back to the client */
+	run(w, b, dp_nat_forward_in);
 	dp_fragment_for_port(w, b, &oversized);
 	dp_batch_compact(w, b);
 	leave(w, b);
