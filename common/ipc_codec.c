@@ -227,6 +227,8 @@ static const struct field environment_fields[] = {
 	FIELD(FIELD_HOST, struct ipc_environment, pod_address_be),
 	RANGE(struct ipc_environment, source_count, 0, IPC_PREFIXES_MAX),
 	FIELD(FIELD_PAD, struct ipc_environment, pad),
+	RANGE(struct ipc_environment, flags, 0, IPC_ENVIRONMENT_KEEP_SESSIONS),
+	FIELD(FIELD_OPTIONAL_HOST, struct ipc_environment, probe_target_be),
 	{ 0 },
 };
 
@@ -444,12 +446,15 @@ static const struct field session_query_fields[] = {
 static const struct field move_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_move, environment),
 	FIELD(FIELD_NAME, struct ipc_move, server),
+	RANGE(struct ipc_move, reason, IPC_MOVE_BY_HAND, IPC_MOVE_BACK),
+	FIELD(FIELD_PAD, struct ipc_move, pad),
 	{ 0 },
 };
 
 static const struct field move_reply_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_move, environment),
 	FIELD(FIELD_OPTIONAL_NAME, struct ipc_move, server),
+	FIELD(FIELD_PAD, struct ipc_move, pad),
 	{ 0 },
 };
 
@@ -491,6 +496,10 @@ static const struct field sa_info_fields[] = {
 static const struct field environment_state_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_environment_state, name),
 	FIELD(FIELD_OPTIONAL_NAME, struct ipc_environment_state, active),
+	FIELD(FIELD_OPTIONAL_NAME, struct ipc_environment_state, moved_from),
+	RANGE(struct ipc_environment_state, is_settled, 0, 1),
+	RANGE(struct ipc_environment_state, is_lost, 0, 1),
+	FIELD(FIELD_PAD, struct ipc_environment_state, pad),
 	{ 0 },
 };
 
@@ -500,6 +509,7 @@ static const struct field tunnel_info_fields[] = {
 	RANGE(struct ipc_tunnel_info, is_up, 0, 1),
 	RANGE(struct ipc_tunnel_info, is_active, 0, 1),
 	FIELD(FIELD_PAD, struct ipc_tunnel_info, pad),
+	FIELD(FIELD_PAD, struct ipc_tunnel_info, pad1),
 	{ 0 },
 };
 

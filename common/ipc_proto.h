@@ -32,7 +32,7 @@
 
 #define IPC_MAGIC 0x53414c59u /* "SALY" */
 #define IPC_VERSION_MAJOR 1
-#define IPC_VERSION_MINOR 2
+#define IPC_VERSION_MINOR 3
 #define IPC_MSG_MAX 16384u /* bytes, header included */
 #define IPC_NAME_LEN 32u   /* names of instances, environments, servers; NUL included */
 #define IPC_DEVICE_LEN 128u
@@ -157,7 +157,14 @@ struct ipc_environment {
 	uint32_t source_count;
 	uint32_t pad;
 	struct ipc_prefix sources[IPC_PREFIXES_MAX]; /* who may call it */
+	/* since 1.3 */
+	uint32_t flags; /* IPC_ENVIRONMENT_* */
+	uint32_t
+		probe_target_be; /* asked inside its tunnels whether they live; 0: targets in use */
 };
+/* The customer's network routes the inner addresses: sessions go on through another tunnel that has
+ * the same one. Without it they are reset when their tunnel fails. */
+#define IPC_ENVIRONMENT_KEEP_SESSIONS 0x1u
 
 /* A tunnel is a server of an environment. */
 struct ipc_tunnel {
@@ -312,6 +319,18 @@ struct ipc_list {
 	uint32_t entry_size; /* of this sender's version */
 };
 
+/* Later minor versions may have more. */
+enum ipc_move_reason {
+	IPC_MOVE_NONE = 0,    /* there was no move */
+	IPC_MOVE_UP = 1,      /* none was active, this one is up */
+	IPC_MOVE_DOWN = 2,    /* the active one went down: TUNNEL_SET, or its last SA is gone */
+	IPC_MOVE_DEAD = 3,    /* the active one did not answer, this one did */
+	IPC_MOVE_REMOVED = 4, /* the active one is no longer configured */
+	IPC_MOVE_BY_HAND = 5, /* MOVE */
+	IPC_MOVE_BACK = 6,    /* MOVE: back to a preferred one */
+};
+#define IPC_MOVE_REASONS 8u
+
 struct ipc_environment_state {
 	char name[IPC_NAME_LEN];
 	char active[IPC_NAME_LEN]; /* server; empty: none is up */
@@ -322,6 +341,25 @@ struct ipc_environment_state {
 	uint64_t bytes_in;
 	uint32_t sessions;
 	uint32_t home_worker;
+	/* since 1.3: the last move, which made "active" what it is, and all moves so far */
+	char moved_from[IPC_NAME_LEN]; /* server; empty: none, or it is no longer configured */
+	uint64_t moved_ns;             /* CLOCK_MONOTONIC; 0: there was none */
+	uint64_t detection_ns; /* IPC_MOVE_DEAD: from the last packet heard to "dead"; else 0 */
+	uint64_t switch_ns;    /* from the reason for it, "dead" or an event, to the move */
+	uint64_t moves[IPC_MOVE_REASONS]; /* by reason */
+	uint32_t sessions_kept;           /* that go on, taken along or left where they were */
+	uint32_t sessions_reset;
+	uint8_t move_reason; /* enum ipc_move_reason */
+	uint8_t is_settled;  /* 1: both numbers are final */
+	uint8_t is_lost;     /* 1: no tunnel answers; new sessions are refused */
+	uint8_t pad[5];
+};
+
+enum ipc_liveness {
+	IPC_LIVENESS_UNKNOWN = 0, /* not up, or nothing was heard and nobody asked */
+	IPC_LIVENESS_ALIVE = 1,
+	IPC_LIVENESS_SUSPECT = 2, /* silent though something was sent: probed */
+	IPC_LIVENESS_DEAD = 3,    /* probes in a row were not answered */
 };
 
 struct ipc_tunnel_info {
@@ -337,6 +375,18 @@ struct ipc_tunnel_info {
 	uint8_t is_up;
 	uint8_t is_active;
 	uint8_t pad[2];
+	/* since 1.3 */
+	uint64_t alive_since_ns; /* CLOCK_MONOTONIC; from when on it was not dead; 0: it is, or not
+	                            up */
+	uint64_t answered_ns;    /* CLOCK_MONOTONIC of the last probe answered, 0: none */
+	uint64_t probes_sent;
+	uint64_t probes_answered;
+	uint64_t probes_missed; /* not answered within their deadline */
+	uint64_t deaths;        /* how often it became dead */
+	uint32_t rtt_us;        /* of probes, smoothed (RFC 6298); 0: not known */
+	uint32_t rtt_deviation_us;
+	uint8_t liveness; /* enum ipc_liveness */
+	uint8_t pad1[7];
 };
 
 struct ipc_session_query {
@@ -377,6 +427,8 @@ struct ipc_move {
 	char environment[IPC_NAME_LEN];
 	char server[IPC_NAME_LEN]; /* to; in the reply: the active one */
 	uint64_t move_counter;     /* expected; in the reply: the current one */
+	uint8_t reason;            /* IPC_MOVE_BY_HAND, IPC_MOVE_BACK; since 1.3 */
+	uint8_t pad[7];
 };
 
 /* ---- datagrams and events ---- */
@@ -392,9 +444,10 @@ struct ipc_punt { /* a UDP datagram without its headers; length is what follows 
 struct ipc_event {
 	uint64_t changed; /* IPC_CHANGED_*, level triggered: read the state they name */
 };
-#define IPC_CHANGED_SAS 0x1u     /* an SA expired, was removed or is running out: SA_LIST */
-#define IPC_CHANGED_TUNNELS 0x2u /* the dataplane moved an environment: STATE */
-#define IPC_CHANGED_PORTS 0x4u   /* a port's link went up or down */
+#define IPC_CHANGED_SAS 0x1u /* an SA expired, was removed or is running out: SA_LIST */
+/* an environment moved or its last move settled: STATE; a tunnel's liveness or MTU: TUNNELS */
+#define IPC_CHANGED_TUNNELS 0x2u
+#define IPC_CHANGED_PORTS 0x4u /* a port's link went up or down */
 
 /* ---- golden sizes: a change of any is a change of the contract ---- */
 _Static_assert(sizeof(struct ipc_header) == 16, "ipc_header");
@@ -404,7 +457,7 @@ _Static_assert(sizeof(struct ipc_prefix) == 8, "ipc_prefix");
 _Static_assert(sizeof(struct ipc_port) == 144, "ipc_port");
 _Static_assert(sizeof(struct ipc_node) == 672, "ipc_node");
 _Static_assert(sizeof(struct ipc_generation) == 8, "ipc_generation");
-_Static_assert(sizeof(struct ipc_environment) == 304, "ipc_environment");
+_Static_assert(sizeof(struct ipc_environment) == 312, "ipc_environment");
 _Static_assert(sizeof(struct ipc_tunnel) == 64, "ipc_tunnel");
 _Static_assert(sizeof(struct ipc_server) == 72, "ipc_server");
 _Static_assert(sizeof(struct ipc_forward) == 80, "ipc_forward");
@@ -418,10 +471,10 @@ _Static_assert(sizeof(struct ipc_sa_info) == 152, "ipc_sa_info");
 _Static_assert(sizeof(struct ipc_keepsake) == 1096, "ipc_keepsake");
 _Static_assert(sizeof(struct ipc_cursor) == 8, "ipc_cursor");
 _Static_assert(sizeof(struct ipc_list) == 16, "ipc_list");
-_Static_assert(sizeof(struct ipc_environment_state) == 112, "ipc_environment_state");
-_Static_assert(sizeof(struct ipc_tunnel_info) == 120, "ipc_tunnel_info");
+_Static_assert(sizeof(struct ipc_environment_state) == 248, "ipc_environment_state");
+_Static_assert(sizeof(struct ipc_tunnel_info) == 184, "ipc_tunnel_info");
 _Static_assert(sizeof(struct ipc_session_query) == 48, "ipc_session_query");
 _Static_assert(sizeof(struct ipc_session) == 112, "ipc_session");
-_Static_assert(sizeof(struct ipc_move) == 72, "ipc_move");
+_Static_assert(sizeof(struct ipc_move) == 80, "ipc_move");
 _Static_assert(sizeof(struct ipc_punt) == 16, "ipc_punt");
 _Static_assert(sizeof(struct ipc_event) == 8, "ipc_event");

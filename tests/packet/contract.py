@@ -16,7 +16,7 @@ import time
 
 MAGIC = 0x53414C59
 VERSION_MAJOR = 1
-VERSION_MINOR = 2
+VERSION_MINOR = 3
 MSG_MAX = 16384
 NAME_LEN = 32
 DEVICE_LEN = 128
@@ -33,6 +33,8 @@ SA_UDP = 0x2
 SA_EARLY = 0x4
 SA_EXPIRING = 0x100
 SA_ACTIVE = 0x200
+ENVIRONMENT_KEEP_SESSIONS = 0x1
+MOVE_REASONS = 8
 CHANGED_SAS = 0x1
 CHANGED_TUNNELS = 0x2
 CHANGED_PORTS = 0x4
@@ -69,6 +71,8 @@ AES128_GCM16, AES192_GCM16, AES256_GCM16, CHACHA20_POLY1305 = 1, 2, 3, 4
 AES128_CBC_SHA1_96, AES128_CBC_SHA256_128, AES128_CBC_SHA384_192, AES128_CBC_SHA512_256 = 5, 6, 7, 8
 AES192_CBC_SHA1_96, AES192_CBC_SHA256_128, AES192_CBC_SHA384_192, AES192_CBC_SHA512_256 = 9, 10, 11, 12
 AES256_CBC_SHA1_96, AES256_CBC_SHA256_128, AES256_CBC_SHA384_192, AES256_CBC_SHA512_256 = 13, 14, 15, 16
+MOVE_NONE, MOVE_UP, MOVE_DOWN, MOVE_DEAD, MOVE_REMOVED, MOVE_BY_HAND, MOVE_BACK = 0, 1, 2, 3, 4, 5, 6
+LIVENESS_UNKNOWN, LIVENESS_ALIVE, LIVENESS_SUSPECT, LIVENESS_DEAD = 0, 1, 2, 3
 SESSION_OPENING, SESSION_ESTABLISHED, SESSION_CLOSING, SESSION_CLOSED, SESSION_UDP = 1, 2, 3, 4, 5
 
 # Constants that the layout test compares with the header: all above but those of Python alone.
@@ -147,7 +151,7 @@ class Generation(Struct):
 
 class Environment(Struct):
     _fields_ = [("name", chars(NAME_LEN)), ("pod_address_be", u32), ("session_quota", u32), ("source_count", u32),
-                ("pad", u32), ("sources", Prefix * PREFIXES_MAX)]
+                ("pad", u32), ("sources", Prefix * PREFIXES_MAX), ("flags", u32), ("probe_target_be", u32)]
 
 
 class TunnelId(Struct):
@@ -211,13 +215,18 @@ class List(Struct):
 
 class EnvironmentState(Struct):
     _fields_ = [("name", chars(NAME_LEN)), ("active", chars(NAME_LEN)), ("move_counter", u64), ("packets_out", u64),
-                ("bytes_out", u64), ("packets_in", u64), ("bytes_in", u64), ("sessions", u32), ("home_worker", u32)]
+                ("bytes_out", u64), ("packets_in", u64), ("bytes_in", u64), ("sessions", u32), ("home_worker", u32),
+                ("moved_from", chars(NAME_LEN)), ("moved_ns", u64), ("detection_ns", u64), ("switch_ns", u64),
+                ("moves", u64 * MOVE_REASONS), ("sessions_kept", u32), ("sessions_reset", u32), ("move_reason", u8),
+                ("is_settled", u8), ("is_lost", u8), ("pad", u8 * 5)]
 
 
 class TunnelInfo(Struct):
     _fields_ = [("id", TunnelId), ("inner_address_be", u32), ("remote_be", u32), ("heard_ns", u64),
                 ("packets_out", u64), ("bytes_out", u64), ("packets_in", u64), ("bytes_in", u64),
-                ("inner_mtu", u32), ("is_up", u8), ("is_active", u8), ("pad", u8 * 2)]
+                ("inner_mtu", u32), ("is_up", u8), ("is_active", u8), ("pad", u8 * 2), ("alive_since_ns", u64),
+                ("answered_ns", u64), ("probes_sent", u64), ("probes_answered", u64), ("probes_missed", u64),
+                ("deaths", u64), ("rtt_us", u32), ("rtt_deviation_us", u32), ("liveness", u8), ("pad1", u8 * 7)]
 
 
 class SessionQuery(Struct):
@@ -232,7 +241,8 @@ class Session(Struct):
 
 
 class Move(Struct):
-    _fields_ = [("environment", chars(NAME_LEN)), ("server", chars(NAME_LEN)), ("move_counter", u64)]
+    _fields_ = [("environment", chars(NAME_LEN)), ("server", chars(NAME_LEN)), ("move_counter", u64), ("reason", u8),
+                ("pad", u8 * 7)]
 
 
 class Punt(Struct):
@@ -468,9 +478,9 @@ class Contract(Raw):
     def sessions(self, environment="", limit=64):
         return self.list(SESSIONS, SessionQuery(environment=environment.encode(), limit=limit), Session)
 
-    def move(self, environment, server, move_counter):
+    def move(self, environment, server, move_counter, reason=MOVE_BY_HAND):
         return self.ask(MOVE, Move(environment=environment.encode(), server=server.encode(),
-                                   move_counter=move_counter), Move)
+                                   move_counter=move_counter, reason=reason), Move)
 
     def punt_tx(self, source, source_port, destination, destination_port, payload):
         punt = Punt(source_be=ip_be(source), destination_be=ip_be(destination), source_port_be=port_be(source_port),

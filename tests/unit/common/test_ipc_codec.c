@@ -203,6 +203,7 @@ static void fill(uint16_t type)
 		begin(type, sizeof(m.move));
 		strcpy(m.move.environment, "production");
 		strcpy(m.move.server, "a");
+		m.move.reason = IPC_MOVE_BY_HAND;
 		break;
 	case IPC_PUNT_TX:
 	case IPC_PUNT_RX:
@@ -418,6 +419,9 @@ static void test_configuration(void **state)
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.source_count = IPC_PREFIXES_MAX + 1);
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EBADMSG, m.environment.source_count--);
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EBADMSG, m.environment.pad = 1);
+	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.flags = 2);
+	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL,
+	        m.environment.probe_target_be = ADDRESS(224, 0, 0, 1));
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.sources[31].length = 31);
 
 	TUNNEL_FAULTS(IPC_CONFIG_SERVER, server.id);
@@ -549,6 +553,9 @@ static void test_owned_by_dataplane(void **state)
 	REFUSED(IPC_SESSIONS, -EBADMSG, m.session_query.pad = 1);
 	REQUIRED_NAME_FAULTS(IPC_MOVE, move.environment);
 	REQUIRED_NAME_FAULTS(IPC_MOVE, move.server);
+	REFUSED(IPC_MOVE, -EINVAL, m.move.reason = IPC_MOVE_DEAD);
+	REFUSED(IPC_MOVE, -EINVAL, m.move.reason = IPC_MOVE_BACK + 1);
+	REFUSED(IPC_MOVE, -EBADMSG, m.move.pad[6] = 1);
 }
 
 static void test_datagrams(void **state)
@@ -703,8 +710,8 @@ static void test_lists(void **state)
 		m.list.count = UINT32_MAX;
 		assert_int_equal(decode(), -EBADMSG);
 		/* A product that is right in 32 bits. */
-		begin_list(lists[i].type, 2, 128);
-		m.list.count = 2 + (1u << 25);
+		begin_list(lists[i].type, 2, 256);
+		m.list.count = 2 + (1u << 24);
 		assert_int_equal(decode(), -EBADMSG);
 		m.list.count = 2;
 		assert_int_equal(decode(), 0);
