@@ -17,28 +17,35 @@ struct link {
 	struct esp_peer peer;
 };
 
-static struct link link_add(struct world *x, uint16_t tunnel, uint32_t flags)
+static struct link link_add_suite(struct world *x, uint16_t tunnel, enum ipc_algorithm algorithm,
+                                  uint32_t flags)
 {
 	struct link l = { .x = x };
 	struct ipc_sa_add add;
 	uint32_t spi_be;
 
 	assert_int_equal(dp_sa_spi_alloc(&x->w, tunnel, 0x2000u + tunnel, &spi_be), 0);
-	add = world_add_request(IPC_IN, ntohl(spi_be), IPC_AES128_GCM16, flags);
+	add = world_add_request(IPC_IN, ntohl(spi_be), algorithm, flags);
 	assert_int_equal(world_add(x, &add, tunnel), 0);
 	l.sa = dp_sa_lookup(x->w.sas, spi_be)->sa;
 	l.peer = world_peer(&add);
 	return l;
 }
 
+static struct link link_add(struct world *x, uint16_t tunnel, uint32_t flags)
+{
+	return link_add_suite(x, tunnel, IPC_AES128_GCM16, flags);
+}
+
 static struct dp_pkt *push(struct link *l, uint64_t sequence, unsigned length)
 {
+	unsigned block = peer_suite(l->peer.algorithm).block_bytes, total;
 	uint8_t text[3100], packet[3300];
-	unsigned total;
 
 	peer_inner(text, length, 17, WORLD_TARGET, WORLD_INNER);
 	total = peer_seal(&l->peer, sequence, sequence, text,
-	                  peer_trailer(text, length, (2 - length % 4) % 4, 4), packet);
+	                  peer_trailer(text, length, (2 * block - 2 - length % block) % block, 4),
+	                  packet);
 	assert_int_not_equal(total, 0);
 	return world_push_outer(l->x, packet, total);
 }
@@ -118,6 +125,43 @@ static void finds_the_server_after_a_loss(void **state)
 			assert_int_equal(send_packet(&l, table[i].before + 1),
 			                 DP_OK); /* and nothing is broken */
 		}
+		world_destroy(x);
+	}
+}
+
+/* Whatever computes the ICV, and whatever else is in the burst: of those packets nothing is lost.
+ */
+static void finds_it_with_every_suite(void **state)
+{
+	(void)state;
+	for (unsigned algorithm = IPC_AES128_GCM16; algorithm <= IPC_AES256_CBC_SHA512_256;
+	     algorithm++) {
+		struct world *x = world_create(0, 8);
+		struct link l = link_add_suite(x, 1, algorithm, IPC_SA_ESN | IPC_SA_UDP),
+			    other = link_add_suite(x, 2, IPC_AES256_CBC_SHA256_128, 0);
+		const uint64_t far = 5 * SUBSPACE + 70000;
+
+		assert_int_equal(send_packet(&l, 1000), DP_OK);
+		fail_enough(&l, 2000);
+		push(&other, 1, INNER_BYTES);
+		push(&l, far, INNER_BYTES);
+		push(&other, 2, INNER_BYTES);
+		world_in(x);
+		for (unsigned i = 0; i < x->batch.n; i++)
+			if (x->batch.p[i].verdict != DP_OK)
+				fail_msg("suite %u, packet %u: %s", algorithm, i,
+				         dp_verdict_name(x->batch.p[i].verdict));
+		world_clear(x);
+		assert_true(l.sa->replay.top == far);
+		assert_int_equal(x->count.esp_resyncs, 1);
+		assert_int_equal(x->count.esp_resync_tries, 5);
+		assert_int_equal(send_packet(&l, far), DP_ESP_REPLAY);
+		assert_int_equal(send_packet(&l, far + 1), DP_OK);
+		/* forged ones find nothing and move nothing */
+		fail_enough(&l, far + 2000);
+		assert_int_equal(forge(&l, far + 9 * SUBSPACE + 3000), DP_ESP_ICV);
+		assert_true(l.sa->replay.top == far + 1);
+		assert_int_equal(x->count.esp_resyncs, 1);
 		world_destroy(x);
 	}
 }
@@ -227,6 +271,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_the_server_after_a_loss),
+		cmocka_unit_test(finds_it_with_every_suite),
 		cmocka_unit_test(finds_a_number_that_cannot_be_inferred),
 		cmocka_unit_test(tries_only_after_failures_in_a_row),
 		cmocka_unit_test(is_bounded_and_moves_nothing_for_forged_packets),
