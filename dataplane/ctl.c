@@ -303,6 +303,7 @@ static unsigned take_punted(struct ctl *c)
 	for (unsigned i = 0; i < n; i++) {
 		if (m[i]->packet_type == RTE_PTYPE_L2_ETHER_ARP)
 			dp_nexthop_learn(c->core->nexthops, (enum dp_port_id)m[i]->port,
+			                 &c->core->ports[m[i]->port],
 			                 rte_pktmbuf_mtod(m[i], uint8_t *), now_ns());
 		else if (rte_pktmbuf_mtod(m[i], const uint8_t *)[9] == IPPROTO_ICMP)
 			learn_pmtu(c, m[i]);

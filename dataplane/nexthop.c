@@ -21,7 +21,7 @@
 #define HOLD_NS 3000000000ull
 
 #define REQUESTS_AT_ONCE 32u     /* per call of dp_nexthop_maintain() */
-#define RETRY_NS 250000000ull    /* between the first requests while unresolved */
+#define RETRY_NS 250000000ull    /* between the first requests while somebody waits */
 #define RETRY_TRIES 4u           /* then once a second: RFC 1122 section 2.3.2.1 */
 #define VERIFY_NS 30000000000ull /* a resolved entry is asked again after it */
 #define VERIFY_RETRY_NS 1000000000ull
@@ -38,13 +38,17 @@ struct entry {
 	_Atomic uint64_t mac; /* RESOLVED | six bytes, the first one lowest; 0: unresolved */
 };
 
+/* Whose reply is solicited: a request is out. */
+enum question { NOBODY = 0, THE_KNOWN, EVERYBODY };
+
 /* The control thread's side of an entry. */
 struct entry_state {
 	uint64_t since_ns; /* first seen by the control thread; 0: not yet */
 	uint64_t asked_ns;
 	uint64_t due_ns;
 	uint32_t tries;
-	bool is_waiting; /* a request is out: a reply is solicited */
+	uint8_t asked;   /* enum question */
+	bool is_doubted; /* somebody else claims the address since the last answer */
 };
 
 struct dp_nexthops {
@@ -214,41 +218,60 @@ void dp_nexthop_want(struct dp_nexthops *n, enum dp_port_id port, uint32_t addre
 		find_or_add(n, make_key(port, address_be));
 }
 
-/* A request or an unsolicited reply claims the address: believe nothing, but ask everybody whether
- * it is true; at most once a second, so that a flood of claims neither floods the link nor uses up
- * the tries. */
-static void doubt(struct entry_state *state, uint64_t now_ns)
+/*
+ * Somebody else claims the address: believe nothing, but ask the neighbour we know whether it is
+ * still there, and everybody else only if it does not answer soon. At most once a second, so that a
+ * flood of claims neither floods the link nor uses up the tries.
+ */
+static void doubt(struct entry_state *s, uint64_t now_ns)
 {
-	uint64_t soonest_ns = RTE_MAX(now_ns, state->asked_ns + VERIFY_RETRY_NS);
+	uint64_t soonest_ns = RTE_MAX(now_ns, s->asked_ns + VERIFY_RETRY_NS);
 
-	state->tries = UNICAST_TRIES;
-	state->due_ns = RTE_MIN(state->due_ns, soonest_ns);
+	s->is_doubted = true;
+	if (s->asked == EVERYBODY)
+		return;
+	if (s->asked == THE_KNOWN)
+		soonest_ns = s->asked_ns + RETRY_NS;
+	else
+		s->tries = 0;
+	s->due_ns = RTE_MIN(s->due_ns, soonest_ns);
 }
 
-void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const uint8_t *arp,
-                      uint64_t now_ns)
+/* A reply to nobody but us. */
+static bool is_reply_to(const uint8_t *arp, const struct dp_port *own)
+{
+	return dp_load16(arp + 6) == rte_cpu_to_be_16(2) &&
+	       memcmp(arp + 18, &own->mac, sizeof(own->mac)) == 0 &&
+	       dp_load32(arp + 24) == own->address_be;
+}
+
+void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const struct dp_port *own,
+                      const uint8_t *arp, uint64_t now_ns)
 {
 	uint32_t sender_be = dp_load32(arp + 14);
 	int at = find(n, make_key(port, sender_be));
 	struct entry_state *state;
-	uint64_t mac = 0;
+	uint64_t known, mac = 0;
 
 	if (at < 0)
 		return;
 	state = &n->states[at];
+	known = read_mac(n, at);
 	memcpy(&mac, arp + 8, 6);
-	if (dp_load16(arp + 6) != rte_cpu_to_be_16(2) || !state->is_waiting) {
-		if (state->since_ns && !state->is_waiting &&
-		    (read_mac(n, at) & (RESOLVED - 1)) != mac)
+	if ((mac & 1) || mac == 0) /* group bit: no host's address */
+		return;
+	mac |= RESOLVED;
+	if (!is_reply_to(arp, own) || state->asked == NOBODY ||
+	    (state->asked == THE_KNOWN && mac != known)) {
+		if (known && mac != known)
 			doubt(state, now_ns);
 		return;
 	}
-	if ((mac & 1) || mac == 0) /* group bit: no host's address */
-		return;
-	state->is_waiting = false;
+	state->asked = NOBODY;
+	state->is_doubted = false;
 	state->tries = 0;
 	state->due_ns = now_ns + VERIFY_NS;
-	atomic_store_explicit(&n->entries[at].mac, RESOLVED | mac, memory_order_release);
+	atomic_store_explicit(&n->entries[at].mac, mac, memory_order_release);
 }
 
 static void forget(struct dp_nexthops *n, uint32_t at)
@@ -256,6 +279,12 @@ static void forget(struct dp_nexthops *n, uint32_t at)
 	atomic_store(&n->entries[at].mac, 0);
 	memset(&n->states[at], 0, sizeof(n->states[at]));
 	atomic_store_explicit(&n->entries[at].key, 0, memory_order_release);
+}
+
+/* Whether somebody waits for the answer: packets, or a claim. */
+static bool is_urgent(const struct entry_state *s, uint64_t mac)
+{
+	return mac ? s->is_doubted && s->asked == THE_KNOWN : s->tries <= RETRY_TRIES;
 }
 
 /* One entry that is due. */
@@ -273,12 +302,12 @@ static void request_one(struct dp_nexthops *n, uint32_t at, uint64_t key, uint64
 		s->tries = 0;
 	}
 	memcpy(to, &mac, sizeof(to));
+	s->asked = mac && s->tries < (s->is_doubted ? 1 : UNICAST_TRIES) ? THE_KNOWN : EVERYBODY;
 	request(context, (enum dp_port_id)(key >> 32 & 0xff), (uint32_t)key,
-	        mac && s->tries < UNICAST_TRIES ? to : NULL);
-	s->is_waiting = true;
+	        s->asked == THE_KNOWN ? to : NULL);
 	s->asked_ns = now_ns;
 	s->tries++;
-	s->due_ns = now_ns + (mac || s->tries > RETRY_TRIES ? VERIFY_RETRY_NS : RETRY_NS);
+	s->due_ns = now_ns + (is_urgent(s, mac) ? RETRY_NS : VERIFY_RETRY_NS);
 }
 
 void dp_nexthop_maintain(struct dp_nexthops *n, uint64_t now_ns, dp_arp_request_fn request,

@@ -4,8 +4,9 @@
  *
  * One table for all workers. Workers read entries and add unresolved ones with a compare-and-swap;
  * only the control thread resolves, refreshes and removes. An entry's MAC changes only by a reply
- * to a request of ours: gratuitous and unsolicited ARP never writes, it only makes the control
- * thread ask again.
+ * to us that answers a request of ours. Gratuitous and unsolicited ARP never writes: it makes the
+ * control thread ask the neighbour it knows, at its MAC, and everybody only if that stays silent
+ * for 250 ms. So nobody takes the place of a neighbour that is there.
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 #include "dataplane/batch.h"
 
 struct dp_nexthops;
+struct dp_port;
 
 int dp_nexthops_create(struct dp_nexthops **nexthops);
 void dp_nexthops_destroy(struct dp_nexthops *nexthops);
@@ -44,10 +46,10 @@ typedef void (*dp_arp_request_fn)(void *context, enum dp_port_id port, uint32_t 
  * them. */
 void dp_nexthop_want(struct dp_nexthops *n, enum dp_port_id port, uint32_t address_be);
 
-/* Learns from an ARP packet (from its hardware type on, 28 bytes) if a request of ours waits for
- * it. */
-void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const uint8_t *arp,
-                      uint64_t now_ns);
+/* Learns from an ARP packet (from its hardware type on, 28 bytes) that came in by PORT, whose own
+ * addresses OWN has, if a request of ours waits for it. */
+void dp_nexthop_learn(struct dp_nexthops *n, enum dp_port_id port, const struct dp_port *own,
+                      const uint8_t *arp, uint64_t now_ns);
 
 /* Asks for what is unresolved or due to be verified, forgets what stopped answering; about every 10
  * ms. */

@@ -171,6 +171,7 @@ class Wire:
         self.dataplane_mac = namespace.mac(f"{side}0")
         self.macs = {}
         self.arp_seen = collections.Counter()  # requests by address asked for
+        self.arp_requests = []                 # (time, address asked for, MAC address asked)
         self.muted = set()                     # addresses whose ARP requests stay unanswered
         self.keepalives = []                   # (time, frame): they come when they are due, whatever a test does
         for address in neighbours:
@@ -220,6 +221,7 @@ class Wire:
             return False
         sender_mac, sender, wanted = frame[22:28], frame[28:32], socket.inet_ntoa(frame[38:42])
         self.arp_seen[wanted] += 1
+        self.arp_requests.append((time.monotonic(), wanted, frame[:6].hex(":")))
         if wanted in self.macs and wanted not in self.muted:
             self.send_arp_reply(wanted, self.macs[wanted], sender_mac, sender)
         return True

@@ -75,15 +75,77 @@ def test_arp_truncated(dp):
         dp.cluster.send(bytes(Ether(src=mac, dst=BROADCAST, type=0x0806)) + arp[:27])
 
 
-def test_gratuitous_arp_changes_nothing(dp):
-    """A neighbour that claims the router's address is not believed; the router is asked."""
-    evil = mac_bytes("02:66:66:66:66:66")
-    ping(dp.cluster, CLIENT, POD["prod"])  # resolves the router, if nothing has yet
-    asked = dp.cluster.arp_seen[CLUSTER_ROUTER]
-    dp.cluster.send(b"\xff" * 6 + evil + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2) + evil +
-                    socket.inet_aton(CLUSTER_ROUTER) + b"\xff" * 6 + socket.inet_aton(CLUSTER_ROUTER))
-    harness.wait_for(lambda: dp.cluster.arp_seen[CLUSTER_ROUTER] > asked, "the dataplane asks the router itself")
-    ping(dp.cluster, CLIENT, POD["prod"])
+EVIL = "02:66:66:66:66:66"
+
+
+def claim(wire, address, operation=2):
+    """A gratuitous packet of a neighbour that has not got the address."""
+    wire.send(b"\xff" * 6 + mac_bytes(EVIL) + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, operation) + mac_bytes(EVIL) +
+              socket.inet_aton(address) + b"\xff" * 6 + socket.inet_aton(address))
+
+
+def questions(wire, address):
+    """The dataplane's ARP requests for the address, as they came: to which MAC, when."""
+    return [(when, to) for when, wanted, to in list(wire.arp_requests) if wanted == address]
+
+
+@pytest.mark.parametrize("operation", [1, 2], ids=["request", "reply"])
+def test_gratuitous_arp_changes_nothing(dp, operation):
+    """A neighbour that claims another's address is not believed; the one we know is asked, nobody else, and answers."""
+    host = f"10.0.0.{60 + operation}"
+    dp.cluster.add_neighbour(host)
+    ping(dp.cluster, host, POD["prod"])
+    asked = len(questions(dp.cluster, host))
+    claim(dp.cluster, host, operation)
+    harness.wait_for(lambda: len(questions(dp.cluster, host)) > asked, "the dataplane asks the host itself")
+    ping(dp.cluster, host, POD["prod"])
+    claim(dp.cluster, host, operation)  # answered: a second later it asks again
+    harness.wait_for(lambda: len(questions(dp.cluster, host)) == asked + 2, "the next question")
+    assert {to for _, to in questions(dp.cluster, host)[asked:]} == {dp.cluster.macs[host]}
+    ping(dp.cluster, host, POD["prod"])
+
+
+def test_nobody_answers_for_a_neighbour(dp):
+    """While the one we know is asked, only its own answer counts, and only one that is addressed to us."""
+    host = "10.0.0.63"
+    dp.cluster.add_neighbour(host)
+    ping(dp.cluster, host, POD["prod"])
+    dp.cluster.muted.add(host)
+    asked = len(questions(dp.cluster, host))
+    own = mac_bytes(dp.cluster.dataplane_mac), socket.inet_aton(CLUSTER_ADDRESS)
+    claim(dp.cluster, host)
+    harness.wait_for(lambda: len(questions(dp.cluster, host)) > asked, "a question to the host")
+    arps = dp.count("arp/in-packets")
+    dp.cluster.send_arp_reply(host, EVIL, *own)                                            # of one who was not asked
+    dp.cluster.send_arp_reply(host, dp.cluster.macs[host], own[0], socket.inet_aton("10.0.0.99"))  # to another address
+    dp.wait_count("arp/in-packets", arps + 2)
+    dp.cluster.muted.clear()
+    harness.wait_for(lambda: len(questions(dp.cluster, host)) > asked + 1, "a question to everybody")
+    (first, to_one), (second, to_all) = questions(dp.cluster, host)[asked:asked + 2]
+    assert (to_one, to_all) == (dp.cluster.macs[host], BROADCAST)
+    assert 0.2 < second - first < 1
+    ping(dp.cluster, host, POD["prod"])
+
+
+def test_an_address_that_moves(dp):
+    """Its old owner is silent, the new one answers: traffic follows it at once."""
+    host = "10.0.0.64"
+    dp.cluster.add_neighbour(host)
+    ping(dp.cluster, host, POD["prod"])
+    dp.cluster.muted.add(host)
+    before, dp.cluster.macs[host] = dp.cluster.macs[host], "02:77:77:77:77:77"
+    asked = len(questions(dp.cluster, host))
+    claim(dp.cluster, host)
+    harness.wait_for(lambda: (before in [to for _, to in questions(dp.cluster, host)[asked:]]), "a question to the old one")
+    dp.cluster.muted.clear()
+    harness.wait_for(lambda: BROADCAST in [to for _, to in questions(dp.cluster, host)[asked:]], "a question to everybody")
+
+    def is_there():
+        request = echo(host, POD["prod"])
+        dp.cluster.send_ip(request, host)
+        return dp.cluster.take(matcher(request.dst, host, socket.IPPROTO_ICMP), "an echo reply")[:6] == mac_bytes("02:77:77:77:77:77")
+
+    harness.wait_for(is_there, "a packet for its new place")
 
 
 def test_packets_wait_for_arp(dp):

@@ -55,7 +55,9 @@ static void hear(struct link_world *x, enum dp_port_id port, enum operation oper
 	uint8_t arp[28] = { 0, 1, 8, 0, 6, 4, 0, (uint8_t)operation, 0x02, 0, 0, 0, 0, mac };
 
 	nat_put32(arp + 14, sender);
-	dp_nexthop_learn(x->w.nexthops, port, arp, now);
+	memcpy(arp + 18, x->ports[port].mac.addr_bytes, 6);
+	memcpy(arp + 24, &x->ports[port].address_be, 4);
+	dp_nexthop_learn(x->w.nexthops, port, &x->ports[port], arp, now);
 }
 
 /* The last byte of the MAC address that the entry has; -1: unresolved. */
@@ -430,7 +432,9 @@ static void refuses_impossible_macs(void **state)
 
 		memcpy(arp + 8, macs[i], 6);
 		nat_put32(arp + 14, NEIGHBOUR);
-		dp_nexthop_learn(x->w.nexthops, U, arp, SECOND);
+		memcpy(arp + 18, x->ports[U].mac.addr_bytes, 6);
+		memcpy(arp + 24, &x->ports[U].address_be, 4);
+		dp_nexthop_learn(x->w.nexthops, U, &x->ports[U], arp, SECOND);
 		assert_int_equal(known(x, U, NEIGHBOUR), -1);
 	}
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, SECOND);
@@ -438,8 +442,34 @@ static void refuses_impossible_macs(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
-/* Somebody claims the address: the question goes to everybody, and the answer decides. */
-static void asks_when_somebody_claims_an_address(void **state)
+/* A reply that the switch shows us, or that goes to everybody, answers nothing. */
+static void ignores_replies_to_others(void **state)
+{
+	struct link_world *x = link_create();
+	uint8_t arp[28] = { 0, 1, 8, 0, 6, 4, 0, REPLY, 0x02, 0, 0, 0, 0, MAC_B };
+	struct asked a;
+
+	(void)state;
+	nat_put32(arp + 14, NEIGHBOUR);
+	dp_nexthop_want(x->w.nexthops, U, htonl(NEIGHBOUR));
+	ask(x, SECOND, &a);
+	memset(arp + 18, 0xff, 6); /* to everybody */
+	nat_put32(arp + 24, LINK_UPLINK);
+	dp_nexthop_learn(x->w.nexthops, U, &x->ports[U], arp, SECOND);
+	assert_int_equal(known(x, U, NEIGHBOUR), -1);
+	memcpy(arp + 18, x->ports[U].mac.addr_bytes, 6);
+	nat_put32(arp + 24, LINK_UPLINK + 1); /* to another address */
+	dp_nexthop_learn(x->w.nexthops, U, &x->ports[U], arp, SECOND);
+	assert_int_equal(known(x, U, NEIGHBOUR), -1);
+	nat_put32(arp + 24, LINK_UPLINK);
+	dp_nexthop_learn(x->w.nexthops, U, &x->ports[U], arp, SECOND);
+	assert_int_equal(known(x, U, NEIGHBOUR), MAC_B);
+	assert_int_equal(link_destroy(x), 0);
+}
+
+/* Somebody claims the address: the neighbour we know is asked first, and while it may answer nobody
+ * else is believed. */
+static void asks_the_known_neighbour_first(void **state)
 {
 	struct link_world *x = link_create();
 	uint64_t now = 10 * SECOND;
@@ -452,10 +482,47 @@ static void asks_when_somebody_claims_an_address(void **state)
 	assert_int_equal(ask(x, now, &a), 0);
 	hear(x, U, REQUEST, NEIGHBOUR, MAC_B, now);
 	assert_int_equal(ask(x, now, &a), 1);
+	assert_int_equal(a.unicast, 1);
+	assert_int_equal(a.mac[5], MAC_A);
+	hear(x, U, REPLY, NEIGHBOUR, MAC_B, now); /* nobody asked it */
+	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
+	assert_int_equal(ask(x, now + RETRY_NS - 1, &a), 0);
+	hear(x, U, REPLY, NEIGHBOUR, MAC_A, now + RETRY_NS - 1);
+	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
+	assert_int_equal(ask(x, now + RETRY_NS + VERIFY_NS - 2, &a), 0);
+	assert_int_equal(link_destroy(x), 0);
+}
+
+/* The address has moved: what was there is silent, and then the new one's answer counts. */
+static void asks_everybody_when_the_known_is_silent(void **state)
+{
+	struct link_world *x = link_create();
+	uint64_t now = 10 * SECOND;
+	struct asked a;
+
+	(void)state;
+	resolve(x, U, NEIGHBOUR, MAC_A, now);
+	now += 2 * SECOND;
+	hear(x, U, REPLY, NEIGHBOUR, MAC_B, now);
+	assert_int_equal(ask(x, now, &a), 1);
+	assert_int_equal(a.unicast, 1);
+	now += RETRY_NS;
+	assert_int_equal(ask(x, now, &a), 1);
 	assert_int_equal(a.unicast, 0);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
 	hear(x, U, REPLY, NEIGHBOUR, MAC_B, now);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_B);
+	/* the same while it is verified as a matter of routine */
+	now += VERIFY_NS;
+	assert_int_equal(ask(x, now, &a), 1);
+	assert_int_equal(a.unicast, 1);
+	hear(x, U, REPLY, NEIGHBOUR, MAC_A, now + 10 * MS);
+	assert_int_equal(known(x, U, NEIGHBOUR), MAC_B);
+	assert_int_equal(ask(x, now + RETRY_NS - 1, &a), 0);
+	assert_int_equal(ask(x, now + RETRY_NS, &a), 1);
+	assert_int_equal(a.unicast, 0);
+	hear(x, U, REPLY, NEIGHBOUR, MAC_A, now + RETRY_NS);
+	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
 	assert_int_equal(link_destroy(x), 0);
 }
 
@@ -477,12 +544,13 @@ static void is_not_driven_by_claims(void **state)
 			break;
 	}
 	assert_int_equal(asked, 1);
-	/* a request is out: claims that are no replies do not hurry the next one */
+	/* the known one is silent for a moment: everybody is asked, and no oftener than without the
+	 * claims */
 	for (unsigned i = 0; i < 90; i++, now += 10 * MS) {
 		hear(x, U, REQUEST, NEIGHBOUR, MAC_B, now);
 		asked += ask(x, now, &a);
 	}
-	assert_int_equal(asked, 1);
+	assert_int_equal(asked, 2);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, now);
 	/* answered: the next question waits at least a second after the last one */
@@ -490,7 +558,7 @@ static void is_not_driven_by_claims(void **state)
 		hear(x, U, REQUEST, NEIGHBOUR, MAC_B, now);
 		asked += ask(x, now, &a);
 	}
-	assert_int_equal(asked, 1);
+	assert_int_equal(asked, 2);
 	assert_int_equal(link_destroy(x), 0);
 }
 
@@ -592,7 +660,9 @@ int main(void)
 		cmocka_unit_test(ends_at_a_full_table),
 		cmocka_unit_test(believes_solicited_replies_alone),
 		cmocka_unit_test(refuses_impossible_macs),
-		cmocka_unit_test(asks_when_somebody_claims_an_address),
+		cmocka_unit_test(ignores_replies_to_others),
+		cmocka_unit_test(asks_the_known_neighbour_first),
+		cmocka_unit_test(asks_everybody_when_the_known_is_silent),
 		cmocka_unit_test(is_not_driven_by_claims),
 		cmocka_unit_test(asks_a_bounded_number_at_once),
 		cmocka_unit_test(asks_again_while_unresolved_then_forgets),

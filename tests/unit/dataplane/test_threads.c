@@ -246,8 +246,10 @@ static void maintain(struct dp_nexthops *n, uint64_t now_ns)
 	dp_nexthop_maintain(n, now_ns, resolve, asked_be);
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++) {
 		dp_store32(arp + 14, asked_be[id]);
+		memcpy(arp + 18, &x.core.ports[id].mac, 6);
+		dp_store32(arp + 24, x.core.ports[id].address_be);
 		if (asked_be[id])
-			dp_nexthop_learn(n, id, arp, now_ns);
+			dp_nexthop_learn(n, id, &x.core.ports[id], arp, now_ns);
 	}
 }
 
