@@ -87,7 +87,7 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	if (rc)
 		return say(why, "session table", rc);
 	w->count->session_capacity = sessions;
-	rc = dp_portpool_create(&w->portpool, RTE_MAX(1024u, sessions / 4), random64(), socket);
+	rc = dp_portpool_create(&w->portpool, RTE_MAX(1024u, sessions), random64(), socket);
 	if (rc)
 		return say(why, "port pool", rc);
 	rc = dp_reassembly_create(&w->reassembly, random64(), socket);

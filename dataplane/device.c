@@ -19,10 +19,15 @@
 #include "dataplane/batch.h"
 #include "dataplane/larval.h"
 #include "dataplane/reassembly.h"
+#include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
 #define AF_PACKET_FRAMES 2048u
-#define SESSION_BYTES 192u /* flows, lookup table, cold part, ports: an upper bound */
+#define SESSION_BYTES 240u      /* flows, lookup table, cold part, ports: an upper bound */
+#define WORKER_BYTES (8u << 20) /* SA table, rings, what waits */
+#define TUNNELS 4096u           /* more of them: memory_mb */
+#define TUNNEL_SAS 4u           /* both directions, old and new while keys are changed */
+#define HEAP_OVERHEAD 192u      /* of one small allocation: its header, alignment */
 
 static const char *const port_names[DP_PORT_COUNT] = {
 	[DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster"
@@ -393,7 +398,8 @@ uint32_t dp_eal_memory_mb(const struct ipc_node *node, uint16_t workers)
 	if (node->memory_mb)
 		return node->memory_mb;
 	bytes += (uint64_t)node->sessions * SESSION_BYTES;
-	bytes += (uint64_t)workers * (8u << 20);
+	bytes += (uint64_t)workers * WORKER_BYTES;
+	bytes += (uint64_t)TUNNELS * TUNNEL_SAS * (dp_sa_bytes() + HEAP_OVERHEAD);
 	bytes += DP_DATAGRAM_BUFFERS * (UINT16_MAX + 256ull);
 	return (uint32_t)(bytes >> 20) + 64;
 }

@@ -25,9 +25,9 @@ struct dp_port_endpoint {
 	uint8_t protocol;
 };
 
-/* Room for BLOCKS blocks on NUMA node SOCKET. As many blocks as sessions never run out; a quarter
- * does for targets with many sessions each. IKE's port 4500 is reserved from the start. Returns 0,
- * -EINVAL or -ENOMEM. Control thread. */
+/* Room for BLOCKS blocks on NUMA node SOCKET. As many blocks as sessions never run out, whatever
+ * their endpoints are: nobody's sessions can take another one's ports. IKE's port 4500 is reserved
+ * from the start. Returns 0, -EINVAL or -ENOMEM. Control thread. */
 int dp_portpool_create(struct dp_portpool **pool, uint32_t blocks, uint64_t seed, int socket);
 void dp_portpool_destroy(struct dp_portpool *pool);
 

@@ -171,6 +171,11 @@ void *dp_sa_alloc(int socket)
 	return memory;
 }
 
+size_t dp_sa_bytes(void)
+{
+	return sizeof(struct sa_memory);
+}
+
 void dp_sa_wipe(void *memory)
 {
 	sp_wipe(memory, sizeof(struct sa_memory));

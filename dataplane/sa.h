@@ -153,6 +153,8 @@ void dp_sa_table_destroy(struct dp_sa_table *table);
 /* Memory for one SA of either direction, random bytes for it included; NULL: none left. Control
  * thread, before dp_sa_add(). */
 void *dp_sa_alloc(int socket);
+/* What that takes, bytes. */
+size_t dp_sa_bytes(void);
 /* Overwrites the memory of an SA, keys included. */
 void dp_sa_wipe(void *memory);
 /* Wipes and frees; NULL is allowed. Control thread, after the worker let go of it. */

@@ -86,6 +86,7 @@ static char *fake_realpath(const char *path, char *target)
 #define opendir fake_opendir
 #define realpath fake_realpath
 #include "dataplane/device.c"
+#include "dataplane/nat_flow.h"
 #undef fopen
 #undef opendir
 
@@ -547,6 +548,10 @@ static void sizes_memory(void **state)
 	assert_true(large > small);
 	node.sessions = 10 * 1048576;
 	assert_true(dp_eal_memory_mb(&node, 1) >= small + 10 * 128);
+	/* what the tables take, down to the last session and the keys of 4096 tunnels twice over */
+	assert_true((uint64_t)(dp_eal_memory_mb(&node, 1) - 64) << 20 >=
+	            dp_flow_table_bytes(node.sessions) + node.sessions * 72ull +
+	                    dp_eal_mbuf_count(&node, 1) * 2500ull + 4 * 4096 * dp_sa_bytes());
 	node.mbufs = 777;
 	assert_int_equal(dp_eal_mbuf_count(&node, 8), 777);
 	node.memory_mb = 555;
