@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "dataplane/failover.h"
-#include "dataplane/nat_forward.h"
+#include "dataplane/nat_session.h"
 #include "dataplane/sa.h"
 
 #define FORWARDS_LIMIT (1u << 20)
@@ -395,7 +395,7 @@ static int retire_environment(struct dp_worker *w, void *argument)
 static int purge_forwards(struct dp_worker *w, void *argument)
 {
 	(void)argument;
-	dp_nat_forward_purge(w);
+	dp_nat_sweep(w);
 	return 0;
 }
 

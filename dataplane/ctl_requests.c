@@ -15,7 +15,7 @@
 #include "common/netaddr.h"
 #include "common/secret.h"
 #include "dataplane/failover.h"
-#include "dataplane/nat_forward.h"
+#include "dataplane/nat_session.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/sa.h"
 

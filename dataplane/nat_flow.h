@@ -113,7 +113,7 @@ struct dp_flow_table {
 	uint32_t top;      /* sessions from here on were never used */
 	uint32_t free;     /* list of ended sessions below top */
 	uint32_t cursor_s; /* the next second of the wheel to look at */
-	uint32_t sweep;    /* next session to be checked against the generation; nat_forward's */
+	uint32_t sweep;    /* next session to be checked against the generation; nat_session's */
 	uint32_t wheel[DP_FLOW_WHEEL]; /* first session of each slot */
 };
 

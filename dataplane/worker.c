@@ -11,7 +11,7 @@
 
 #include "dataplane/larval.h"
 #include "dataplane/keepalive.h"
-#include "dataplane/nat_forward.h"
+#include "dataplane/nat_session.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/path.h"
 #include "dataplane/port.h"

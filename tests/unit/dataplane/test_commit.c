@@ -16,6 +16,7 @@
 #include "dataplane/failover.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_forward.h"
+#include "dataplane/nat_session.h"
 #include "dataplane/portpool.h"
 #include "dataplane/punt.h"
 #include "dataplane/sa.h"

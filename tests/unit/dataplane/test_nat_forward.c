@@ -7,6 +7,7 @@
  * have the same customer network and the same inner address, as two customers may.
  */
 #include "dataplane/nat_forward.h"
+#include "dataplane/nat_session.h"
 
 #include <stdlib.h>
 
@@ -921,22 +922,22 @@ static void test_forward_purge(void **state)
 	other.destination_port = 33001;
 	expect(out(&other), DP_OK);
 	expect(out(&query), DP_OK);
-	dp_nat_forward_purge(&x.w);
+	dp_nat_sweep(&x.w);
 	assert_int_equal(x.w.flows->count, 3); /* nothing changed, nothing ends */
 	add_forward(POD, TCP, 33000, TARGET + 1, 8080, PROD, DP_NONE_SLOT);
 	assert_int_equal(send_request(40000, ACK), DP_NO_SESSION); /* at once */
-	dp_nat_forward_purge(&x.w);
+	dp_nat_sweep(&x.w);
 	expect(in(&answer), DP_INNER_NO_SESSION);
 	assert_int_equal(x.w.flows->count, 2);
 	assert_int_equal(send_request(40000, SYN), DP_OK);
 	assert_int_equal(nat_get32(x.batch.p[0].l3 + 16), TARGET + 1);
 	memset(x.forwards, 0, sizeof(x.forwards));
 	add_forward(POD, UDP, 53, TARGET, 53, PROD, DP_NONE_SLOT);
-	dp_nat_forward_purge(&x.w);
+	dp_nat_sweep(&x.w);
 	assert_int_equal(x.w.flows->count, 1);
 	expect(out(&query), DP_OK);
 	x.environment[0].source_count = 1; /* its source is no longer allowed */
-	dp_nat_forward_purge(&x.w);
+	dp_nat_sweep(&x.w);
 	assert_int_equal(x.w.flows->count, 0);
 }
 
@@ -964,7 +965,7 @@ static void test_purge_goes_on(void **state)
 	for (unsigned i = 0; i < COUNT; i++)
 		open_port((uint16_t)(1000 + i));
 	memset(x.forwards, 0, sizeof(x.forwards));
-	dp_nat_forward_purge(&x.w);
+	dp_nat_sweep(&x.w);
 	assert_in_range(x.w.flows->count, 1, COUNT - 1);
 	for (; x.w.flows->count && calls < COUNT / 100; calls++)
 		assert_in_range(dp_nat_expire(&x.w, 100), 1, 100);

@@ -26,6 +26,7 @@ static inline uint64_t counted_hash16(const struct dp_hash_seed *seed, uint64_t 
 #undef FIRST_PORT
 #undef NONE
 #include "dataplane/nat_reclaim.c"
+#include "dataplane/nat_session.c"
 #include "dataplane/nat_forward.c"
 
 #include "tests/unit/dataplane/nat_packet.h"

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Ports, places and timeouts of sessions; what the operator is shown of them. */
+#include "dataplane/nat_session.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#include <rte_branch_prediction.h>
+
+#include "dataplane/ipv4.h"
+#include "dataplane/nat_forward.h"
+#include "dataplane/nat_reclaim.h"
+#include "dataplane/nat_rewrite.h"
+
+#define SWEEP_AT_ONCE 4096u /* sessions; some 0.1 ms */
+#define LIST_AT_ONCE 4096u
+
+/* ---- from beginning to end ---- */
+
+static struct dp_port_endpoint endpoint_of(const struct dp_flow *out)
+{
+	return (struct dp_port_endpoint){ .inner_be = out->source_be,
+		                          .remote_be = out->destination_be,
+		                          .remote_port_be = out->destination_port_be,
+		                          .scope = out->key.environment,
+		                          .protocol = out->key.protocol };
+}
+
+void dp_session_end(struct dp_worker *w, uint32_t session)
+{
+	const struct dp_flow *out = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD);
+	struct dp_port_endpoint endpoint = endpoint_of(out);
+
+	dp_portpool_release(w->portpool, &endpoint, out->source_port_be);
+	w->environments[out->key.environment].sessions--;
+	w->count->sessions_ended++;
+	w->count->sessions_now--;
+	dp_flow_del(w->flows, session);
+}
+
+/* Fills in both flows of a new session but for tracking. */
+static void fill_session(struct dp_flow *out, struct dp_flow *in, uint16_t tunnel)
+{
+	out->source_be = in->key.destination_be;
+	out->source_port_be = in->key.destination_port_be;
+	out->destination_be = in->key.source_be;
+	out->destination_port_be = in->key.source_port_be;
+	in->source_be = out->key.destination_be;
+	in->source_port_be = out->key.destination_port_be;
+	in->destination_be = out->key.source_be;
+	in->destination_port_be = out->key.source_port_be;
+	out->tunnel = in->tunnel = tunnel;
+	dp_nat_rewrite_prepare(out);
+	dp_nat_rewrite_prepare(in);
+}
+
+/* A port towards the endpoint; for a TCP connection with this initial sequence number also that of
+ * one that is over. */
+static int find_port(struct dp_worker *w, const struct dp_port_endpoint *endpoint,
+                     uint32_t sequence, uint16_t *port_be)
+{
+	int rc = dp_portpool_take(w->portpool, endpoint, port_be);
+	uint32_t session;
+
+	if (likely(rc != -EADDRINUSE) || endpoint->protocol != IPPROTO_TCP)
+		return rc;
+	session = dp_nat_reclaim_find(w, endpoint, sequence);
+	if (session == DP_FLOW_NONE)
+		return rc;
+	dp_session_end(w, session);
+	w->count->sessions_reclaimed++;
+	return dp_portpool_take(w->portpool, endpoint, port_be);
+}
+
+enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_plan *plan,
+                                  struct dp_flow **flow)
+{
+	const struct dp_port_endpoint *endpoint = &plan->endpoint;
+	struct dp_flow_key inward = { .source_be = endpoint->remote_be,
+		                      .source_port_be = endpoint->remote_port_be,
+		                      .destination_be = endpoint->inner_be,
+		                      .protocol = endpoint->protocol,
+		                      .direction = DP_FLOW_INWARD,
+		                      .environment = endpoint->scope };
+	enum dp_flow_state state =
+		endpoint->protocol == IPPROTO_UDP ? DP_FLOW_UDP : DP_FLOW_OPENING;
+
+	if (find_port(w, endpoint, plan->sequence, &inward.destination_port_be) < 0)
+		return DP_PORTS_EXHAUSTED;
+	if (dp_flow_add(w->flows, plan->outward, &inward, state, w->now_s, flow) < 0) {
+		dp_portpool_release(w->portpool, endpoint, inward.destination_port_be);
+		return DP_SESSION_TABLE_FULL;
+	}
+	fill_session(*flow, dp_flow_other(*flow), plan->tunnel);
+	dp_flow_schedule(w->flows, dp_flow_session(w->flows, *flow),
+	                 w->now_s + dp_flow_timeout_s(state));
+	w->environments[endpoint->scope].sessions++;
+	w->count->sessions_created++;
+	w->count->sessions_now++;
+	return DP_OK;
+}
+
+enum dp_tcp_verdict dp_session_track(struct dp_worker *w, const struct dp_pkt *p, struct dp_flow *f)
+{
+	uint32_t before = dp_flow_timeout_s(f->state), after;
+	struct dp_tcp_segment segment;
+	enum dp_tcp_verdict verdict;
+
+	if (!dp_tcp_read(p->l3 + DP_IPV4_HEADER, p->l3_length - DP_IPV4_HEADER, &segment))
+		return DP_TCP_REFUSE;
+	verdict = dp_tcp_track(f, dp_flow_other(f), &segment);
+	after = dp_flow_timeout_s(f->state);
+	if (after < before) /* the wheel finds longer ones itself */
+		dp_flow_schedule(w->flows, dp_flow_session(w->flows, f), w->now_s + after);
+	return verdict;
+}
+
+/* ---- between bursts ---- */
+
+static uint32_t last_seen_s(struct dp_flow_table *t, uint32_t session)
+{
+	uint32_t out_s = dp_flow_at(t, session, DP_FLOW_OUTWARD)->last_s;
+	uint32_t in_s = dp_flow_at(t, session, DP_FLOW_INWARD)->last_s;
+
+	return (int32_t)(out_s - in_s) > 0 ? out_s : in_s;
+}
+
+/* Goes on with the sweep, BUDGET places of the pool further. */
+static unsigned sweep(struct dp_worker *w, unsigned budget)
+{
+	struct dp_flow_table *t = w->flows;
+	unsigned ended = 0;
+
+	while (t->sweep != DP_FLOW_NONE && budget-- > 0) {
+		const struct dp_flow *out = dp_flow_at(t, t->sweep, DP_FLOW_OUTWARD);
+
+		if (t->sweep >= t->top) {
+			t->sweep = DP_FLOW_NONE;
+			break;
+		}
+		if (out->state != DP_FLOW_FREE && !dp_nat_forward_allows(w, out)) {
+			dp_session_end(w, t->sweep);
+			ended++;
+		}
+		t->sweep++;
+	}
+	return ended;
+}
+
+unsigned dp_nat_expire(struct dp_worker *w, unsigned budget)
+{
+	struct dp_flow_table *t = w->flows;
+	unsigned ended = sweep(w, budget);
+
+	while (budget-- > 0) {
+		uint32_t session = dp_flow_due(t, w->now_s), deadline_s;
+
+		if (session == DP_FLOW_NONE)
+			break;
+		deadline_s = last_seen_s(t, session) +
+		             dp_flow_timeout_s(dp_flow_at(t, session, DP_FLOW_OUTWARD)->state);
+		if ((int32_t)(deadline_s - w->now_s) > 0) {
+			dp_flow_schedule(t, session, deadline_s);
+			continue;
+		}
+		dp_session_end(w, session);
+		ended++;
+	}
+	return ended;
+}
+
+void dp_nat_environment_purge(struct dp_worker *w, uint16_t slot)
+{
+	struct dp_flow_table *t = w->flows;
+
+	for (uint32_t i = 0; i < t->top && w->environments[slot].sessions > 0; i++) {
+		if (t->cold[i].environment == slot &&
+		    dp_flow_at(t, i, DP_FLOW_OUTWARD)->state != DP_FLOW_FREE)
+			dp_session_end(w, i);
+	}
+}
+
+void dp_nat_tunnel_purge(struct dp_worker *w, uint16_t tunnel)
+{
+	struct dp_flow_table *t = w->flows;
+
+	for (uint32_t i = 0; i < t->top; i++) {
+		const struct dp_flow *f = dp_flow_at(t, i, DP_FLOW_OUTWARD);
+
+		if (f->tunnel == tunnel && f->state != DP_FLOW_FREE)
+			dp_session_end(w, i);
+	}
+}
+
+void dp_nat_sweep(struct dp_worker *w)
+{
+	w->flows->sweep = 0;
+	sweep(w, SWEEP_AT_ONCE);
+}
+
+/* ---- listing ---- */
+
+static enum ipc_session_state public_state(enum dp_flow_state state)
+{
+	switch (state) {
+	case DP_FLOW_OPENING:
+	case DP_FLOW_ANSWERED:
+		return IPC_SESSION_OPENING;
+	case DP_FLOW_ESTABLISHED:
+		return IPC_SESSION_ESTABLISHED;
+	case DP_FLOW_CLOSING:
+		return IPC_SESSION_CLOSING;
+	case DP_FLOW_UDP:
+		return IPC_SESSION_UDP;
+	default:
+		return IPC_SESSION_CLOSED;
+	}
+}
+
+static void describe(const struct dp_worker *w, uint32_t session, struct ipc_session *s,
+                     struct dp_nat_slots *slots)
+{
+	struct dp_flow_table *t = w->flows;
+	const struct dp_flow *out = dp_flow_at(t, session, DP_FLOW_OUTWARD);
+	const struct dp_flow *in = dp_flow_at(t, session, DP_FLOW_INWARD);
+
+	*s = (struct ipc_session){
+		.client_be = out->key.source_be,
+		.inner_be = out->source_be,
+		.target_be = out->destination_be,
+		.client_port_be = out->key.source_port_be,
+		.forward_port_be = out->key.destination_port_be,
+		.inner_port_be = out->source_port_be,
+		.target_port_be = out->destination_port_be,
+		.protocol = out->key.protocol,
+		.state = public_state(out->state),
+		.age_s = w->now_s - t->cold[session].created_s,
+		.idle_s = w->now_s - last_seen_s(t, session),
+		.bytes_out = out->bytes,
+		.bytes_in = in->bytes,
+	};
+	*slots =
+		(struct dp_nat_slots){ .environment = out->key.environment, .tunnel = out->tunnel };
+}
+
+unsigned dp_nat_list(struct dp_worker *w, uint64_t cursor, uint16_t environment,
+                     struct ipc_session *sessions, struct dp_nat_slots *slots, unsigned max,
+                     uint64_t *next)
+{
+	struct dp_flow_table *t = w->flows;
+	unsigned count = 0;
+	uint64_t i = cursor;
+
+	for (unsigned looked = 0; i < t->top && count < max && looked < LIST_AT_ONCE;
+	     i++, looked++) {
+		uint32_t session = (uint32_t)i;
+
+		if (dp_flow_at(t, session, DP_FLOW_OUTWARD)->state == DP_FLOW_FREE)
+			continue;
+		if (environment != DP_NONE_SLOT && t->cold[session].environment != environment)
+			continue;
+		describe(w, session, &sessions[count], &slots[count]);
+		count++;
+	}
+	*next = i < t->top ? i : 0;
+	return count;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of sessions, whoever translates with them: begun with a port and a place in the table,
+ * tracked, looked through, listed and ended. Worker only.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/ipc_proto.h"
+#include "dataplane/nat_flow.h"
+#include "dataplane/portpool.h"
+#include "dataplane/tcp_track.h"
+#include "dataplane/worker.h"
+
+/* What a new session is made of. */
+struct dp_session_plan {
+	const struct dp_flow_key *outward; /* as its first packet came */
+	struct dp_port_endpoint endpoint;  /* what it becomes, but for the port */
+	uint32_t sequence;                 /* TCP: the initial one */
+	uint16_t tunnel;                   /* slot */
+};
+
+/*
+ * Takes a port and a place in the table: DP_OK and the outward flow, DP_PORTS_EXHAUSTED or
+ * DP_SESSION_TABLE_FULL. For a TCP connection the port may be that of one that is over
+ * (dataplane/nat_reclaim.h). Tracking begins with dp_tcp_open().
+ */
+enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_plan *plan,
+                                  struct dp_flow **flow);
+
+void dp_session_end(struct dp_worker *w, uint32_t session);
+
+/* Tracks a TCP segment that is not ordinary data or acknowledgement of an established session. */
+enum dp_tcp_verdict dp_session_track(struct dp_worker *w, const struct dp_pkt *p,
+                                     struct dp_flow *f);
+
+/* Between two bursts: looks at up to BUDGET sessions whose time has come, and goes on with a sweep,
+ * BUDGET sessions further. Returns how many sessions it ended. */
+unsigned dp_nat_expire(struct dp_worker *w, unsigned budget);
+
+/* After a new generation: begins a sweep, which ends the sessions that it does not allow any more;
+ * dp_nat_expire() goes on with what is more than a burst's worth. */
+void dp_nat_sweep(struct dp_worker *w);
+
+/* Ends all sessions of the environment in this slot before it returns. */
+void dp_nat_environment_purge(struct dp_worker *w, uint16_t slot);
+
+/* The same for all sessions through the tunnel in this slot. */
+void dp_nat_tunnel_purge(struct dp_worker *w, uint16_t tunnel);
+
+/* Where a listed session belongs; the names are in the generation. */
+struct dp_nat_slots {
+	uint16_t environment;
+	uint16_t tunnel;
+};
+
+/*
+ * Fills SESSIONS (but for their tunnel's names) and SLOTS with up to MAX sessions of ENVIRONMENT
+ * (DP_NONE_SLOT: of all), from CURSOR on (0: the beginning). Returns how many; NEXT is the next
+ * cursor, 0 behind the last session. Looks at a bounded number of sessions per call, so it may
+ * return none before the end.
+ */
+unsigned dp_nat_list(struct dp_worker *w, uint64_t cursor, uint16_t environment,
+                     struct ipc_session *sessions, struct dp_nat_slots *slots, unsigned max,
+                     uint64_t *next);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The steps that every translating stage takes with a packet, inline: find its flow, track its
+ * connection, rewrite it. Worker only.
+ */
+#pragma once
+
+#include <rte_branch_prediction.h>
+#include <rte_byteorder.h>
+
+#include "dataplane/batch.h"
+#include "dataplane/ipv4.h"
+#include "dataplane/nat_flow.h"
+#include "dataplane/nat_rewrite.h"
+#include "dataplane/nat_session.h"
+#include "dataplane/tcp_track.h"
+#include "dataplane/wire.h"
+#include "dataplane/worker.h"
+
+#define DP_TCP_CONTROL (DP_TCP_SYN | DP_TCP_FIN | DP_TCP_RST | DP_TCP_ACK)
+
+/* What the parser does not check. */
+static inline enum dp_verdict dp_nat_check_header(const struct dp_pkt *p)
+{
+	if (unlikely(p->l3_header != DP_IPV4_HEADER))
+		return DP_IP_OPTIONS;
+	return unlikely(p->l3[8] <= 1) ? DP_TTL : DP_OK;
+}
+
+/* What may be cut is, behind translation. */
+static inline bool dp_nat_is_too_big(const struct dp_pkt *p, uint16_t mtu)
+{
+	return unlikely(p->l3_length > mtu) && dp_ipv4_has_df(p->l3);
+}
+
+/* Sends for the lines of the batch's flows; p->hash is set, and its bucket is on the way. */
+static inline void dp_nat_find_candidates(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct dp_pkt *p = &b->p[i];
+
+		if (likely(p->verdict == DP_OK))
+			p->flow = dp_flow_candidate(w->flows, p->hash);
+	}
+}
+
+/* The flow of p->key, or NULL. */
+static inline struct dp_flow *dp_nat_find_flow(struct dp_worker *w, const struct dp_pkt *p)
+{
+	struct dp_flow *f = p->flow;
+
+	if (likely(f && dp_flow_is(f, p->key)))
+		return f;
+	return dp_flow_lookup(w->flows, (const struct dp_flow_key *)p->key, p->hash);
+}
+
+/* The packet in the direction of F. */
+static inline enum dp_tcp_verdict dp_nat_track(struct dp_worker *w, const struct dp_pkt *p,
+                                               struct dp_flow *f)
+{
+	const uint8_t *tcp = p->l3 + DP_IPV4_HEADER;
+	unsigned room, header;
+
+	if (f->state == DP_FLOW_UDP)
+		return DP_TCP_PASS;
+	room = p->l3_length - DP_IPV4_HEADER;
+	header = (tcp[12] >> 4) * 4u;
+	if (unlikely(f->state != DP_FLOW_ESTABLISHED || (tcp[13] & DP_TCP_CONTROL) != DP_TCP_ACK ||
+	             header - DP_TCP_HEADER_MIN > room - DP_TCP_HEADER_MIN))
+		return dp_session_track(w, p, f);
+	dp_tcp_track_established(f, rte_be_to_cpu_32(dp_load32(tcp + 4)) + room - header,
+	                         rte_be_to_cpu_32(dp_load32(tcp + 8)),
+	                         rte_be_to_cpu_16(dp_load16(tcp + 14)));
+	return DP_TCP_PASS;
+}
+
+/* Rewrites the packet as F says; a SYN offers at most MSS (host byte order; 0: what it wants). */
+static inline void dp_nat_translate(const struct dp_worker *w, const struct dp_pkt *p,
+                                    struct dp_flow *f, uint16_t mss)
+{
+	uint8_t *tcp = p->l3 + DP_IPV4_HEADER;
+
+	dp_nat_rewrite(p->l3, f);
+	if (p->protocol == IPPROTO_TCP &&
+	    unlikely(tcp[13] & DP_TCP_SYN)) /* tracking has checked the header */
+		dp_nat_clamp_mss(tcp, (tcp[12] >> 4) * 4u, mss);
+	f->bytes += p->l3_length;
+	if (f->last_s != w->now_s)
+		f->last_s = w->now_s;
+}
