@@ -242,6 +242,17 @@ class Host:
     def ip(self, *argv):
         return _command("ip", "-netns", self.namespace, *argv)
 
+    def interface(self, name):
+        """What `ip link` knows of it: "address" (MAC), "stats64", ..."""
+        return json.loads(self.ip("-json", "-statistics", "link", "show", "dev", name))[0]
+
+    def load_nft(self, ruleset):
+        """Rules of netfilter, in nft's syntax."""
+        path = self._run.path(f"{self.name}.nft")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(ruleset)
+        self.run("nft", "--file", path)
+
     def command(self, *argv):
         return ["ip", "netns", "exec", self.namespace, *argv]
 

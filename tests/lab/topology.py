@@ -25,7 +25,8 @@
   +------------------------+   | gives out 10.20.40.0/24         |
                                +---------------------------------+
 
-Server-b is another customer who has the same private network as the first one.
+Server-b is another customer who has the same private network as the first one. A customer with a
+server in each of two zones, and how one is cut off, are in zones.py and cut.py.
 
 With add_management() the gateway gets an interface of its kernel's own, 192.0.2.2, and on its other
 end is a host that serves CRLs and OCSP, 192.0.2.80.
@@ -36,11 +37,8 @@ from .gateway import Environment, Gateway, Server
 from .host import Host, bridge, link
 from .pki import Authority
 from .server import PAGE, VpnServer, WebServer
+from .zones import ACCOUNT, LETTERS, PASSWORD, PSK, TARGET, RedundantSite
 
-ACCOUNT = "myuser"
-PASSWORD = "correct horse battery staple"
-PSK = "a long shared secret of two gateways"
-TARGET = "192.168.100.30"
 POD_ADDRESSES = {"production": "10.0.0.33", "staging": "10.0.0.34"}
 CLIENTS = {"production": ("client", "10.0.1.20"), "staging": ("staging", "10.0.2.20")}
 MANAGEMENT = "192.0.2.80"
@@ -93,7 +91,9 @@ class Site:
 class Topology:
     """The drawing above, with what it needs to be used; nothing is started yet."""
 
-    def __init__(self, run, environments=("production",), sites=("a",)):
+    def __init__(self, run, environments=("production",), sites=("a",), redundant=None):
+        """REDUNDANT: there is one customer, with servers in two zones (zones.py), who "routes" or
+        "masquerades"."""
         self.run = run
         self.clients = {}
         self.gateway = None
@@ -105,11 +105,19 @@ class Topology:
         self.internet.ip("address", "add", "203.0.113.1/24", "dev", "to-gateway")
         self.internet.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         self.sites = {}
-        for number, letter in enumerate(sites, start=1):
-            page = PAGE if number == 1 else PAGE.replace("world", f"customer {letter.upper()}")
-            self.sites[letter] = Site(self, letter, number, page)
+        if redundant:
+            sites = LETTERS
+            self._only_site = RedundantSite(self, redundant == "routes")
+        else:
+            self._add_sites(sites)
         bridge(self.internet, "servers", [f"to-{letter}" for letter in sites])
         self.internet.ip("address", "add", "198.51.100.1/24", "dev", "servers")
+
+    def _add_sites(self, letters):
+        for number, letter in enumerate(letters, start=1):
+            page = PAGE if number == 1 else PAGE.replace("world", f"customer {letter.upper()}")
+            self.sites[letter] = Site(self, letter, number, page)
+        self._only_site = self.sites[letters[0]]
 
     def _wire_cluster(self, environments):
         link(self.gateway_host, "cluster", self.cluster, "to-gateway")
@@ -129,7 +137,7 @@ class Topology:
 
     @property
     def site(self):
-        return self.sites["a"]
+        return self._only_site
 
     def environment(self, name="production", servers=None, **changes):
         _, address = CLIENTS[name]
