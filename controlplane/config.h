@@ -88,11 +88,16 @@ struct cp_environment {
 	struct ipc_prefix sources[IPC_PREFIXES_MAX];
 	size_t source_count;
 	enum cp_vpn vpn;
-	struct cp_server servers[CP_SERVERS_MAX]; /* in order of priority */
+	struct cp_server servers[CP_SERVERS_MAX]; /* preferred ones first */
 	size_t server_count;
 	struct cp_forward *forwards;
 	size_t forward_count;
 	uint32_t session_quota;
+	uint32_t probe_target_be; /* asked inside the tunnels; 0: targets in use */
+	bool keep_sessions;       /* the customer routes our inner addresses */
+	uint32_t failback_s;      /* a preferred server alive for so long is moved back to; 0: by
+	                             hand alone */
+	uint32_t hold_down_s;     /* after a move we do not move back for so long */
 };
 
 struct cp_port {

@@ -145,9 +145,6 @@ static const struct cp_key environment_keys[] = {
 	{ .name = "quota", .kind = CP_KEY_CUSTOM, .read = read_quota },
 	{ .name = "servers", .kind = CP_KEY_CUSTOM, .is_required = true },
 	{ .name = "forwards", .kind = CP_KEY_CUSTOM },
-	{ .name = "probe", .kind = CP_KEY_REFUSED, .why = LATER },
-	{ .name = "failback", .kind = CP_KEY_REFUSED, .why = LATER },
-	{ .name = "keep_sessions", .kind = CP_KEY_REFUSED, .why = LATER },
 	{ 0 },
 };
 
@@ -183,13 +180,14 @@ static void read_environment(struct cp_reader *reader, const struct cp_node *nod
 	struct cp_environment_draft *draft = target;
 	struct cp_environment *environment = &draft->environment;
 	const struct cp_section sections[] = { { environment_keys, environment },
+		                               { cp_failover_keys, environment },
 		                               { cp_tunnel_keys, &draft->inherited } };
 	const struct cp_node *sources = cp_node_child(node, "sources");
 	const struct cp_node *servers = cp_node_child(node, "servers");
 	const struct cp_node *forwards = cp_node_child(node, "forwards");
 
 	/* Servers inherit from the keys beside them and forwards name servers, hence the order. */
-	cp_keys_read(reader, node, sections, 2);
+	cp_keys_read(reader, node, sections, sizeof(sections) / sizeof(sections[0]));
 	if (sources && sources->kind == CP_NODE_LIST && sources->count == 0)
 		cp_mistake(reader, sources, NULL,
 		           "must name at least one prefix: who may call the environment");
@@ -216,6 +214,8 @@ static const struct cp_key root_keys[] = {
 const struct cp_key_group cp_environment_key_groups[] = {
 	{ "", root_keys },
 	{ "environment.", environment_keys },
+	{ "environment.", cp_failover_keys },
+	{ "environment.probe.", cp_probe_keys },
 	{ "environment.", cp_tunnel_keys },
 	{ "environment.retry.", cp_retry_keys },
 	{ "environment.quota.", quota_keys },
@@ -237,6 +237,7 @@ void cp_read_environment(struct cp_reader *reader, const struct cp_node *root)
 	cp_server_set_defaults(&draft->inherited.server);
 	draft->environment.vpn = CP_VPN_IPSEC;
 	draft->environment.session_quota = config->sessions;
+	cp_failover_set_defaults(&draft->environment);
 	snprintf(draft->environment.file, sizeof(draft->environment.file), "%s", root->file);
 	cp_keys_read(reader, root, sections, 1);
 	config->environments[config->environment_count++] = draft->environment;

@@ -127,6 +127,16 @@ void cp_check_environments(struct cp_reader *reader, const struct cp_node *const
 /* Gives each server its ports; ROOTS as above. */
 void cp_check_ports(struct cp_reader *reader, const struct cp_node *const *roots);
 
+/* ---- failover ---- */
+
+extern const struct cp_key cp_failover_keys[]; /* of an environment */
+extern const struct cp_key cp_probe_keys[];
+
+void cp_failover_set_defaults(struct cp_environment *environment);
+/* The order in which they are preferred: by priority; of equal ones those in our own ZONE first
+ * (empty: we are in none), then as they stand in the file. */
+void cp_sort_servers(struct cp_environment *environment, const char *zone);
+
 /* ---- servers ---- */
 
 /* A server while it is read. The environment has one too: what its servers inherit. */
@@ -151,8 +161,7 @@ extern const struct cp_key cp_retry_keys[];
 void cp_server_set_defaults(struct cp_server *server);
 /* Whether one of the keys of secrets and certificates has a meaning with AUTH. */
 bool cp_auth_uses(enum cp_auth auth, const char *key);
-/* Fills the environment's servers, in the order of their priority, from NODE, its list `servers`.
- */
+/* Fills the environment's servers, preferred ones first, from NODE, its list `servers`. */
 void cp_read_servers(struct cp_reader *reader, const struct cp_node *node,
                      struct cp_environment_draft *target);
 

@@ -486,19 +486,6 @@ static void read_server(struct cp_reader *reader, const struct cp_node *node,
 	environment->servers[environment->server_count++] = draft.server;
 }
 
-/* The order of priority; equal ones keep the order of the file. */
-static void sort_servers(struct cp_environment *environment)
-{
-	for (size_t i = 1; i < environment->server_count; i++) {
-		struct cp_server server = environment->servers[i];
-		size_t j = i;
-
-		for (; j > 0 && environment->servers[j - 1].priority > server.priority; j--)
-			environment->servers[j] = environment->servers[j - 1];
-		environment->servers[j] = server;
-	}
-}
-
 void cp_read_servers(struct cp_reader *reader, const struct cp_node *node,
                      struct cp_environment_draft *target)
 {
@@ -510,5 +497,5 @@ void cp_read_servers(struct cp_reader *reader, const struct cp_node *node,
 	}
 	for (size_t i = 0; i < node->count; i++)
 		read_server(reader, &node->children[i], target);
-	sort_servers(&target->environment);
+	cp_sort_servers(&target->environment, reader->config->zone);
 }

@@ -88,6 +88,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config->environment_count, 1);
 	assert_int_equal(config->environments[0].session_quota, 1048576);
 	assert_int_equal(config->environments[0].vpn, CP_VPN_IPSEC);
+	assert_int_equal(config->environments[0].probe_target_be, 0);
+	assert_false(config->environments[0].keep_sessions);
+	assert_int_equal(config->environments[0].failback_s, 0);
+	assert_int_equal(config->environments[0].hold_down_s, 60);
 	server = &config->environments[0].servers[0];
 	assert_int_equal(server->priority, 1);
 	assert_string_equal(server->identity, "198.51.100.101");
@@ -130,6 +134,7 @@ static void test_every_key(void **state)
 		"  ike_proposals = \"aes256-sha256-modp2048\"; esp_proposals = [\"aes128gcm16-ecp256-esn-noesn\"];\n"
 		"  ike_rekey = 0; child_rekey = 5; dpd = 10; force_encapsulation = true; retry: { min = 2; max = 20; };\n"
 		"  quota: { sessions = 200000; };\n"
+		"  probe: { target = \"192.168.100.1\"; }; keep_sessions = true; failback = \"after 300 s\"; hold_down = 30;\n"
 		"  servers = ( { name = \"late\"; address = \"198.51.100.101\"; priority = 10; zone = \"z1\"; },\n"
 		"              { name = \"second\"; address = \"vpn-b.customer.example\"; server_identity = \"vpn-b\"; account = \"you\";\n"
 		"                child_rekey = 900; retry: { max = 30; }; },\n"
@@ -174,6 +179,10 @@ static void test_every_key(void **state)
 	assert_int_equal(production->pod_address_be, ADDRESS(10, 0, 0, 33));
 	assert_int_equal(production->source_count, 2);
 	assert_int_equal(production->session_quota, 200000);
+	assert_int_equal(production->probe_target_be, ADDRESS(192, 168, 100, 1));
+	assert_true(production->keep_sessions);
+	assert_int_equal(production->failback_s, 300);
+	assert_int_equal(production->hold_down_s, 30);
 	assert_int_equal(production->server_count, 3);
 	assert_string_equal(production->servers[0].name, "first");
 	assert_string_equal(production->servers[1].name, "second");
@@ -409,12 +418,19 @@ static const struct bad bad[] = {
 	{ NULL, MORE("vpn = \"openvpn\";"), 6, "environment.vpn",
 	  "\"openvpn\" is not done by this version" },
 	{ NULL, MORE("vpn = \"l2tp\";"), 6, "environment.vpn", "must be \"ipsec\"" },
-	{ NULL, MORE("probe: { target = \"192.168.100.1\"; };"), 6, "environment.probe",
-	  "is not done by this version" },
-	{ NULL, MORE("failback = \"manual\";"), 6, "environment.failback",
-	  "is not done by this version" },
-	{ NULL, MORE("keep_sessions = false;"), 6, "environment.keep_sessions",
-	  "is not done by this version" },
+	{ NULL, MORE("probe: { target = \"198.51.100.300\"; };"), 6, "environment.probe.target",
+	  "unicast" },
+	{ NULL, MORE("probe: { };"), 6, "environment.probe.target", "is missing" },
+	{ NULL, MORE("failback = 300;"), 6, "environment.failback", "must be text" },
+	{ NULL, MORE("failback = \"after 300\";"), 6, "environment.failback", "after 300 s" },
+	{ NULL, MORE("failback = \"after 300 s.\";"), 6, "environment.failback", "after 300 s" },
+	{ NULL, MORE("failback = \"after -1 s\";"), 6, "environment.failback", "after 300 s" },
+	{ NULL, MORE("failback = \"after 0 s\";"), 6, "environment.failback", "1 to 86400" },
+	{ NULL, MORE("failback = \"after 86401 s\";"), 6, "environment.failback", "1 to 86400" },
+	{ NULL, MORE("failback = \"after 99999999999999999999 s\";"), 6, "environment.failback",
+	  "1 to 86400" },
+	{ NULL, MORE("hold_down = 0;"), 6, "environment.hold_down", "must be 1 to 86400" },
+	{ NULL, MORE("keep_sessions = 1;"), 6, "environment.keep_sessions", "must be" },
 	{ NULL, MORE("quota: { sessions = 0; };"), 6, "environment.quota.sessions",
 	  "must be 1 to 16777216" },
 	{ NULL, MORE("acount = \"x\";"), 6, "environment.acount", "did you mean \"account\"?" },
@@ -617,6 +633,45 @@ static void test_bad(void **state)
 		check_bad(&bad[i]);
 }
 
+/* ---- the order of servers ---- */
+
+/* Of servers with equal priority those in the gateway's zone come first. */
+static void test_own_zone_first(void **state)
+{
+	const char *environment = ENVIRONMENT(
+		HEAD, LOGIN,
+		"servers = (\n"
+		"{ name = \"a\"; address = \"198.51.100.101\"; priority = 7; zone = \"zone-a\"; },\n"
+		"{ name = \"b\"; address = \"198.51.100.102\"; priority = 7; zone = \"zone-b\"; },\n"
+		"{ name = \"c\"; address = \"198.51.100.103\"; priority = 7; },\n"
+		"{ name = \"d\"; address = \"198.51.100.104\"; priority = 7; zone = \"zone-b\"; },\n"
+		"{ name = \"e\"; address = \"198.51.100.105\"; priority = 1; zone = \"zone-a\"; } );\n",
+		"failback = \"manual\";");
+	static const struct {
+		const char *zone, *order;
+	} cases[] = {
+		{ "", "eabcd" },
+		{ "zone = \"zone-a\";", "eabcd" },
+		{ "zone = \"zone-b\";", "ebdac" },
+		{ "zone = \"zone-c\";", "eabcd" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char gateway[1024];
+		struct cp_config *config;
+
+		snprintf(gateway, sizeof(gateway), GATEWAY(NAME "%s", UPLINK, CLUSTER, ""),
+		         cases[i].zone);
+		config = parse(gateway, &environment, 1);
+		for (size_t s = 0; s < 5; s++)
+			assert_int_equal(config->environments[0].servers[s].name[0],
+			                 cases[i].order[s]);
+		assert_int_equal(config->environments[0].failback_s, 0);
+		cp_config_destroy(config);
+	}
+}
+
 /* ---- several files, several mistakes ---- */
 
 static char *print(const struct cp_mistakes *mistakes)
@@ -655,7 +710,7 @@ static void test_all_mistakes_in_order(void **state)
 		"gateway.conf:6: gateway.uplink.speed: is not a key here\n"
 		"environment-1.conf:6: environment.forwards.[0].port: must be 1 to 65535, not 0\n"
 		"environment-1.conf:6: environment.forwards.[0].to: must be a unicast IPv4 address and a port, as \"192.168.100.30:8080\"\n"
-		"environment-1.conf:7: environment.failback: is not done by this version\n"
+		"environment-1.conf:7: environment.failback: must be text in quotes\n"
 		"environment-3.conf:2: environment.name: \"production\" is the name of the environment in environment-1.conf\n"
 		"environment-3.conf:2: environment.pod_address: is the pod_address of the environment in environment-1.conf\n"
 		"environment-3.conf:4: environment.servers.[0]: account \"me\" is already used on server 198.51.100.101 in "
@@ -1210,6 +1265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_own_zone_first),
 		cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_no_environments),
 		cmocka_unit_test(test_amounts),

@@ -49,6 +49,8 @@ static struct cp_config *make_config(void)
 		(struct ipc_prefix){ .address_be = htonl(0x0a000100), .length = 24 };
 	environment->source_count = 1;
 	environment->session_quota = 1000;
+	environment->keep_sessions = true;
+	environment->probe_target_be = htonl(0xc0a86401);
 	strcpy(environment->servers[0].name, "a");
 	environment->servers[0].priority = 1;
 	strcpy(environment->servers[1].name, "b");
@@ -96,6 +98,12 @@ static int take(void *context, uint16_t type, const void *body, size_t length)
 	assert_decodes(type, body, length);
 	assert_true(sent->count < 32);
 	sent->types[sent->count++] = type;
+	if (type == IPC_CONFIG_ENVIRONMENT) {
+		const struct ipc_environment *environment = body;
+
+		assert_int_equal(environment->flags, IPC_ENVIRONMENT_KEEP_SESSIONS);
+		assert_int_equal(environment->probe_target_be, htonl(0xc0a86401));
+	}
 	if (type == IPC_CONFIG_FORWARDS) {
 		const struct ipc_forward *forward = body;
 
