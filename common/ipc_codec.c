@@ -227,7 +227,8 @@ static const struct field environment_fields[] = {
 	FIELD(FIELD_HOST, struct ipc_environment, pod_address_be),
 	RANGE(struct ipc_environment, source_count, 0, IPC_PREFIXES_MAX),
 	FIELD(FIELD_PAD, struct ipc_environment, pad),
-	RANGE(struct ipc_environment, flags, 0, IPC_ENVIRONMENT_KEEP_SESSIONS),
+	RANGE(struct ipc_environment, flags, 0,
+	      IPC_ENVIRONMENT_KEEP_SESSIONS | IPC_ENVIRONMENT_UNPROBED),
 	FIELD(FIELD_OPTIONAL_HOST, struct ipc_environment, probe_target_be),
 	{ 0 },
 };

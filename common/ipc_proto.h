@@ -165,6 +165,8 @@ struct ipc_environment {
 /* The customer's network routes the inner addresses: sessions go on through another tunnel that has
  * the same one. Without it they are reset when their tunnel fails. */
 #define IPC_ENVIRONMENT_KEEP_SESSIONS 0x1u
+/* Nothing is sent into its tunnels to ask whether they live: the control plane alone finds out. */
+#define IPC_ENVIRONMENT_UNPROBED 0x2u
 
 /* A tunnel is a server of an environment. */
 struct ipc_tunnel {
@@ -422,7 +424,8 @@ enum ipc_session_state {
 	IPC_SESSION_UDP = 5,
 };
 
-/* Compare and set: refused with -ESTALE unless move_counter is the environment's current one. */
+/* Compare and set: refused with -ESTALE unless move_counter is the environment's current one, with
+ * -ENETDOWN if the server's tunnel is not up, with -EHOSTUNREACH if it is dead. */
 struct ipc_move {
 	char environment[IPC_NAME_LEN];
 	char server[IPC_NAME_LEN]; /* to; in the reply: the active one */
