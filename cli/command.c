@@ -36,6 +36,11 @@ static const struct cli_command commands[] = {
 	  "PREFIX selects by the beginning of the name, as in 'counters drop/'. --workers adds a column for each\n"
 	  "worker.\n",
 	  CLI_TAKES_ALL | CLI_TAKES_WORKERS, true, cli_counters },
+	{ "upgrade", "", "replace the control plane by the one that is installed now",
+	  "Starts the program that is installed now, with the configuration as it is now, beside the running control\n"
+	  "plane, which ends when the new one has every tunnel up again; no packet is lost. If the new one does not get\n"
+	  "that far, the old one goes on and this ends with 1.\n",
+	  0, false, cli_upgrade },
 	{ "version", "", "the version of this program and of the running control plane",
 	  "Ends with 0 whether the control plane runs or not.\n", 0, false, cli_version },
 	{ "help", "[COMMAND]", "this text, or that of a command", "", 0, true, help },

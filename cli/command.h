@@ -27,6 +27,7 @@ enum cli_exit cli_tunnels(const struct cli_options *options);
 enum cli_exit cli_forwards(const struct cli_options *options);
 enum cli_exit cli_sessions(const struct cli_options *options);
 enum cli_exit cli_counters(const struct cli_options *options);
+enum cli_exit cli_upgrade(const struct cli_options *options);
 enum cli_exit cli_version(const struct cli_options *options);
 
 /* Prints VALUE (taken) to standard output. Everything beyond ASCII is escaped, so no text in it can

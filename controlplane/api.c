@@ -322,42 +322,62 @@ static int open_listener(const struct sockaddr_un *address, gid_t group)
 	return fd;
 }
 
-int cp_api_start(const struct cp_api_context *context, const char *run_dir, gid_t group,
-                 struct cp_api **started)
+/* Fills what does not depend on where the listener comes from. */
+static int create(const struct cp_api_context *context, const char *run_dir, struct cp_api **made)
 {
 	struct cp_api *api = calloc(1, sizeof(*api));
 	int rc;
 
-	*started = NULL;
+	*made = NULL;
 	if (!api)
 		return -ENOMEM;
 	api->context = *context;
-	api->group = group;
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		api->clients[i].fd = -1;
 	api->address.sun_family = AF_UNIX;
 	rc = snprintf(api->address.sun_path, sizeof(api->address.sun_path), "%s/control.sock",
 	              run_dir);
 	if (rc < 0 || (size_t)rc >= sizeof(api->address.sun_path)) {
-		rc = -ENAMETOOLONG;
-		goto err_api;
+		free(api);
+		return -ENAMETOOLONG;
 	}
+	*made = api;
+	return 0;
+}
+
+static int start_thread(struct cp_api *api)
+{
+	int rc;
+
+	api->stop = eventfd(0, EFD_CLOEXEC);
+	if (api->stop < 0)
+		return -errno;
+	rc = -pthread_create(&api->thread, NULL, run, api);
+	if (rc)
+		close(api->stop);
+	return rc;
+}
+
+int cp_api_start(const struct cp_api_context *context, const char *run_dir, gid_t group,
+                 struct cp_api **started)
+{
+	struct cp_api *api;
+	int rc;
+
+	*started = NULL;
+	rc = create(context, run_dir, &api);
+	if (rc)
+		return rc;
+	api->group = group;
 	rc = api->listener = open_listener(&api->address, group);
 	if (rc < 0)
 		goto err_api;
-	api->stop = eventfd(0, EFD_CLOEXEC);
-	if (api->stop < 0) {
-		rc = -errno;
-		goto err_listener;
-	}
-	rc = -pthread_create(&api->thread, NULL, run, api);
+	rc = start_thread(api);
 	if (rc)
-		goto err_stop;
+		goto err_listener;
 	*started = api;
 	return 0;
 
-err_stop:
-	close(api->stop);
 err_listener:
 	close(api->listener);
 	unlink(api->address.sun_path);
@@ -366,10 +386,44 @@ err_api:
 	return rc;
 }
 
-void cp_api_stop(struct cp_api *api)
+int cp_api_inherit(const struct cp_api_context *context, const char *run_dir, int listener,
+                   struct cp_api **started)
 {
-	if (!api)
-		return;
+	struct cp_api *api;
+	struct stat status;
+	int rc;
+
+	*started = NULL;
+	rc = create(context, run_dir, &api);
+	if (rc)
+		goto err_listener;
+	api->listener = listener;
+	/* who may ask does not change: the group that the socket was given to */
+	rc = stat(api->address.sun_path, &status) ? -errno : 0;
+	if (rc)
+		goto err_api;
+	api->group = status.st_gid;
+	rc = start_thread(api);
+	if (rc)
+		goto err_api;
+	*started = api;
+	return 0;
+
+err_api:
+	free(api);
+err_listener:
+	close(listener);
+	return rc;
+}
+
+int cp_api_listener(const struct cp_api *api)
+{
+	return api->listener;
+}
+
+/* Ends the thread and the connections. */
+static void end(struct cp_api *api)
+{
 	if (eventfd_write(api->stop, 1))
 		sp_log(SP_LOG_ERR, "api: cannot be told to stop error=\"%s\"", strerror(errno));
 	pthread_join(api->thread, NULL);
@@ -378,6 +432,19 @@ void cp_api_stop(struct cp_api *api)
 			drop(&api->clients[i]);
 	close(api->stop);
 	close(api->listener);
+}
+
+void cp_api_leave(struct cp_api *api)
+{
+	end(api);
+	free(api);
+}
+
+void cp_api_stop(struct cp_api *api)
+{
+	if (!api)
+		return;
+	end(api);
 	/* who gave up root may not be allowed to: then the next start does it */
 	if (unlink(api->address.sun_path) && errno != ENOENT && errno != EACCES)
 		sp_log(SP_LOG_WARN, "api: cannot remove path=%s error=\"%s\"",

@@ -11,6 +11,7 @@
 #include "controlplane/config.h"
 #include "controlplane/dp_client.h"
 #include "controlplane/supervisor.h"
+#include "controlplane/takeover.h"
 
 /* What the API tells about; borrowed, outlives the API. */
 struct cp_api_context {
@@ -19,6 +20,7 @@ struct cp_api_context {
 	const struct cp_config *config;
 	struct cp_dp *dp;
 	struct cp_supervisor *supervisor;
+	struct cp_takeover *takeover;
 };
 
 struct cp_api;
@@ -31,6 +33,16 @@ struct cp_api;
  */
 int cp_api_start(const struct cp_api_context *context, const char *run_dir, gid_t group,
                  struct cp_api **api);
+
+/* The same with a socket that listens already, a predecessor's: LISTENER (taken). */
+int cp_api_inherit(const struct cp_api_context *context, const char *run_dir, int listener,
+                   struct cp_api **api);
+
+/* The listening socket; borrowed. */
+int cp_api_listener(const struct cp_api *api);
+
+/* Ends the thread; the socket stays for a successor, who has it, too. */
+void cp_api_leave(struct cp_api *api);
 
 /* Ends the thread, removes the socket where that is allowed; NULL is allowed. A request that waits
  * for the dataplane is waited for. */

@@ -236,11 +236,23 @@ static json_t *list_environments(const struct cp_api_context *context,
 	return list;
 }
 
+/* null: nobody asked for one; otherwise whether it runs, and why the last one failed. */
+static json_t *describe_upgrade(const struct cp_api_context *context)
+{
+	char why[CP_TAKEOVER_WHY_LEN];
+	enum cp_takeover_phase phase = cp_takeover_phase(context->takeover, why);
+
+	if (phase == CP_TAKEOVER_NONE)
+		return json_null();
+	return json_pack("{s:b, s:o}", "running", phase == CP_TAKEOVER_RUNNING, "why",
+	                 cp_api_text(why));
+}
+
 static json_t *answer_status(const struct cp_api_context *context, const struct picture *picture)
 {
 	/* clang-format off */
 	return json_pack(
-		"{s:o, s:o, s:o, s:{s:s, s:i, s:o}, s:o, s:o}",
+		"{s:o, s:o, s:o, s:{s:s, s:i, s:o, s:o}, s:o, s:o}",
 		"instance", cp_api_text(context->instance),
 		"gateway", cp_api_text(context->config->name),
 		"zone", cp_api_text(context->config->zone),
@@ -248,6 +260,7 @@ static json_t *answer_status(const struct cp_api_context *context, const struct 
 			"version", SALLYPORT_VERSION,
 			"pid", (int)getpid(),
 			"epoch", cp_api_epoch(context->epoch),
+			"upgrade", describe_upgrade(context),
 		"dataplane", describe_dataplane(&picture->dp),
 		"environments", list_environments(context, picture));
 	/* clang-format on */
@@ -374,6 +387,19 @@ static json_t *answer_version(void)
 	                 json_sprintf("%u.%u", IPC_VERSION_MAJOR, IPC_VERSION_MINOR));
 }
 
+static json_t *answer_upgrade(const struct cp_api_context *context, struct refusal *refusal)
+{
+	pid_t successor;
+	int rc = cp_takeover_begin(context->takeover, &successor);
+
+	if (rc == -EALREADY)
+		return refuse(refusal, "busy", "an upgrade is running");
+	if (rc)
+		return refuse(refusal, "internal", "the successor cannot be started: %s",
+		              strerror(-rc));
+	return json_pack("{s:i}", "pid", (int)successor);
+}
+
 static json_t *answer_from_picture(const struct cp_api_context *context,
                                    const struct cp_api_request *request)
 {
@@ -405,6 +431,8 @@ static json_t *answer_request(const struct cp_api_context *context, const char *
 		              request.environment);
 	if (request.command == CP_API_VERSION)
 		return answer_version();
+	if (request.command == CP_API_UPGRADE)
+		return answer_upgrade(context, refusal);
 	if (request.command == CP_API_SESSIONS)
 		return answer_sessions(context, &request, refusal);
 	return answer_from_picture(context, &request);

@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	{ "forwards", CP_API_FORWARDS, ARGUMENT_ENVIRONMENT | ARGUMENT_PAGE },
 	{ "sessions", CP_API_SESSIONS, ARGUMENT_ENVIRONMENT | ARGUMENT_PAGE },
 	{ "version", CP_API_VERSION, 0 },
+	{ "upgrade", CP_API_UPGRADE, 0 },
 };
 
 /* The text may quote the client, cut anywhere: only printable ASCII is kept. */

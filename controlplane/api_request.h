@@ -19,6 +19,7 @@ enum cp_api_command {
 	CP_API_FORWARDS = 3,
 	CP_API_SESSIONS = 4,
 	CP_API_VERSION = 5,
+	CP_API_UPGRADE = 6,
 };
 
 struct cp_api_request {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,8 @@ struct cp_dp {
 	uint32_t next_seq;
 	struct cp_dp_waiters waiters;
 	struct cp_dp_state state;
+	const char *pause;      /* why there shall be no connection; NULL: there shall be one */
+	pthread_cond_t changed; /* pause, or fd to -1 */
 
 	/* the connection's thread only */
 	char last_why[CP_DP_WHY_LEN];
@@ -312,6 +315,7 @@ static bool set_lost(struct cp_dp *client, const char *why)
 	cp_dp_waiters_end(&client->waiters, -ECONNRESET);
 	if (fd >= 0)
 		close(fd);
+	pthread_cond_broadcast(&client->changed);
 	pthread_mutex_unlock(&client->lock);
 	return was_ready;
 }
@@ -327,9 +331,23 @@ static int open_connection(struct cp_dp *client, char why[CP_DP_WHY_LEN])
 	}
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	pthread_mutex_lock(&client->lock);
-	client->fd = fd;
+	if (client->pause) {
+		close(fd);
+		fd = -ECANCELED;
+	} else {
+		client->fd = fd;
+	}
 	pthread_mutex_unlock(&client->lock);
-	return 0;
+	return fd < 0 ? fd : 0;
+}
+
+/* While paused: waits. */
+static void wait_for_turn(struct cp_dp *client)
+{
+	pthread_mutex_lock(&client->lock);
+	while (client->pause)
+		pthread_cond_wait(&client->changed, &client->lock);
+	pthread_mutex_unlock(&client->lock);
 }
 
 /* One connection from its beginning to its end. Returns whether it ever served requests. */
@@ -356,6 +374,10 @@ static bool run_connection(struct cp_dp *client)
 		snprintf(why, sizeof(why), "the connection to the dataplane ended: %s",
 		         strerror(-rc));
 	}
+	pthread_mutex_lock(&client->lock);
+	if (client->pause)
+		snprintf(why, sizeof(why), "%s", client->pause);
+	pthread_mutex_unlock(&client->lock);
 	was_ready = set_lost(client, why);
 	if (strcmp(client->last_why, why) != 0) { /* the same reason is said once */
 		sp_log(SP_LOG_WARN, "dp: waiting for the dataplane reason=\"%s\"", why);
@@ -372,6 +394,7 @@ static void *run(void *argument)
 	unsigned pause_ms = CONNECT_PAUSE_MIN_MS;
 
 	for (;;) {
+		wait_for_turn(client);
 		if (run_connection(client))
 			pause_ms = CONNECT_PAUSE_MIN_MS;
 		nanosleep(&(struct timespec){ pause_ms / 1000, (pause_ms % 1000) * 1000000L },
@@ -397,6 +420,7 @@ int cp_dp_create(const struct cp_dp_options *options, struct cp_dp **client)
 	new->fd = -1;
 	snprintf(new->state.why, sizeof(new->state.why), "not connected yet");
 	pthread_mutex_init(&new->lock, NULL);
+	pthread_cond_init(&new->changed, NULL);
 	cp_dp_waiters_init(&new->waiters);
 	*client = new;
 	return 0;
@@ -406,6 +430,26 @@ int cp_dp_start(struct cp_dp *client, const struct cp_dp_callbacks *callbacks)
 {
 	client->callbacks = *callbacks;
 	return -pthread_create(&client->thread, NULL, run, client);
+}
+
+void cp_dp_pause(struct cp_dp *client, const char *why)
+{
+	pthread_mutex_lock(&client->lock);
+	client->pause = why;
+	while (client->fd >= 0) {
+		shutdown(client->fd, SHUT_RDWR); /* its thread notices, and closes it */
+		pthread_cond_wait(&client->changed, &client->lock);
+	}
+	snprintf(client->state.why, sizeof(client->state.why), "%s", why);
+	pthread_mutex_unlock(&client->lock);
+}
+
+void cp_dp_resume(struct cp_dp *client)
+{
+	pthread_mutex_lock(&client->lock);
+	client->pause = NULL;
+	pthread_cond_broadcast(&client->changed);
+	pthread_mutex_unlock(&client->lock);
 }
 
 void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state)

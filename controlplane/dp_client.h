@@ -51,6 +51,12 @@ int cp_dp_create(const struct cp_dp_options *options, struct cp_dp **client);
 /* Starts the connection's thread. Returns 0 or -errno. It runs until the process ends. */
 int cp_dp_start(struct cp_dp *client, const struct cp_dp_callbacks *callbacks);
 
+/* Ends the connection, and begins none before cp_dp_resume(): the dataplane is somebody else's
+ * meanwhile. Requests are refused, WHY is told as the reason; lost() is called if ready() was. On
+ * return the connection is closed. Not on the connection's thread. */
+void cp_dp_pause(struct cp_dp *client, const char *why);
+void cp_dp_resume(struct cp_dp *client);
+
 void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state);
 
 /*

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "controlplane/ike_config.h"
@@ -32,6 +33,7 @@ _Static_assert(sizeof(daemon_t) == 176, "daemon_t is not the one of Debian's bui
 /* libcharon's own number of threads, and as many more as tunnels may wait for a CRL server. */
 #define THREADS 16u
 #define THREADS_MAX 64u
+#define FREEZE_PATIENCE_MS 2000u
 
 /* Before the bus exists. */
 static void log_early(debug_t group, level_t level, char *format, ...)
@@ -45,6 +47,11 @@ static void log_early(debug_t group, level_t level, char *format, ...)
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
 	sp_log(SP_LOG_WARN, "charon: %s", line);
+}
+
+static u_int count_threads(size_t tunnel_count)
+{
+	return tunnel_count < THREADS_MAX - THREADS ? THREADS + tunnel_count : THREADS_MAX;
 }
 
 /* There is no strongswan.conf: this is all of it. */
@@ -63,6 +70,7 @@ static void configure(size_t tunnel_count)
 		{ "delete_rekeyed_delay",
 		  "5" }, /* the old inbound CHILD_SA still takes what is on its way */
 		{ "close_ike_on_child_failure", "yes" },
+		{ "keep_alive", "0" },   /* of NATs: the dataplane sends them */
 		{ "reuse_ikesa", "no" }, /* an attempt never rides on an IKE_SA that was given up */
 		{ "follow_redirects", "no" },
 		{ "install_routes", "no" },
@@ -74,10 +82,7 @@ static void configure(size_t tunnel_count)
 	for (size_t i = 0; i < countof(settings); i++)
 		lib->settings->set_str(lib->settings, "%s.%s", (char *)settings[i].value, NAMESPACE,
 		                       settings[i].key);
-	lib->settings->set_int(lib->settings, "%s.threads",
-	                       tunnel_count < THREADS_MAX - THREADS ? THREADS + tunnel_count
-	                                                            : THREADS_MAX,
-	                       NAMESPACE);
+	lib->settings->set_int(lib->settings, "%s.threads", count_threads(tunnel_count), NAMESPACE);
 }
 
 static bool register_kernel(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *ike)
@@ -194,14 +199,42 @@ static job_requeue_t terminate(uint32_t *ike_id)
 	return JOB_REQUEUE_NONE;
 }
 
-void cp_ike_terminate(uint32_t ike_id)
+static job_t *create_terminate_job(uint32_t ike_id)
 {
 	uint32_t *copy;
 
 	INIT(copy, ike_id);
-	lib->processor->queue_job(
-		lib->processor,
-		(job_t *)callback_job_create((callback_job_cb_t)terminate, copy, free, NULL));
+	return (job_t *)callback_job_create((callback_job_cb_t)terminate, copy, free, NULL);
+}
+
+void cp_ike_terminate(uint32_t ike_id)
+{
+	lib->processor->queue_job(lib->processor, create_terminate_job(ike_id));
+}
+
+void cp_ike_terminate_late(uint32_t ike_id, unsigned seconds)
+{
+	lib->scheduler->schedule_job(lib->scheduler, create_terminate_job(ike_id), seconds);
+}
+
+/* What stays are the jobs that never end: scheduler, sender and receiver, the critical ones. They
+ * bring work that nobody does. */
+static bool is_frozen(void)
+{
+	return lib->processor->get_total_threads(lib->processor) <=
+	       lib->processor->get_working_threads(lib->processor, JOB_PRIO_CRITICAL);
+}
+
+void cp_ike_freeze(void)
+{
+	lib->processor->set_threads(lib->processor, 0);
+	for (u_int waited_ms = 0; !is_frozen() && waited_ms < FREEZE_PATIENCE_MS; waited_ms++)
+		usleep(1000);
+}
+
+void cp_ike_thaw(const struct cp_ike *ike)
+{
+	lib->processor->set_threads(lib->processor, count_threads(ike->tunnel_count));
 }
 
 void cp_ike_mute(struct cp_ike *ike)

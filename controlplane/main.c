@@ -23,7 +23,9 @@
 #include "controlplane/api.h"
 #include "controlplane/config.h"
 #include "controlplane/dp_client.h"
+#include "controlplane/successor.h"
 #include "controlplane/supervisor.h"
+#include "controlplane/takeover.h"
 
 #define EXIT_CONFIG 2 /* wrong options or configuration */
 
@@ -32,7 +34,10 @@ struct options {
 	char config_dir[CP_PATH_LEN];
 	char run_dir[80]; /* a socket's path must fit into 108 bytes */
 	enum sp_log_level log_level;
+	bool is_successor; /* started by a running control plane, to take over from it */
 };
+
+#define ARGUMENTS_MAX 11 /* of a successor, NULL included */
 
 struct program {
 	struct options options;
@@ -41,6 +46,10 @@ struct program {
 	struct cp_dp *dp;
 	struct cp_supervisor *supervisor;
 	struct cp_api *api;
+	char path[CP_PATH_LEN]; /* of this program, or of what was installed in its place since */
+	char log_level[2];
+	char *arguments[ARGUMENTS_MAX]; /* of a successor */
+	struct cp_takeover *takeover;
 };
 
 static void print_usage(FILE *to)
@@ -68,6 +77,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 		{ "config-dir", required_argument, NULL, 'c' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "log-level", required_argument, NULL, 'l' },
+		{ "successor", no_argument, NULL, 's' }, /* ours alone: see takeover.h */
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -90,6 +100,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 			if (strlen(optarg) != 1 || optarg[0] < '0' || optarg[0] > '3')
 				return -EINVAL;
 			options->log_level = (enum sp_log_level)(optarg[0] - '0');
+			break;
+		case 's':
+			options->is_successor = true;
 			break;
 		case 'h':
 			print_usage(stdout);
@@ -166,8 +179,7 @@ static int become(const struct passwd *user)
 {
 	if (initgroups(user->pw_name, user->pw_gid) != 0 ||
 	    setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
-	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0) {
 		sp_log(SP_LOG_ERR, "main: cannot become user %s error=%s", user->pw_name,
 		       strerror(errno));
 		return -errno;
@@ -196,7 +208,41 @@ static void warn_of_secrets(const struct cp_config *config, const char *user)
 	}
 }
 
-static int start(struct program *program)
+/* What a successor is to be started with: read now, while it is certain. */
+static int describe_successor(struct program *program)
+{
+	static const char deleted[] = " (deleted)"; /* what a replaced file is called */
+	struct options *options = &program->options;
+	char *const arguments[] = { program->path,
+		                    "--instance",
+		                    (char *)options->instance,
+		                    "--config-dir",
+		                    options->config_dir,
+		                    "--run-dir",
+		                    options->run_dir,
+		                    "--log-level",
+		                    program->log_level,
+		                    "--successor",
+		                    NULL };
+	ssize_t length = readlink("/proc/self/exe", program->path, sizeof(program->path) - 1);
+	char *end;
+
+	_Static_assert(sizeof(arguments) == sizeof(program->arguments), "arguments");
+	if (length < 0 || (size_t)length == sizeof(program->path) - 1) {
+		sp_log(SP_LOG_ERR, "main: /proc/self/exe does not tell where this program is");
+		return length < 0 ? -errno : -ENAMETOOLONG;
+	}
+	program->path[length] = 0;
+	end = program->path + length - (sizeof(deleted) - 1);
+	if (end > program->path && strcmp(end, deleted) == 0)
+		*end = 0;
+	program->log_level[0] = (char)('0' + options->log_level);
+	memcpy(program->arguments, arguments, sizeof(arguments));
+	return 0;
+}
+
+/* What both ways to start need. */
+static int create(struct program *program)
 {
 	char socket_path[sizeof(program->options.run_dir) + sizeof("/dataplane.sock")];
 	const struct cp_dp_options dp = {
@@ -205,11 +251,46 @@ static int start(struct program *program)
 		.epoch = program->epoch,
 		.config = program->config,
 	};
-	struct cp_api_context api = {
+	struct cp_takeover_options takeover = { .program = program->path,
+		                                .arguments = program->arguments };
+	int rc;
+
+	snprintf(socket_path, sizeof(socket_path), "%s/dataplane.sock", program->options.run_dir);
+	rc = cp_dp_create(&dp, &program->dp);
+	if (rc == 0)
+		rc = cp_supervisor_create(program->config, program->dp, program->epoch,
+		                          &program->supervisor);
+	if (rc == 0)
+		rc = describe_successor(program);
+	takeover.supervisor = program->supervisor;
+	if (rc == 0)
+		rc = cp_takeover_create(&takeover, &program->takeover);
+	return rc;
+}
+
+static struct cp_api_context describe_api(const struct program *program)
+{
+	return (struct cp_api_context){
 		.instance = program->options.instance,
 		.epoch = program->epoch,
 		.config = program->config,
+		.dp = program->dp,
+		.supervisor = program->supervisor,
+		.takeover = program->takeover,
 	};
+}
+
+static int say_no_api(const struct program *program, int rc)
+{
+	if (rc != 0)
+		sp_log(SP_LOG_ERR, "main: the API's socket in %s cannot be made error=%s",
+		       program->options.run_dir, strerror(-rc));
+	return rc;
+}
+
+static int start(struct program *program)
+{
+	struct cp_api_context api;
 	struct passwd *user = NULL;
 	bool is_change;
 	int rc;
@@ -217,34 +298,47 @@ static int start(struct program *program)
 	rc = find_user(program->config, &user, &is_change);
 	if (rc == 0)
 		rc = make_run_dir(program->options.run_dir);
-	if (rc != 0)
-		return rc;
-	snprintf(socket_path, sizeof(socket_path), "%s/dataplane.sock", program->options.run_dir);
-	rc = cp_dp_create(&dp, &program->dp);
 	if (rc == 0)
-		rc = cp_supervisor_create(program->config, program->dp, program->epoch,
-		                          &program->supervisor);
+		rc = create(program);
 	if (rc != 0)
 		return rc;
-	api.dp = program->dp;
-	api.supervisor = program->supervisor;
+	api = describe_api(program);
 	/* its socket is made while we may still give it to a group */
-	rc = cp_api_start(&api, program->options.run_dir, is_change ? user->pw_gid : (gid_t)-1,
-	                  &program->api);
-	if (rc != 0) {
-		sp_log(SP_LOG_ERR, "main: the API's socket in %s cannot be made error=%s",
-		       program->options.run_dir, strerror(-rc));
-		return rc;
-	}
-	if (is_change) {
+	rc = say_no_api(program, cp_api_start(&api, program->options.run_dir,
+	                                      is_change ? user->pw_gid : (gid_t)-1, &program->api));
+	if (rc == 0 && is_change) {
 		rc = become(user);
-		if (rc != 0)
-			return rc;
-		warn_of_secrets(program->config, user->pw_name);
+		if (rc == 0)
+			warn_of_secrets(program->config, user->pw_name);
 	}
-	/* again: a change of user undoes it */
-	rc = sp_secret_process_init();
-	return rc != 0 ? rc : cp_supervisor_start(program->supervisor);
+	if (rc == 0)
+		rc = sp_secret_process_init(); /* again: a change of user undoes it */
+	if (rc == 0)
+		rc = cp_supervisor_start(program->supervisor);
+	if (rc == 0)
+		rc = cp_supervisor_connect(program->supervisor);
+	return rc;
+}
+
+/* As start(), beside a control plane that serves: it does so until all tunnels are ours. */
+static int succeed(struct program *program)
+{
+	struct cp_api_context api;
+	int rc = create(program);
+
+	if (rc == 0)
+		rc = cp_supervisor_start(program->supervisor);
+	if (rc == 0)
+		rc = cp_successor_wait();
+	if (rc == 0)
+		rc = cp_supervisor_connect(program->supervisor);
+	if (rc == 0)
+		rc = cp_successor_take_over(program->supervisor);
+	if (rc != 0)
+		return rc;
+	api = describe_api(program);
+	return say_no_api(program, cp_api_inherit(&api, program->options.run_dir,
+	                                          CP_SUCCESSOR_LISTENER, &program->api));
 }
 
 /* Returns when the process shall end. */
@@ -267,7 +361,15 @@ int main(int argc, char **argv)
 		return EXIT_CONFIG;
 	}
 	sp_log_init("controlplane", program.options.log_level);
+	if (program.options.is_successor && cp_successor_check() != 0) {
+		sp_log(SP_LOG_ERR,
+		       "main: --successor is for a running control plane: use \"sallyport upgrade\"");
+		return EXIT_CONFIG;
+	}
 	if (sp_secret_process_init() != 0)
+		return EXIT_FAILURE;
+	/* before there are threads: each has its own */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return EXIT_FAILURE;
 	if (load_config(&program) != 0)
 		return EXIT_CONFIG;
@@ -281,8 +383,9 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by every thread */
 	signal(SIGPIPE, SIG_IGN);
-	if (start(&program) != 0)
-		return EXIT_FAILURE;
+	if ((program.options.is_successor ? succeed(&program) : start(&program)) != 0)
+		_exit(EXIT_FAILURE); /* there are threads: no orderly end */
+	cp_takeover_set_api(program.takeover, program.api);
 	sp_log(SP_LOG_INFO, "main: started instance=%s epoch=%016llx", program.options.instance,
 	       (unsigned long long)program.epoch);
 	wait_for_signals(&signals);

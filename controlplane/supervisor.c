@@ -29,11 +29,14 @@
 /* Handshakes with one server address at a time: a stock strongSwan ignores an address that has five
  * of them half open, and wants cookies from the third on. */
 #define HANDSHAKES_MAX 4u
+/* After that time what the server sent on an SA is no longer on its way. */
+#define TERMINATE_LATE_S 5u
 
 struct tunnel {
 	struct cp_tunnel_state state; /* stepped with the lock held */
 	const struct cp_ike_tunnel *ike;
 	size_t orphan_count;
+	bool was_carried;     /* there were orphans when the dataplane was found; with the lock */
 	uint64_t up_ms;       /* our outbound SA is there since; 0: it is not */
 	bool has_left_ike;    /* predecessors' IKE_SAs at the server */
 	uint64_t switched_ms; /* the server sends on our SAs since; 0: it does not */
@@ -51,7 +54,12 @@ struct cp_supervisor {
 	pthread_t thread;
 
 	struct cp_event_queue queue;
-	pthread_mutex_t lock; /* tunnels[].state */
+	pthread_mutex_t lock; /* tunnels[].state and what follows */
+	bool has_read;        /* the dataplane's SAs, once */
+	bool is_leaving;      /* shall stand aside */
+	bool is_aside;        /* does */
+	pthread_cond_t moved; /* is_leaving or is_aside */
+	bool was_aside;       /* since the dataplane was there last; the thread's own */
 };
 
 static uint64_t now_ms(void)
@@ -209,6 +217,10 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 		for (size_t i = 0; i < state->doomed_count; i++)
 			cp_ike_terminate(state->doomed[i]);
 	}
+	if (todo & CP_DO_TERMINATE_LATE) {
+		for (size_t i = 0; i < state->doomed_count; i++)
+			cp_ike_terminate_late(state->doomed[i], TERMINATE_LATE_S);
+	}
 	if (todo & CP_DO_DOWN) {
 		set_tunnel(supervisor, tunnel, 0);
 		tunnel->up_ms = tunnel->switched_ms = 0;
@@ -267,11 +279,17 @@ static void read_orphans(struct cp_supervisor *supervisor)
 
 		if (suite)
 			tunnel->suite = suite;
+		pthread_mutex_lock(&supervisor->lock);
+		supervisor->tunnels[i].was_carried = suite != 0;
+		pthread_mutex_unlock(&supervisor->lock);
 	}
 	cp_ike_keepsake_read(&supervisor->ike);
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++)
 		supervisor->tunnels[i].has_left_ike =
 			cp_ike_keepsake_has(&supervisor->ike.tunnels[i]);
+	pthread_mutex_lock(&supervisor->lock);
+	supervisor->has_read = rc == 0;
+	pthread_mutex_unlock(&supervisor->lock);
 }
 
 static const struct cp_server *server_of(const struct cp_supervisor *supervisor,
@@ -381,16 +399,53 @@ static uint64_t next_deadline_ms(const struct cp_supervisor *supervisor, uint64_
 	return deadline;
 }
 
+/* Whether a successor, which failed since, had begun with this tunnel. */
+static bool was_overtaken(const struct cp_supervisor *supervisor, const struct tunnel *tunnel)
+{
+	return supervisor->was_aside && tunnel->state.child_count && tunnel->was_carried;
+}
+
 static void handle(struct cp_supervisor *supervisor, const struct cp_queued *item)
 {
+	static const struct cp_event overtaken = { .type = CP_EVENT_OVERTAKEN };
+	const bool is_ready = item->event.type == CP_EVENT_READY;
+
 	if (item->tunnel != CP_ALL_TUNNELS) {
 		step(supervisor, item->tunnel, &item->event);
 		return;
 	}
 	if (item->event.type != CP_EVENT_LOST)
 		read_orphans(supervisor);
-	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++)
-		step(supervisor, i, &item->event);
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		struct tunnel *tunnel = &supervisor->tunnels[i];
+
+		if (is_ready && was_overtaken(supervisor, tunnel)) {
+			tunnel->up_ms = tunnel->switched_ms = 0;
+			step(supervisor, i, &overtaken);
+		} else {
+			step(supervisor, i, &item->event);
+		}
+	}
+	if (item->event.type != CP_EVENT_LOST)
+		supervisor->was_aside = false;
+}
+
+/* Called with the lock held. */
+static void stand_aside(struct cp_supervisor *supervisor)
+{
+	pthread_mutex_unlock(&supervisor->lock);
+	cp_ike_freeze();
+	cp_dp_pause(supervisor->dp, "a successor is taking over");
+	pthread_mutex_lock(&supervisor->lock);
+	supervisor->is_aside = true;
+	pthread_cond_broadcast(&supervisor->moved);
+	while (supervisor->is_leaving)
+		pthread_cond_wait(&supervisor->moved, &supervisor->lock);
+	supervisor->is_aside = false;
+	pthread_cond_broadcast(&supervisor->moved);
+	supervisor->was_aside = true;
+	cp_dp_resume(supervisor->dp);
+	cp_ike_thaw(&supervisor->ike);
 }
 
 static void *run(void *argument)
@@ -404,6 +459,10 @@ static void *run(void *argument)
 		                                             next_deadline_ms(supervisor, now_ms()),
 		                                             &have_sas_changed);
 
+		pthread_mutex_lock(&supervisor->lock);
+		if (supervisor->is_leaving)
+			stand_aside(supervisor);
+		pthread_mutex_unlock(&supervisor->lock);
 		if (item)
 			handle(supervisor, item);
 		free(item);
@@ -447,6 +506,7 @@ int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint6
 		                     (uint32_t)(epoch >> 32) + (uint32_t)i, now_ms());
 	}
 	pthread_mutex_init(&new->lock, NULL);
+	pthread_cond_init(&new->moved, NULL);
 	*supervisor = new;
 	return 0;
 
@@ -458,6 +518,13 @@ err:
 
 int cp_supervisor_start(struct cp_supervisor *supervisor)
 {
+	int rc = cp_ike_start(&supervisor->ike);
+
+	return rc != 0 ? rc : -pthread_create(&supervisor->thread, NULL, run, supervisor);
+}
+
+int cp_supervisor_connect(struct cp_supervisor *supervisor)
+{
 	const struct cp_dp_callbacks callbacks = {
 		.ready = on_dp_ready,
 		.lost = on_dp_lost,
@@ -465,13 +532,53 @@ int cp_supervisor_start(struct cp_supervisor *supervisor)
 		.datagram = on_dp_datagram,
 		.context = supervisor,
 	};
-	int rc = cp_ike_start(&supervisor->ike);
 
-	if (rc == 0)
-		rc = -pthread_create(&supervisor->thread, NULL, run, supervisor);
-	if (rc == 0)
-		rc = cp_dp_start(supervisor->dp, &callbacks);
-	return rc;
+	return cp_dp_start(supervisor->dp, &callbacks);
+}
+
+void cp_supervisor_step_aside(struct cp_supervisor *supervisor)
+{
+	pthread_mutex_lock(&supervisor->lock);
+	supervisor->is_leaving = true;
+	cp_event_queue_ring(&supervisor->queue);
+	while (!supervisor->is_aside)
+		pthread_cond_wait(&supervisor->moved, &supervisor->lock);
+	pthread_mutex_unlock(&supervisor->lock);
+}
+
+void cp_supervisor_take_back(struct cp_supervisor *supervisor)
+{
+	pthread_mutex_lock(&supervisor->lock);
+	supervisor->is_leaving = false;
+	pthread_cond_broadcast(&supervisor->moved);
+	while (supervisor->is_aside)
+		pthread_cond_wait(&supervisor->moved, &supervisor->lock);
+	pthread_mutex_unlock(&supervisor->lock);
+}
+
+bool cp_supervisor_progress(struct cp_supervisor *supervisor, struct cp_progress *progress)
+{
+	bool has_read;
+
+	*progress = (struct cp_progress){ 0 };
+	pthread_mutex_lock(&supervisor->lock);
+	has_read = supervisor->has_read;
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		const struct tunnel *tunnel = &supervisor->tunnels[i];
+		const struct cp_tunnel_state *state = &tunnel->state;
+
+		if (!tunnel->was_carried)
+			continue;
+		progress->wanted++;
+		progress->up += state->phase == CP_TUNNEL_UP;
+		progress->failed += state->phase == CP_TUNNEL_WAITING &&
+		                    state->attempts >= CP_TAKEOVER_ATTEMPTS;
+		if (state->phase != CP_TUNNEL_UP)
+			snprintf(progress->why, sizeof(progress->why), "%s: %s", tunnel->ike->name,
+			         state->why[0] ? state->why : "still connecting");
+	}
+	pthread_mutex_unlock(&supervisor->lock);
+	return has_read;
 }
 
 void cp_supervisor_mute(struct cp_supervisor *supervisor)

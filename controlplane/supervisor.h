@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,9 +22,34 @@ struct cp_supervisor;
 int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint64_t epoch,
                          struct cp_supervisor **supervisor);
 
-/* Starts libcharon, the supervisor's thread and the connection to the dataplane. Returns 0 or
- * -errno; what is wrong is logged. */
+/* Starts libcharon and the supervisor's thread; tunnels are idle before cp_supervisor_connect().
+ * Returns 0 or -errno; what is wrong is logged. */
 int cp_supervisor_start(struct cp_supervisor *supervisor);
+
+/* Starts the connection to the dataplane, and with it everything. Returns 0 or -errno. */
+int cp_supervisor_connect(struct cp_supervisor *supervisor);
+
+/* Leaves the dataplane to a successor (takeover.h), with IKE_SAs and tunnels kept as they are. On
+ * return nothing reaches the dataplane any more. Any thread but libcharon's. */
+void cp_supervisor_step_aside(struct cp_supervisor *supervisor);
+
+/* The successor failed: goes on where it stopped. A tunnel that the successor had connected already
+ * is connected again, beside what there is. */
+void cp_supervisor_take_back(struct cp_supervisor *supervisor);
+
+#define CP_PROGRESS_WHY_LEN (2 * IPC_NAME_LEN + 4 + CP_WHY_LEN)
+
+/* How far a successor is. */
+struct cp_progress {
+	size_t wanted;                 /* tunnels that a predecessor had up */
+	size_t up;                     /* of these */
+	size_t failed;                 /* of these: tried CP_TAKEOVER_ATTEMPTS times */
+	char why[CP_PROGRESS_WHY_LEN]; /* of one that is not up: its name and the reason */
+};
+#define CP_TAKEOVER_ATTEMPTS 2u
+
+/* False: the predecessor's SAs were not read yet. Any thread. */
+bool cp_supervisor_progress(struct cp_supervisor *supervisor, struct cp_progress *progress);
 
 /* From now on nothing is sent to a server and nothing is changed in the dataplane; the process may
  * end then. */

@@ -210,6 +210,18 @@ static unsigned on_ready(struct cp_tunnel_state *state, uint64_t now_ms)
 	return todo | begin(state, now_ms);
 }
 
+/* The server sends on the other one's SAs, and may have ended ours: as after a restart, we connect
+ * beside them. */
+static unsigned on_overtaken(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	unsigned todo;
+
+	state->is_ready = true;
+	state->is_announced = false;
+	todo = begin(state, now_ms);
+	return todo & CP_DO_TERMINATE ? (todo & ~CP_DO_TERMINATE) | CP_DO_TERMINATE_LATE : todo;
+}
+
 static unsigned on_lost(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	state->is_ready = false;
@@ -355,6 +367,8 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 		return on_ready(state, now_ms);
 	case CP_EVENT_READY_NEW:
 		return on_ready_new(state, now_ms);
+	case CP_EVENT_OVERTAKEN:
+		return on_overtaken(state, now_ms);
 	case CP_EVENT_LOST:
 		return on_lost(state, now_ms);
 	case CP_EVENT_RESOLVED:

@@ -36,6 +36,8 @@ enum cp_event_type {
 	CP_EVENT_REASON,        /* why, rank: explains what will end this attempt or this tunnel */
 	CP_EVENT_TIME,          /* nothing happened but time */
 	CP_EVENT_ADMITTED,      /* it is this tunnel's turn to knock at its server */
+	CP_EVENT_OVERTAKEN,     /* as READY, but another control plane has SAs of this tunnel that
+	                           are newer than ours */
 };
 
 /* How much a reason explains; the highest one of an attempt is told. */
@@ -69,6 +71,7 @@ struct cp_event {
 #define CP_DO_CONNECT 0x10u   /* initiate */
 #define CP_DO_REKEY 0x20u     /* all CHILD_SAs */
 #define CP_DO_UP 0x40u        /* TUNNEL_SET: up */
+#define CP_DO_TERMINATE_LATE 0x80u /* as CP_DO_TERMINATE, when the new ones carry the traffic */
 #define CP_SAY_UP 0x100u
 #define CP_SAY_FAILED 0x200u
 #define CP_SAY_LOST 0x400u

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	require(size <= CP_API_REQUEST_MAX);
-	require(request.command >= CP_API_STATUS && request.command <= CP_API_VERSION);
+	require(request.command >= CP_API_STATUS && request.command <= CP_API_UPGRADE);
 	require(memchr(request.environment, '\0', sizeof(request.environment)) != NULL);
 	require(request.limit >= 1 && request.limit <= CP_API_PAGE_MAX);
 	return 0;

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 
-from .host import LabError, wait_until
+from .host import Heir, LabError, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -76,6 +76,7 @@ class Gateway:
                  controlplane=None):
         """UPLINK and CLUSTER: the settings of gateway.uplink and gateway.cluster."""
         self.host = host
+        self._run = run
         self.instance = run.name
         self.config_dir = run.path("config")
         self.run_dir = run.path("run")
@@ -175,14 +176,27 @@ environment: {{
                    or os.path.exists(os.path.join(self.run_dir, "dataplane.sock")), 20,
                    "the dataplane opens its socket")
 
-    def start_controlplane(self, *argv):
+    def start_controlplane(self, *argv, path=None, env=None):
+        """PATH: the program, unless it is the one that was built."""
         self.controlplane = self.host.start(
-            program("sallyport-controlplane"), "--instance", self.instance, "--run-dir",
-            self.run_dir, "--config-dir", self.config_dir, *argv, name="controlplane")
+            path or program("sallyport-controlplane"), "--instance", self.instance, "--run-dir",
+            self.run_dir, "--config-dir", self.config_dir, *argv, name="controlplane", env=env)
 
     def start(self):
         self.start_dataplane()
         self.start_controlplane()
+
+    def upgrade(self):
+        """Replaces the control plane by the program that is there now; returns the CompletedProcess."""
+        done = self.command("upgrade", timeout=130)
+        if done.returncode == 0:
+            self.controlplane.wait(10)
+            self.follow(self.query("status")[1]["controlplane"]["pid"])
+        return done
+
+    def follow(self, pid):
+        """The control plane is process PID now: a successor of the one we started."""
+        self.controlplane = Heir(self._run, pid, self.controlplane)
 
     def kill_dataplane(self):
         self.dataplane.kill()
@@ -207,9 +221,15 @@ environment: {{
 
     def command(self, *argv, timeout=20):
         """Runs `sallyport`; returns the CompletedProcess."""
-        return self.host.run(program("sallyport"), "--instance", self.instance, "--run-dir",
-                             self.run_dir, "--config-dir", self.config_dir, *argv, check=False,
-                             timeout=timeout)
+        return self.host.run(*self._command(*argv), check=False, timeout=timeout)
+
+    def start_command(self, *argv):
+        """The same in the background; returns the Process."""
+        return self.host.start(*self._command(*argv), name=argv[0])
+
+    def _command(self, *argv):
+        return [program("sallyport"), "--instance", self.instance, "--run-dir", self.run_dir,
+                "--config-dir", self.config_dir, *argv]
 
     def query(self, *argv):
         """Runs `sallyport --json`; returns the exit status and what it printed, parsed."""

@@ -151,6 +151,12 @@ class Run:
         self._processes.append((popen.pid, _started_at(popen.pid)))
         self._save()
 
+    def adopt(self, pid):
+        """Process PID, a child of one of ours, will be ended with the run; returns its start time."""
+        self._processes.append((pid, _started_at(pid)))
+        self._save()
+        return self._processes[-1][1]
+
     def close(self, keep_files=False):
         """Ends every process, removes every namespace, and the files unless KEEP_FILES."""
         interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -213,6 +219,37 @@ class Process:
         if self.status is not None:
             raise LabError(f"{self.name} ended with status {self.status}:\n"
                            + self.output()[-3000:])
+
+
+class Heir:
+    """A program that another one started, which it outlives; as Process. What it ended with nobody
+    is told: 0."""
+
+    def __init__(self, run, pid, process):
+        self.pid = pid
+        self.name = process.name
+        self.log = process.log
+        self.output = process.output
+        self._started_at = run.adopt(pid)
+
+    @property
+    def status(self):
+        return None if _is_running(self.pid, self._started_at) else 0
+
+    def wait(self, timeout=60):
+        wait_until(lambda: self.status is not None, timeout, f"{self.name} ends")
+        return 0
+
+    def kill(self):
+        self.stop(number=signal.SIGKILL)
+
+    def stop(self, timeout=15, number=signal.SIGTERM):
+        _signal(self.pid, self._started_at, number)
+        return self.wait(timeout)
+
+    def require_running(self):
+        if self.status is not None:
+            raise LabError(f"{self.name} ended:\n" + self.output()[-3000:])
 
 
 class Host:

@@ -78,6 +78,21 @@ size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_
 	return current->view_count;
 }
 
+int cp_takeover_begin(struct cp_takeover *takeover, pid_t *pid)
+{
+	(void)takeover;
+	*pid = 4711;
+	return current->takeover_status;
+}
+
+enum cp_takeover_phase cp_takeover_phase(struct cp_takeover *takeover,
+                                         char why[CP_TAKEOVER_WHY_LEN])
+{
+	(void)takeover;
+	snprintf(why, CP_TAKEOVER_WHY_LEN, "%s", current->takeover_why);
+	return current->takeover_phase;
+}
+
 /* ---- the gateway ---- */
 
 static void set_tunnel(struct world *world, size_t i, const char *environment, const char *server)
@@ -136,6 +151,7 @@ void world_init(struct world *world)
 {
 	memset(world, 0, sizeof(*world));
 	current = world;
+	world->takeover_why = "";
 	snprintf(world->config.name, sizeof(world->config.name), "gw-a");
 	snprintf(world->config.zone, sizeof(world->config.zone), "zone-a");
 	world->config.environments = world->environments;

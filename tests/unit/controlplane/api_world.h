@@ -22,7 +22,10 @@ struct world {
 	struct ipc_environment_state states[2];
 	struct ipc_session sessions[WORLD_SESSIONS_MAX];
 	size_t session_count;
-	int list_status; /* what the dataplane answers to lists: 0 or -errno */
+	int list_status;     /* what the dataplane answers to lists: 0 or -errno */
+	int takeover_status; /* of cp_takeover_begin(); its successor has the pid 4711 */
+	enum cp_takeover_phase takeover_phase;
+	const char *takeover_why;
 };
 
 /* A gateway "gw-a" in good order: production with servers a (active) and b, staging with server c,

@@ -172,6 +172,44 @@ static void test_status(void **state)
 	json_decref(reply);
 }
 
+static void test_upgrade(void **state)
+{
+	json_t *reply = ask("{\"command\": \"status\"}");
+
+	(void)state;
+	assert_nothing(reply, "result/controlplane/upgrade");
+	json_decref(reply);
+	reply = ask("{\"command\": \"upgrade\"}");
+	assert_is(reply, "ok", true);
+	assert_number(reply, "result/pid", 4711);
+	json_decref(reply);
+	world.takeover_status = -EALREADY;
+	reply = ask("{\"command\": \"upgrade\"}");
+	assert_text(reply, "code", "busy");
+	json_decref(reply);
+	world.takeover_phase = CP_TAKEOVER_FAILED;
+	world.takeover_why = "the successor ended with status 2";
+	reply = ask("{\"command\": \"status\"}");
+	assert_is(reply, "result/controlplane/upgrade/running", false);
+	assert_text(reply, "result/controlplane/upgrade/why", "the successor ended with status 2");
+	json_decref(reply);
+}
+
+/* The successor serves the same socket, and the predecessor leaves it where it is. */
+static void test_socket_is_handed_over(void **state)
+{
+	struct cp_api *successor;
+	int listener_copy;
+
+	(void)state;
+	listener_copy = dup(cp_api_listener(api));
+	cp_api_leave(api);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(cp_api_inherit(&world.context, run_dir, listener_copy, &successor), 0);
+	api = successor;
+	json_decref(ask("{\"command\": \"version\"}"));
+}
+
 static void test_status_without_dataplane(void **state)
 {
 	json_t *reply;
@@ -502,6 +540,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_socket_is_handed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_without_dataplane, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_of_a_silent_dataplane, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tunnels, setup, teardown),

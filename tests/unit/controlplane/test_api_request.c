@@ -27,6 +27,7 @@ static const struct row rows[] = {
 	{ "{\"command\": \"status\"}", NULL, CP_API_STATUS, "", ALL, 0 },
 	{ " {\"command\":\"status\",\"arguments\":{}}\r", NULL, CP_API_STATUS, "", ALL, 0 },
 	{ "{\"command\": \"version\"}", NULL, CP_API_VERSION, "", ALL, 0 },
+	{ "{\"command\": \"upgrade\"}", NULL, CP_API_UPGRADE, "", ALL, 0 },
 	{ "{\"arguments\":{\"environment\":\"a\"},\"command\":\"tunnels\"}", NULL, CP_API_TUNNELS,
 	  "a", ALL, 0 },
 	{ "{\"command\":\"forwards\",\"arguments\":{\"limit\":1000}}", NULL, CP_API_FORWARDS, "",

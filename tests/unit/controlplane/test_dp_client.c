@@ -436,6 +436,30 @@ static void test_bytes_that_are_no_message_end_the_connection(void **state)
 	await(listener);
 }
 
+/* While a successor has the dataplane nobody knocks there. */
+static void test_paused_until_resumed(void **state)
+{
+	struct ipc_tunnel id = { .environment = "production", .server = "a" };
+	struct pollfd knock = { .fd = listener, .events = POLLIN };
+	const unsigned lost = seen.lost;
+	struct cp_dp_state dp;
+
+	(void)state;
+	serve(9, 1);
+	cp_dp_pause(client, "a successor is taking over");
+	WAIT_SEEN(seen.lost > lost);
+	await(connection);
+	assert_int_equal(ipc_receive(connection, message, sizeof(message)), 0);
+	hang_up();
+	assert_int_equal(cp_dp_call(client, IPC_SPI_ALLOC, &id, sizeof(id), NULL, 0), -ENOTCONN);
+	cp_dp_state(client, &dp);
+	assert_false(dp.is_connected);
+	assert_string_equal(dp.why, "a successor is taking over");
+	assert_int_equal(poll(&knock, 1, 300), 0); /* longer than it would wait */
+	cp_dp_resume(client);
+	serve(9, 1);
+}
+
 static int set_up(void **state)
 {
 	const struct cp_dp_options options = {
@@ -487,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_running_dataplane_with_another_node_is_used),
 		cmocka_unit_test(test_refused_generation_leaves_the_old_one),
 		cmocka_unit_test(test_bytes_that_are_no_message_end_the_connection),
+		cmocka_unit_test(test_paused_until_resumed),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

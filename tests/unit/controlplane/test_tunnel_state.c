@@ -363,6 +363,28 @@ static void test_stale_keys_stay_stale_over_a_broken_connection(void **state)
 	                 CP_DO_PEER | CP_DO_REKEY | CP_SAY_RENEGOTIATE);
 }
 
+/* A successor that failed had this tunnel already: we connect beside its SAs, and ours end when the
+ * new ones are there. */
+static void test_overtaken_connects_beside(void **state)
+{
+	struct world world = up_world();
+
+	(void)state;
+	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_OVERTAKEN }),
+	                 CP_DO_TERMINATE_LATE | CP_DO_RESOLVE);
+	assert_int_equal(world.tunnel.doomed_count, 1);
+	assert_int_equal(world.tunnel.doomed[0], 1);
+	knock(&world, 2);
+	assert_int_equal(step(&world, child_up(2, 2)), CP_DO_UP | CP_SAY_UP);
+	/* the end of the old one is of no interest */
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 1 }),
+	                 0);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 }), 0);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
+}
+
 static void test_same_dataplane_again_is_told_again(void **state)
 {
 	struct world world = up_world();
@@ -409,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_dataplane_of_another_epoch_gets_new_keys),
 		cmocka_unit_test(test_renegotiation_that_hangs_is_given_up),
 		cmocka_unit_test(test_stale_keys_stay_stale_over_a_broken_connection),
+		cmocka_unit_test(test_overtaken_connects_beside),
 		cmocka_unit_test(test_same_dataplane_again_is_told_again),
 		cmocka_unit_test(test_loss_while_the_dataplane_is_away_is_told_later),
 	};
