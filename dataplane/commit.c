@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/secret.h"
 #include "dataplane/failover.h"
 #include "dataplane/nat_session.h"
 #include "dataplane/sa.h"
@@ -298,34 +299,17 @@ static int build(struct dp_staging *s, struct dp_core *core, struct dp_generatio
 
 /* ---- from one generation to the next ---- */
 
-static bool has_tunnel(const struct dp_generation *g, const struct dp_slot *slot, uint16_t tunnel)
+/* Frees the slots that the configuration does not have; nothing holds them any more. */
+static void free_slots(struct dp_core *core)
 {
-	const struct dp_environment *e = g ? g->by_slot[slot->environment_slot] : NULL;
+	const struct dp_generation *g = core->generation;
 
-	for (unsigned i = 0; e && i < e->tunnel_count; i++)
-		if (e->tunnels[i] == tunnel)
-			return true;
-	return false;
-}
-
-/* Frees the slots that GENERATION (NULL: nothing) does not have. */
-static void sweep_slots(struct dp_core *core, const struct dp_generation *g)
-{
-	bool peers_changed = false;
-
-	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++) {
-		struct dp_slot *slot = &core->tunnel_slots[i];
-
-		if (!*slot->environment || has_tunnel(g, slot, (uint16_t)i))
-			continue;
-		peers_changed |= slot->peer.remote_be != 0;
-		dp_slot_clear(slot);
-	}
+	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
+		if (*core->tunnel_slots[i].environment && !dp_core_has_tunnel(core, (uint16_t)i))
+			dp_slot_clear(&core->tunnel_slots[i]);
 	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++)
 		if (*core->environment_slots[i].environment && (!g || !g->by_slot[i]))
-			memset(&core->environment_slots[i], 0, sizeof(core->environment_slots[i]));
-	if (peers_changed)
-		dp_core_publish_peers(core);
+			dp_slot_clear(&core->environment_slots[i]);
 }
 
 static int use_generation(struct dp_worker *w, void *generation)
@@ -343,10 +327,9 @@ static int use_generation(struct dp_worker *w, void *generation)
 	return 0;
 }
 
-/* What a worker has to give up of an environment or tunnel that is gone. */
+/* What a worker has to give up of a tunnel that is gone. */
 struct retire {
-	uint16_t environment;
-	uint16_t tunnel; /* DP_NONE_SLOT: the whole environment */
+	uint16_t tunnel;
 	struct ipc_tunnel names;
 	void *memory[SAS_AT_ONCE];
 	unsigned count;
@@ -371,12 +354,12 @@ static int retire_sas(struct dp_worker *w, void *argument)
 	return r->count == SAS_AT_ONCE;
 }
 
+/* From here on nothing goes through it: its sessions are refused until the sweep ends them. */
 static int retire_tunnel(struct dp_worker *w, void *argument)
 {
 	struct retire *r = argument;
 
 	dp_sa_disown_larval(w, r->tunnel);
-	dp_nat_tunnel_purge(w, r->tunnel);
 	memset(&w->tunnels[r->tunnel], 0, sizeof(w->tunnels[r->tunnel]));
 	w->tunnels[r->tunnel].environment = DP_NONE_SLOT;
 	return 0;
@@ -384,26 +367,31 @@ static int retire_tunnel(struct dp_worker *w, void *argument)
 
 static int retire_environment(struct dp_worker *w, void *argument)
 {
-	struct retire *r = argument;
+	struct dp_environment_state *state = &w->environments[*(uint16_t *)argument];
 
-	dp_nat_environment_purge(w, r->environment);
-	memset(&w->environments[r->environment], 0, sizeof(w->environments[r->environment]));
-	w->environments[r->environment].active = DP_NONE_SLOT;
+	memset(state, 0, sizeof(*state));
+	state->active = DP_NONE_SLOT;
 	return 0;
 }
 
-static int purge_forwards(struct dp_worker *w, void *argument)
+static int begin_sweep(struct dp_worker *w, void *argument)
 {
 	(void)argument;
-	dp_nat_sweep(w);
-	return 0;
+	return dp_nat_sweep(w);
+}
+
+static int go_on_sweeping(struct dp_worker *w, void *argument)
+{
+	(void)argument;
+	return dp_nat_sweep_on(w);
 }
 
 static void retire_one_tunnel(struct dp_core *core, uint16_t tunnel)
 {
-	const struct dp_slot *slot = &core->tunnel_slots[tunnel];
+	static const struct ipc_peer nobody;
+	struct dp_slot *slot = &core->tunnel_slots[tunnel];
 	struct dp_worker *home = core->workers[dp_core_home(core, slot->environment_slot)];
-	struct retire r = { .environment = slot->environment_slot, .tunnel = tunnel };
+	struct retire r = { .tunnel = tunnel };
 	int more;
 
 	memcpy(r.names.environment, slot->environment, IPC_NAME_LEN);
@@ -414,23 +402,39 @@ static void retire_one_tunnel(struct dp_core *core, uint16_t tunnel)
 			dp_sa_free(r.memory[i]);
 	} while (more);
 	dp_worker_call(home, retire_tunnel, &r);
+	dp_core_set_peer(core, tunnel, &nobody);
+	sp_secret_destroy(slot->keepsake);
+	slot->keepsake = NULL;
 }
 
 /* After the workers have the new generation: nothing finds what is gone any more, so it can be
  * taken down. */
-static void retire_missing(struct dp_core *core, const struct dp_generation *fresh)
+static void retire_missing(struct dp_core *core)
 {
 	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
-		if (*core->tunnel_slots[i].environment &&
-		    !has_tunnel(fresh, &core->tunnel_slots[i], (uint16_t)i))
+		if (*core->tunnel_slots[i].environment && !dp_core_has_tunnel(core, (uint16_t)i))
 			retire_one_tunnel(core, (uint16_t)i);
-	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++) {
-		struct retire r = { .environment = (uint16_t)i, .tunnel = DP_NONE_SLOT };
+}
 
-		if (*core->environment_slots[i].environment && !fresh->by_slot[i])
-			dp_worker_call(core->workers[dp_core_home(core, (uint16_t)i)],
-			               retire_environment, &r);
+/*
+ * Behind the sweep no session is left of what is gone, so that its slots may be somebody else's.
+ * Where the workers' own steps have not brought it to its end, it is done here, step by step:
+ * packets pass between them.
+ */
+static void settle(struct dp_core *core)
+{
+	for (uint16_t i = 0; i < core->worker_count; i++)
+		while (dp_worker_call(core->workers[i], go_on_sweeping, NULL))
+			;
+	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++) {
+		uint16_t slot = (uint16_t)i;
+
+		if (*core->environment_slots[i].environment && !core->generation->by_slot[i])
+			dp_worker_call(core->workers[dp_core_home(core, slot)], retire_environment,
+			               &slot);
 	}
+	free_slots(core);
+	core->is_settling = false;
 }
 
 int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t generation,
@@ -442,17 +446,20 @@ int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t gener
 	if (!s->generation || s->generation != generation)
 		return refuse(why, -EPROTO, "generation %llu was not staged",
 		              (unsigned long long)generation);
+	if (core->is_settling)
+		settle(core);
 	rc = build(s, core, &fresh, why);
 	clear(s);
 	if (rc) {
-		sweep_slots(core, old); /* those that the failed build took */
+		free_slots(core); /* those that the failed build took */
 		return rc;
 	}
 	dp_core_call_all(core, use_generation, fresh);
 	core->generation = fresh;
-	retire_missing(core, fresh);
-	dp_core_call_all(core, purge_forwards, NULL);
-	sweep_slots(core, fresh);
+	retire_missing(core);
+	core->is_settling = dp_core_call_all(core, begin_sweep, NULL) != 0;
+	if (!core->is_settling)
+		settle(core);
 	dp_generation_destroy(old);
 	return 0;
 }

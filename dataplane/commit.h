@@ -25,8 +25,8 @@ int dp_staging_server(struct dp_staging *s, const struct ipc_server *server);
 int dp_staging_forwards(struct dp_staging *s, const struct ipc_forward *forwards, uint32_t count);
 
 /* Validates what is staged and makes it the generation of all workers. 0, or -errno with WHY in
- * words and nothing changed. What went away takes its SAs and sessions along; what stays is not
- * touched. The staging is empty afterwards. */
+ * words and nothing changed. What went away takes its SAs and sessions along: the SAs at once, the
+ * sessions step by step; what stays is not touched. The staging is empty afterwards. */
 int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t generation,
                       char why[256]);
 

@@ -23,8 +23,8 @@
 #include "dataplane/nat_flow.h"
 #include "dataplane/larval.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/peers.h"
 #include "dataplane/portpool.h"
-#include "dataplane/punt.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/resync.h"
 #include "dataplane/sa.h"
@@ -188,14 +188,16 @@ static int make_shared(struct dp_core *core, char why[256])
 	                                256, 0, dp_eal_mbuf_room(&core->node), SOCKET_ID_ANY);
 	core->datagrams = rte_pktmbuf_pool_create("datagrams", DP_DATAGRAM_BUFFERS, 0, 0,
 	                                          UINT16_MAX, SOCKET_ID_ANY);
-	core->peers = dp_peers_build(NULL, 0);
 	if (!core->tunnels || !core->environments || !core->punt || !core->mbufs ||
-	    !core->datagrams || !core->peers)
+	    !core->datagrams)
 		return say(why, "shared tables (more memory: dataplane.memory_mb, hugepages)",
 		           -ENOMEM);
 	rc = dp_nexthops_create(&core->nexthops);
 	if (rc)
 		return say(why, "next hops", rc);
+	rc = dp_peers_create(&core->peers);
+	if (rc)
+		return say(why, "set of servers", rc);
 	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
 		core->tunnels[i].environment = DP_NONE_SLOT;
 	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++)
@@ -366,6 +368,30 @@ uint16_t dp_core_find_tunnel(const struct dp_core *core, const struct ipc_tunnel
 	return DP_NONE_SLOT;
 }
 
+bool dp_core_has_tunnel(const struct dp_core *core, uint16_t tunnel)
+{
+	const struct dp_slot *slot = &core->tunnel_slots[tunnel];
+	const struct dp_environment *e = core->generation && *slot->environment
+	                                         ? core->generation->by_slot[slot->environment_slot]
+	                                         : NULL;
+
+	for (unsigned i = 0; e && i < e->tunnel_count; i++)
+		if (e->tunnels[i] == tunnel)
+			return true;
+	return false;
+}
+
+void dp_core_set_peer(struct dp_core *core, uint16_t tunnel, const struct ipc_peer *peer)
+{
+	struct dp_slot *slot = &core->tunnel_slots[tunnel];
+
+	if (slot->peer.remote_be)
+		dp_peers_del(core->peers, &slot->peer);
+	slot->peer = *peer;
+	if (slot->peer.remote_be)
+		dp_peers_add(core->peers, &slot->peer);
+}
+
 int dp_core_call_all(struct dp_core *core, dp_worker_fn fn, void *argument)
 {
 	int first = 0;
@@ -377,31 +403,4 @@ int dp_core_call_all(struct dp_core *core, dp_worker_fn fn, void *argument)
 			first = rc;
 	}
 	return first;
-}
-
-static int use_peers(struct dp_worker *w, void *peers)
-{
-	w->peers = peers;
-	return 0;
-}
-
-int dp_core_publish_peers(struct dp_core *core)
-{
-	struct ipc_peer *list = calloc(DP_TUNNELS_MAX, sizeof(*list));
-	struct dp_peers *fresh, *old = core->peers;
-	uint32_t n = 0;
-
-	if (!list)
-		return -ENOMEM;
-	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
-		if (*core->tunnel_slots[i].environment && core->tunnel_slots[i].peer.remote_be)
-			list[n++] = core->tunnel_slots[i].peer;
-	fresh = dp_peers_build(list, n);
-	free(list);
-	if (!fresh)
-		return -ENOMEM;
-	core->peers = fresh;
-	dp_core_call_all(core, use_peers, fresh);
-	rte_free(old);
-	return 0;
 }

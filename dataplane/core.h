@@ -15,7 +15,7 @@
 #include "dataplane/worker.h"
 
 /* An environment or a tunnel keeps its slot from the commit that brings it to the one that removes
- * it. */
+ * it, and until no session has it any more. */
 struct dp_slot {
 	char environment[IPC_NAME_LEN]; /* empty: free */
 	char server[IPC_NAME_LEN];      /* tunnels */
@@ -54,6 +54,7 @@ struct dp_core {
 	uint16_t next_environment_slot; /* where the search for a free one starts: slots are reused
 	                                   as late as possible */
 	uint16_t next_tunnel_slot;
+	bool is_settling; /* sessions of what is gone are ended still: their slots are not free */
 };
 
 /* Starts EAL, memory, ports and workers as NODE says; once per process. Returns 0, or -errno with
@@ -74,8 +75,11 @@ static inline uint16_t dp_core_home(const struct dp_core *core, uint16_t environ
 uint16_t dp_core_find_environment(const struct dp_core *core, const char *environment);
 uint16_t dp_core_find_tunnel(const struct dp_core *core, const struct ipc_tunnel *id);
 
+/* Whether the committed configuration has the tunnel in this slot. */
+bool dp_core_has_tunnel(const struct dp_core *core, uint16_t tunnel);
+
+/* Where the tunnel's control packets come from, from now on; remote_be 0: from nowhere. */
+void dp_core_set_peer(struct dp_core *core, uint16_t tunnel, const struct ipc_peer *peer);
+
 /* Runs FN on every worker in turn; the first result that is not 0 is returned, but all run. */
 int dp_core_call_all(struct dp_core *core, dp_worker_fn fn, void *argument);
-
-/* Makes the workers use the peers of the tunnels' slots. Returns 0 or -ENOMEM. */
-int dp_core_publish_peers(struct dp_core *core);

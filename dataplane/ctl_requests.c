@@ -15,6 +15,7 @@
 #include "common/netaddr.h"
 #include "common/secret.h"
 #include "dataplane/failover.h"
+#include "dataplane/ipv4.h"
 #include "dataplane/nat_session.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/sa.h"
@@ -101,13 +102,15 @@ static int peer_set(struct dp_requests *r, const struct ipc_peer *peer)
 
 	if (tunnel == DP_NONE_SLOT)
 		return -ENOENT;
+	if (peer->remote_be && dp_ipv4_is_martian(peer->remote_be))
+		return -EINVAL;
 	if (memcmp(&core->tunnel_slots[tunnel].peer, peer, sizeof(*peer)) == 0)
 		return 0;
-	core->tunnel_slots[tunnel].peer = *peer;
+	dp_core_set_peer(core, tunnel, peer);
 	if (peer->remote_be)
 		dp_nexthop_want(core->nexthops, DP_PORT_UPLINK,
 		                dp_port_route(&core->ports[DP_PORT_UPLINK], peer->remote_be));
-	return dp_core_publish_peers(core);
+	return 0;
 }
 
 struct tunnel_request {
@@ -537,7 +540,7 @@ static void tunnels(struct dp_requests *r, const struct ipc_cursor *c, struct dp
 	uint32_t i = (uint32_t)RTE_MIN(c->cursor, (uint64_t)DP_TUNNELS_MAX);
 
 	for (; i < DP_TUNNELS_MAX && q.count < RTE_DIM(q.slots); i++)
-		if (*r->core->tunnel_slots[i].environment)
+		if (dp_core_has_tunnel(r->core, (uint16_t)i))
 			q.slots[q.count++] = (uint16_t)i;
 	memset(q.out, 0, q.count * sizeof(*q.out));
 	dp_core_call_all(r->core, on_tunnels, &q);

@@ -242,11 +242,13 @@ void dp_nat_forward_in(struct dp_worker *w, struct dp_batch *b)
 
 bool dp_nat_forward_allows(const struct dp_worker *w, const struct dp_flow *out)
 {
+	const struct dp_tunnel *tunnel = &w->tunnels[out->tunnel];
 	const struct dp_forward *fwd = dp_forward_lookup(
 		w->generation, dp_forward_key(out->key.destination_be, out->key.protocol,
 	                                      out->key.destination_port_be));
 
 	return fwd && fwd->environment == out->key.environment &&
+	       tunnel->environment == out->key.environment &&
 	       fwd->to_address_be == out->destination_be &&
 	       fwd->to_port_be == out->destination_port_be &&
 	       w->generation->by_slot[fwd->environment] &&

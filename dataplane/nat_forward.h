@@ -23,5 +23,5 @@ void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b);
 void dp_nat_forward_in(struct dp_worker *w, struct dp_batch *b);
 
 /* Whether the generation forwards this session still: its forward is there with the same target,
- * and allows its source. Worker only. */
+ * and allows its source, and its tunnel is there. Worker only. */
 bool dp_nat_forward_allows(const struct dp_worker *w, const struct dp_flow *outward);

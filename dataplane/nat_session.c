@@ -12,7 +12,8 @@
 #include "dataplane/nat_reclaim.h"
 #include "dataplane/nat_rewrite.h"
 
-#define SWEEP_AT_ONCE 4096u /* sessions; some 0.1 ms */
+#define SWEEP_AT_ONCE 4096u /* looks at sessions; some 0.1 ms */
+#define END_COST 8u         /* looks: what ending one takes beyond */
 #define LIST_AT_ONCE 4096u
 
 /* ---- from beginning to end ---- */
@@ -125,13 +126,13 @@ static uint32_t last_seen_s(struct dp_flow_table *t, uint32_t session)
 	return (int32_t)(out_s - in_s) > 0 ? out_s : in_s;
 }
 
-/* Goes on with the sweep, BUDGET places of the pool further. */
+/* Goes on with the sweep, for a time of BUDGET looks. */
 static unsigned sweep(struct dp_worker *w, unsigned budget)
 {
 	struct dp_flow_table *t = w->flows;
 	unsigned ended = 0;
 
-	while (t->sweep != DP_FLOW_NONE && budget-- > 0) {
+	for (unsigned spent = 0; t->sweep != DP_FLOW_NONE && spent < budget; spent++) {
 		const struct dp_flow *out = dp_flow_at(t, t->sweep, DP_FLOW_OUTWARD);
 
 		if (t->sweep >= t->top) {
@@ -141,6 +142,7 @@ static unsigned sweep(struct dp_worker *w, unsigned budget)
 		if (out->state != DP_FLOW_FREE && !dp_nat_forward_allows(w, out)) {
 			dp_session_end(w, t->sweep);
 			ended++;
+			spent += END_COST;
 		}
 		t->sweep++;
 	}
@@ -169,33 +171,16 @@ unsigned dp_nat_expire(struct dp_worker *w, unsigned budget)
 	return ended;
 }
 
-void dp_nat_environment_purge(struct dp_worker *w, uint16_t slot)
-{
-	struct dp_flow_table *t = w->flows;
-
-	for (uint32_t i = 0; i < t->top && w->environments[slot].sessions > 0; i++) {
-		if (t->cold[i].environment == slot &&
-		    dp_flow_at(t, i, DP_FLOW_OUTWARD)->state != DP_FLOW_FREE)
-			dp_session_end(w, i);
-	}
-}
-
-void dp_nat_tunnel_purge(struct dp_worker *w, uint16_t tunnel)
-{
-	struct dp_flow_table *t = w->flows;
-
-	for (uint32_t i = 0; i < t->top; i++) {
-		const struct dp_flow *f = dp_flow_at(t, i, DP_FLOW_OUTWARD);
-
-		if (f->tunnel == tunnel && f->state != DP_FLOW_FREE)
-			dp_session_end(w, i);
-	}
-}
-
-void dp_nat_sweep(struct dp_worker *w)
+int dp_nat_sweep(struct dp_worker *w)
 {
 	w->flows->sweep = 0;
+	return dp_nat_sweep_on(w);
+}
+
+int dp_nat_sweep_on(struct dp_worker *w)
+{
 	sweep(w, SWEEP_AT_ONCE);
+	return w->flows->sweep != DP_FLOW_NONE;
 }
 
 /* ---- listing ---- */

@@ -39,15 +39,13 @@ enum dp_tcp_verdict dp_session_track(struct dp_worker *w, const struct dp_pkt *p
  * BUDGET sessions further. Returns how many sessions it ended. */
 unsigned dp_nat_expire(struct dp_worker *w, unsigned budget);
 
-/* After a new generation: begins a sweep, which ends the sessions that it does not allow any more;
- * dp_nat_expire() goes on with what is more than a burst's worth. */
-void dp_nat_sweep(struct dp_worker *w);
-
-/* Ends all sessions of the environment in this slot before it returns. */
-void dp_nat_environment_purge(struct dp_worker *w, uint16_t slot);
-
-/* The same for all sessions through the tunnel in this slot. */
-void dp_nat_tunnel_purge(struct dp_worker *w, uint16_t tunnel);
+/*
+ * After a new generation: begins a sweep, which ends the sessions that the generation does not
+ * allow any more. One step of bounded time; 1: there is more to do, which dp_nat_expire() goes on
+ * with, or dp_nat_sweep_on(), a step each. 0: no session is left of what is gone.
+ */
+int dp_nat_sweep(struct dp_worker *w);
+int dp_nat_sweep_on(struct dp_worker *w);
 
 /* Where a listed session belongs; the names are in the generation. */
 struct dp_nat_slots {

@@ -9,8 +9,8 @@
 
 #include "dataplane/ipv4.h"
 #include "dataplane/nat_icmp.h"
+#include "dataplane/peers.h"
 #include "dataplane/port.h"
-#include "dataplane/punt.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
@@ -161,8 +161,8 @@ static bool is_udp_esp(struct dp_worker *w, struct dp_pkt *p)
 	uint8_t *udp = p->l3 + DP_IPV4_HEADER;
 	unsigned length = rte_be_to_cpu_16(dp_load16(udp + 4)) - UDP_LENGTH;
 
-	switch (dp_punt_port(w->peers, dp_load16(udp + 2))) {
-	case DP_PUNT_PORT_NATT:
+	switch (dp_peers_port(w->peers, dp_load16(udp + 2))) {
+	case DP_PEER_PORT_NATT:
 		if (likely(length >= 4 && dp_load32(udp + UDP_LENGTH) != 0)) {
 			p->esp = udp + UDP_LENGTH;
 			return true;
@@ -170,9 +170,9 @@ static bool is_udp_esp(struct dp_worker *w, struct dp_pkt *p)
 		if (length == 1 && udp[UDP_LENGTH] == NATT_KEEPALIVE)
 			p->verdict = DP_NATT_KEEPALIVE;
 		break;
-	case DP_PUNT_PORT_IKE:
+	case DP_PEER_PORT_IKE:
 		break;
-	case DP_PUNT_PORT_NONE:
+	case DP_PEER_PORT_NONE:
 		p->verdict = DP_NOT_FOR_US;
 		break;
 	}
@@ -183,7 +183,7 @@ static bool is_udp_esp(struct dp_worker *w, struct dp_pkt *p)
 static bool is_fragment_of_server(const struct dp_worker *w, const struct dp_pkt *p)
 {
 	return (p->protocol == IPPROTO_ESP || p->protocol == IPPROTO_UDP) &&
-	       dp_punt_is_peer(w->peers, dp_load32(p->l3 + 12));
+	       dp_peers_has(w->peers, dp_load32(p->l3 + 12));
 }
 
 /* For us, and no ARP; fragments that are not a server's are refused. */

@@ -6,8 +6,8 @@
 #include <netinet/in.h>
 
 #include <rte_hash_crc.h>
-#include <rte_malloc.h>
 
+#include "dataplane/peers.h"
 #include "dataplane/port.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -15,41 +15,6 @@
 #define UDP_LENGTH 8u
 #define IKE_HEADER 28u /* RFC 7296 section 3.1 */
 #define PUNT_TTL 64
-
-struct dp_peers *dp_peers_build(const struct ipc_peer *peers, uint32_t count)
-{
-	uint32_t places = rte_align32pow2(2 * count + 2);
-	struct dp_peers *set =
-		rte_zmalloc("peers", sizeof(*set) + places * sizeof(uint32_t), RTE_CACHE_LINE_SIZE);
-
-	if (!set)
-		return NULL;
-	set->mask = places - 1;
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t at = rte_hash_crc_4byte(peers[i].remote_be, 0) & set->mask;
-
-		set->ports[peers[i].ike_port_be] = DP_PUNT_PORT_IKE;
-		set->ports[peers[i].natt_port_be] = DP_PUNT_PORT_NATT;
-		while (set->addresses[at] && set->addresses[at] != peers[i].remote_be)
-			at = (at + 1) & set->mask;
-		if (!set->addresses[at])
-			set->count++;
-		set->addresses[at] = peers[i].remote_be;
-	}
-	return set;
-}
-
-bool dp_punt_is_peer(const struct dp_peers *peers, uint32_t address_be)
-{
-	uint32_t at = rte_hash_crc_4byte(address_be, 0) & peers->mask;
-
-	while (peers->addresses[at]) {
-		if (peers->addresses[at] == address_be)
-			return true;
-		at = (at + 1) & peers->mask;
-	}
-	return false;
-}
 
 /* A source address is easily forged: a flood in the name of one server must not stop the others'
  * IKE. Servers that share a place share its limit. */
@@ -69,7 +34,7 @@ enum dp_verdict dp_punt_ike(struct dp_worker *w, struct dp_pkt *p)
 	unsigned length = rte_be_to_cpu_16(dp_load16(udp + 4)) - UDP_LENGTH;
 	enum dp_verdict verdict;
 
-	if (!dp_punt_is_peer(w->peers, dp_load32(p->l3 + 12)))
+	if (!dp_peers_has(w->peers, dp_load32(p->l3 + 12)))
 		return DP_IKE_UNKNOWN_PEER;
 	if (length < IKE_HEADER || length > IPC_PUNT_MAX)
 		return DP_IKE_MALFORMED;

@@ -160,6 +160,7 @@ struct link_world *link_create(void)
 		                       .ike_port_be = htons(LINK_IKE_PORT),
 		                       .natt_port_be = htons(LINK_NATT_PORT) };
 	struct link_world *x = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*x));
+	struct dp_peers *peers = NULL;
 
 	if (!x)
 		return NULL;
@@ -185,7 +186,9 @@ struct link_world *link_create(void)
 		x->w.server_limit[i].per_second = 1000000;
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++)
 		x->w.echo_limit[id].per_second = x->w.arp_answer_limit[id].per_second = 1000000;
-	x->w.peers = dp_peers_build(&peer, 1);
+	if (dp_peers_create(&peers) == 0)
+		dp_peers_add(peers, &peer);
+	x->w.peers = peers;
 	x->w.punt = make_ring("punt");
 	x->w.send = make_ring("send");
 	x->w.hold = dp_hold_create();
@@ -254,7 +257,7 @@ unsigned link_destroy(struct link_world *x)
 	dp_nexthops_destroy(x->w.nexthops);
 	rte_ring_free(x->w.punt);
 	rte_ring_free(x->w.send);
-	rte_free((void *)(uintptr_t)x->w.peers);
+	dp_peers_destroy((struct dp_peers *)(uintptr_t)x->w.peers);
 	in_use = x->in_use;
 	free(x);
 	return link_in_use() - in_use;

@@ -11,6 +11,7 @@
 
 #include "dataplane/nexthop.h"
 #include "dataplane/parse.h"
+#include "dataplane/peers.h"
 #include "dataplane/port.h"
 #include "dataplane/punt.h"
 #include "dataplane/reassembly.h"

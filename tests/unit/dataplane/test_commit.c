@@ -18,7 +18,7 @@
 #include "dataplane/nat_forward.h"
 #include "dataplane/nat_session.h"
 #include "dataplane/portpool.h"
-#include "dataplane/punt.h"
+#include "dataplane/peers.h"
 #include "dataplane/sa.h"
 #include "tests/unit/dataplane/link_world.h"
 #include "tests/unit/dataplane/nat_packet.h"
@@ -52,8 +52,8 @@ static struct commit_world *create(void)
 		rte_zmalloc(NULL, DP_TUNNELS_MAX * sizeof(*x->core.tunnels), RTE_CACHE_LINE_SIZE);
 	x->core.environments = rte_zmalloc(
 		NULL, DP_ENVIRONMENTS_MAX * sizeof(*x->core.environments), RTE_CACHE_LINE_SIZE);
-	x->core.peers = dp_peers_build(NULL, 0);
-	assert_true(x->core.tunnels && x->core.environments && x->core.peers);
+	assert_int_equal(dp_peers_create(&x->core.peers), 0);
+	assert_true(x->core.tunnels && x->core.environments);
 	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
 		x->core.tunnels[i].environment = DP_NONE_SLOT;
 	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++)
@@ -97,7 +97,7 @@ static void destroy(struct commit_world *x)
 	dp_generation_destroy(x->core.generation);
 	rte_free(x->core.tunnels);
 	rte_free(x->core.environments);
-	rte_free(x->core.peers);
+	dp_peers_destroy(x->core.peers);
 	free(x);
 	assert_int_equal(link_in_use(), 0);
 }
@@ -677,7 +677,12 @@ static void takes_down_a_server_with_all_it_had(void **state)
 static void takes_down_an_environment_with_all_it_had(void **state)
 {
 	struct commit_world *x = create();
-	struct ipc_peer *peers;
+	const struct ipc_peer peer_a = { .remote_be = htonl(LINK_SERVER),
+		                         .ike_port_be = htons(500),
+		                         .natt_port_be = htons(4500) },
+			      peer_b = { .remote_be = htonl(LINK_SERVER + 1),
+		                         .ike_port_be = htons(500),
+		                         .natt_port_be = htons(4600) };
 	uint16_t a, one;
 
 	(void)state;
@@ -688,16 +693,10 @@ static void takes_down_an_environment_with_all_it_had(void **state)
 	bring_up(x, "b", "one");
 	assert_int_equal(call(x, "a", POD_A, 33000, 4000), DP_OK);
 	assert_int_equal(call(x, "b", POD_B, 33000, 4000), DP_OK);
-	peers = &x->core.tunnel_slots[one].peer;
-	*peers = (struct ipc_peer){ .remote_be = htonl(LINK_SERVER),
-		                    .ike_port_be = htons(500),
-		                    .natt_port_be = htons(4500) };
-	x->core.tunnel_slots[tunnel(x, "b", "one")].peer =
-		(struct ipc_peer){ .remote_be = htonl(LINK_SERVER + 1),
-		                   .ike_port_be = htons(500),
-		                   .natt_port_be = htons(4600) };
-	assert_int_equal(dp_core_publish_peers(&x->core), 0);
-	assert_int_equal(dp_punt_port(x->workers[0].peers, htons(4500)), DP_PUNT_PORT_NATT);
+	dp_core_set_peer(&x->core, one, &peer_b); /* and then another one */
+	dp_core_set_peer(&x->core, one, &peer_a);
+	dp_core_set_peer(&x->core, tunnel(x, "b", "one"), &peer_b);
+	assert_int_equal(dp_peers_port(x->core.peers, htons(4500)), DP_PEER_PORT_NATT);
 	begin(x);
 	environment(x, "b", POD_B);
 	server(x, "b", "one");
@@ -710,16 +709,72 @@ static void takes_down_an_environment_with_all_it_had(void **state)
 	assert_int_equal(x->core.environments[a].move_counter, 0);
 	assert_int_equal(x->workers[dp_core_home(&x->core, a)].flows->count, 0);
 	/* its server may not send IKE any more; that of "b" may */
-	for (unsigned i = 0; i < WORKERS; i++) {
-		assert_ptr_equal(x->workers[i].peers, x->core.peers);
-		assert_int_equal(x->workers[i].peers->count, 1);
-		assert_int_equal(dp_punt_port(x->workers[i].peers, htons(4500)), DP_PUNT_PORT_NONE);
-		assert_int_equal(dp_punt_port(x->workers[i].peers, htons(4600)), DP_PUNT_PORT_NATT);
-	}
+	assert_int_equal(x->core.peers->count, 1);
+	assert_int_equal(dp_peers_port(x->core.peers, htons(4500)), DP_PEER_PORT_NONE);
+	assert_int_equal(dp_peers_port(x->core.peers, htons(4600)), DP_PEER_PORT_NATT);
 	/* the other one did not notice */
 	assert_int_equal(x->core.environments[slot(x, "b")].sessions, 1);
 	assert_int_equal(count_sas(x, "b", "one"), 2);
 	assert_int_equal(x->core.environments[slot(x, "b")].active, tunnel(x, "b", "one"));
+	destroy(x);
+}
+
+/* More sessions than one step ends: until the last one is over, nobody gets the slots. */
+static void keeps_the_slots_of_sessions(void **state)
+{
+	enum { COUNT = 1500 };
+	struct commit_world *x = create();
+	uint16_t a, one, a2;
+	struct dp_worker *w;
+
+	(void)state;
+	commit_two(x);
+	a = slot(x, "a");
+	one = tunnel(x, "a", "one");
+	w = home(x, "a");
+	dp_flow_table_destroy(w->flows);
+	dp_portpool_destroy(w->portpool);
+	assert_int_equal(dp_flow_table_create(&w->flows, 2 * COUNT, 1, SOCKET_ID_ANY), 0);
+	assert_int_equal(dp_portpool_create(&w->portpool, 2 * COUNT, 1, SOCKET_ID_ANY), 0);
+	x->core.generation->by_slot[a]->session_quota = COUNT;
+	bring_up(x, "a", "one");
+	bring_up(x, "b", "one");
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_int_equal(call(x, "a", POD_A, 33000, (uint16_t)(1024 + i)), DP_OK);
+	assert_int_equal(call(x, "b", POD_B, 33000, 4000), DP_OK);
+	begin(x);
+	environment(x, "b", POD_B);
+	server(x, "b", "one");
+	forward(x, "b", "one", 33000, TARGET + 1);
+	assert_int_equal(commit(x), 0);
+	/* its SAs are gone and nothing finds it; its sessions end one after another */
+	assert_true(x->core.is_settling);
+	assert_int_equal(slot(x, "a"), DP_NONE_SLOT);
+	assert_int_equal(count_sas(x, "a", "one"), 0);
+	assert_false(dp_core_has_tunnel(&x->core, one));
+	assert_int_equal(x->core.tunnels[one].environment, DP_NONE_SLOT);
+	assert_in_range(x->core.environments[a].sessions, COUNT / 2, COUNT - 1);
+	assert_string_equal(x->core.environment_slots[a].environment, "a");
+	assert_string_equal(x->core.tunnel_slots[one].server, "one");
+	/* at the next commit they are over, and another "a" may have the slots */
+	x->core.next_environment_slot = a;
+	x->core.next_tunnel_slot = one;
+	begin(x);
+	environment(x, "a", POD_A);
+	environment(x, "b", POD_B);
+	server(x, "a", "one");
+	server(x, "b", "one");
+	forward(x, "a", "one", 33000, TARGET);
+	forward(x, "b", "one", 33000, TARGET + 1);
+	assert_int_equal(commit(x), 0);
+	assert_false(x->core.is_settling);
+	a2 = slot(x, "a");
+	assert_int_equal(a2, a);
+	assert_int_equal(tunnel(x, "a", "one"), one);
+	assert_int_equal(x->core.environments[a2].sessions, 0);
+	assert_int_equal(x->core.environments[slot(x, "b")].sessions, 1);
+	assert_int_equal(w->flows->count, home(x, "b") == w ? 1 : 0);
+	assert_int_equal(call(x, "a", POD_A, 33000, 1024), DP_NO_TUNNEL);
 	destroy(x);
 }
 
@@ -772,6 +827,7 @@ int main(void)
 		cmocka_unit_test(uses_every_slot),
 		cmocka_unit_test(takes_down_a_server_with_all_it_had),
 		cmocka_unit_test(takes_down_an_environment_with_all_it_had),
+		cmocka_unit_test(keeps_the_slots_of_sessions),
 		cmocka_unit_test(does_not_touch_what_stays),
 	};
 

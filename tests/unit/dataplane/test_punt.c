@@ -141,8 +141,8 @@ static void limits_each_server(void **state)
 		peers[i] = (struct ipc_peer){ .remote_be = htonl(servers[i]),
 			                      .ike_port_be = htons(LINK_IKE_PORT),
 			                      .natt_port_be = htons(LINK_NATT_PORT) };
-	rte_free((void *)(uintptr_t)x->w.peers);
-	x->w.peers = dp_peers_build(peers, 2);
+	for (unsigned i = 0; i < 2; i++)
+		dp_peers_add((struct dp_peers *)(uintptr_t)x->w.peers, &peers[i]);
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
 		x->w.server_limit[i].per_second = 2;
 	for (unsigned i = 0; i < 10; i++)
@@ -174,50 +174,6 @@ static void gives_tokens(void **state)
 		if (table[i].taken)
 			now += table[i].after_ns;
 	}
-}
-
-static bool is_peer(struct link_world *x, uint32_t source)
-{
-	enum dp_verdict verdict = punt(x, build(x, source, 500, 28));
-
-	link_clear(x);
-	return verdict == DP_TAKEN;
-}
-
-static void knows_every_peer_and_port(void **state)
-{
-	struct link_world *x = link_create();
-	struct ipc_peer *list = calloc(1000, sizeof(*list));
-	const struct dp_peers *one = x->w.peers;
-	struct dp_peers *many, *none = dp_peers_build(NULL, 0);
-
-	(void)state;
-	assert_non_null(none);
-	assert_int_equal(none->count, 0);
-	assert_int_equal(dp_punt_port(none, htons(500)), DP_PUNT_PORT_NONE);
-	for (unsigned i = 0; i < 1000;
-	     i++) /* every address twice, each server with a NAT-T port of its own */
-		list[i] = (struct ipc_peer){ .remote_be = htonl(0x64400000 + i / 2),
-			                     .ike_port_be = htons(500),
-			                     .natt_port_be = htons((uint16_t)(4500 + i)) };
-	many = dp_peers_build(list, 1000);
-	assert_non_null(many);
-	assert_int_equal(many->count, 500);
-	for (unsigned port = 0; port < 65536; port++)
-		assert_int_equal(dp_punt_port(many, htons((uint16_t)port)),
-		                 port == 500                   ? DP_PUNT_PORT_IKE
-		                 : port >= 4500 && port < 5500 ? DP_PUNT_PORT_NATT
-		                                               : DP_PUNT_PORT_NONE);
-	x->w.peers = many;
-	for (unsigned i = 0; i < 500; i++)
-		assert_true(is_peer(x, 0x64400000 + i));
-	for (unsigned i = 500; i < 1500; i++)
-		assert_false(is_peer(x, 0x64400000 + i));
-	x->w.peers = one;
-	rte_free(many);
-	rte_free(none);
-	free(list);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 static void builds_datagrams(void **state)
@@ -284,7 +240,6 @@ int main(void)
 		cmocka_unit_test(keeps_to_its_limits),
 		cmocka_unit_test(limits_each_server),
 		cmocka_unit_test(gives_tokens),
-		cmocka_unit_test(knows_every_peer_and_port),
 		cmocka_unit_test(builds_datagrams),
 		cmocka_unit_test(refuses_datagrams_that_do_not_fit),
 	};

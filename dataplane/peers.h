@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which servers may send control packets, and to which UDP ports of ours.
+ *
+ * One set for all workers: the control thread adds and removes in place while they read. A worker
+ * that reads meanwhile sees the set of before or behind the change.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/ipc_proto.h"
+
+#define DP_PEERS_MAX 16384u
+#define DP_PEERS_PLACES (2 * DP_PEERS_MAX) /* a power of two */
+
+enum dp_peer_port { DP_PEER_PORT_NONE = 0, DP_PEER_PORT_IKE, DP_PEER_PORT_NATT };
+
+struct dp_peers {
+	_Atomic uint8_t ports[65536]; /* enum dp_peer_port; the index is the port in network byte
+	                                 order */
+	/* open addressing by address_be; 0: empty; removed ones are passed over */
+	_Atomic uint32_t addresses[DP_PEERS_PLACES];
+	/* the control thread's: how many tunnels have each */
+	uint32_t count; /* addresses */
+	uint16_t address_users[DP_PEERS_PLACES];
+	uint16_t ike_users[65536], natt_users[65536];
+};
+
+/* 0 or -ENOMEM. Control thread, like all that changes a set. */
+int dp_peers_create(struct dp_peers **peers);
+/* NULL is allowed. No worker reads it any more. */
+void dp_peers_destroy(struct dp_peers *peers);
+
+/* PEER, of a tunnel that has no other, at most DP_PEERS_MAX of them; and what was added so, away.
+ */
+void dp_peers_add(struct dp_peers *peers, const struct ipc_peer *peer);
+void dp_peers_del(struct dp_peers *peers, const struct ipc_peer *peer);
+
+/* Whether this is the address of a configured server. Any thread. */
+bool dp_peers_has(const struct dp_peers *peers, uint32_t address_be);
+
+/* What comes to this port of ours. Any thread. */
+static inline enum dp_peer_port dp_peers_port(const struct dp_peers *peers, uint16_t port_be)
+{
+	return (enum dp_peer_port)atomic_load_explicit(&peers->ports[port_be],
+	                                               memory_order_relaxed);
+}
