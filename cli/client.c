@@ -226,6 +226,11 @@ uint64_t cli_member_number(const json_t *object, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
+double cli_member_real(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
 bool cli_member_is_true(const json_t *object, const char *key)
 {
 	return json_is_true(json_object_get(object, key));

@@ -21,4 +21,5 @@ enum cli_exit cli_request(const struct cli_options *options, const char *command
 /* Members of a reply's object; a missing one or one of another type reads as empty, 0 or false. */
 const char *cli_member_text(const json_t *object, const char *key);
 uint64_t cli_member_number(const json_t *object, const char *key);
+double cli_member_real(const json_t *object, const char *key);
 bool cli_member_is_true(const json_t *object, const char *key);

@@ -31,6 +31,13 @@ static const struct cli_command commands[] = {
 	{ "sessions", "[--environment E] [--limit N]", "the connections that pass through",
 	  "Prints at most N sessions, 100 unless told. SENT goes to the customer, RECEIVED comes from there.\n",
 	  CLI_TAKES_ENVIRONMENT | CLI_TAKES_LIMIT, false, cli_sessions },
+	{ "move", "ENVIRONMENT [--to SERVER]",
+	  "send an environment's traffic through another server",
+	  "Without --to it goes to the most preferred server that is up, answers and is not the active one. New\n"
+	  "connections use it at once, established ones end where they are or, with keep_sessions, go along; nothing is\n"
+	  "lost. It stays there until the server fails or it is moved again. A server that is not up or does not answer\n"
+	  "is refused, with exit status 1.\n",
+	  CLI_TAKES_TO, true, cli_move },
 	{ "counters", "[--all] [--workers] [PREFIX]", "the dataplane's counters, drops by reason",
 	  "Reads RUN_DIR/stats, without the control plane. Counters at zero are left out unless --all is given.\n"
 	  "PREFIX selects by the beginning of the name, as in 'counters drop/'. --workers adds a column for each\n"

@@ -26,6 +26,7 @@ enum cli_exit cli_status(const struct cli_options *options);
 enum cli_exit cli_tunnels(const struct cli_options *options);
 enum cli_exit cli_forwards(const struct cli_options *options);
 enum cli_exit cli_sessions(const struct cli_options *options);
+enum cli_exit cli_move(const struct cli_options *options);
 enum cli_exit cli_counters(const struct cli_options *options);
 enum cli_exit cli_upgrade(const struct cli_options *options);
 enum cli_exit cli_version(const struct cli_options *options);

@@ -20,6 +20,7 @@ enum {
 	OPTION_LIMIT,
 	OPTION_ALL,
 	OPTION_WORKERS,
+	OPTION_TO,
 	OPTION_VERSION,
 };
 
@@ -32,6 +33,7 @@ static const struct option long_options[] = {
 	{ "limit", required_argument, NULL, OPTION_LIMIT },
 	{ "all", no_argument, NULL, OPTION_ALL },
 	{ "workers", no_argument, NULL, OPTION_WORKERS },
+	{ "to", required_argument, NULL, OPTION_TO },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -77,6 +79,16 @@ static enum cli_exit read_environment(struct cli_options *options, const char *n
 	return CLI_OK;
 }
 
+static enum cli_exit read_to(struct cli_options *options, const char *name, FILE *errors)
+{
+	if (ipc_name_check(name)) {
+		fprintf(errors, "sallyport: --to must be the name of a server\n");
+		return CLI_MISTAKE;
+	}
+	options->to = name;
+	return CLI_OK;
+}
+
 /* TEXT is the option as it was written. */
 static enum cli_exit read_option(struct cli_options *options, struct wishes *wishes, int option,
                                  const char *text, FILE *errors)
@@ -106,6 +118,9 @@ static enum cli_exit read_option(struct cli_options *options, struct wishes *wis
 	case OPTION_WORKERS:
 		options->given |= CLI_TAKES_WORKERS;
 		return CLI_OK;
+	case OPTION_TO:
+		options->given |= CLI_TAKES_TO;
+		return read_to(options, optarg, errors);
 	case OPTION_VERSION:
 		options->is_version = true;
 		return CLI_OK;

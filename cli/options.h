@@ -28,6 +28,7 @@ enum cli_exit {
 #define CLI_TAKES_LIMIT 0x2u
 #define CLI_TAKES_ALL 0x4u
 #define CLI_TAKES_WORKERS 0x8u
+#define CLI_TAKES_TO 0x10u
 
 struct cli_options {
 	char instance[IPC_NAME_LEN];
@@ -38,6 +39,7 @@ struct cli_options {
 	bool is_version;
 	uint32_t given;          /* CLI_TAKES_*: which of these were on the command line */
 	const char *environment; /* NULL: all */
+	const char *to;          /* server; NULL: not given */
 	uint32_t limit;
 	const char *command;  /* NULL: none */
 	const char *argument; /* of the command; NULL: none */

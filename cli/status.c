@@ -151,6 +151,19 @@ static int print_processes(const json_t *status, enum cli_presence presence)
 	return rc;
 }
 
+/* The active server and the zone it is in. */
+static void add_active(struct cli_table *table, const json_t *environment)
+{
+	const char *active = cli_member_text(environment, "active"), *zone = "";
+	const json_t *tunnel;
+	size_t i;
+
+	json_array_foreach(json_object_get(environment, "tunnels"), i, tunnel)
+		if (cli_member_is_true(tunnel, "active"))
+			zone = cli_member_text(tunnel, "zone");
+	cli_table_cell(table, "%s%s%s%s", active, *zone ? " (" : "", zone, *zone ? ")" : "");
+}
+
 static void add_environment(struct cli_table *table, const json_t *environment)
 {
 	const json_t *traffic = json_object_get(environment, "traffic");
@@ -158,7 +171,7 @@ static void add_environment(struct cli_table *table, const json_t *environment)
 
 	cli_table_cell(table, "%s", cli_member_text(environment, "name"));
 	cli_table_cell(table, "%s", cli_member_text(environment, "pod_address"));
-	cli_table_cell(table, "%s", cli_member_text(environment, "active"));
+	add_active(table, environment);
 	cli_table_cell(table, "%" PRIu64 " of %" PRIu64,
 	               cli_member_number(environment, "tunnels_up"),
 	               cli_member_number(environment, "tunnels_total"));
@@ -190,19 +203,47 @@ static int print_environments(const json_t *environments)
 	return rc;
 }
 
+/* Tunnels that are not up, or through which nobody answers. */
 static uint64_t count_down(const json_t *environments)
 {
-	const json_t *environment;
+	const json_t *environment, *tunnel;
 	uint64_t down = 0;
-	size_t i;
+	size_t i, k;
 
 	json_array_foreach(environments, i, environment)
-		down += cli_member_number(environment, "tunnels_total") -
-		        cli_member_number(environment, "tunnels_up");
+		json_array_foreach(json_object_get(environment, "tunnels"), k, tunnel)
+			down += !cli_member_is_true(tunnel, "up") || cli_tunnel_is_dead(tunnel);
 	return down;
 }
 
-/* A line for each tunnel that is not up. */
+/* The last move of each environment that has had one between two servers. */
+static void say_moves(const json_t *environments)
+{
+	char ago[CLI_AMOUNT_LEN];
+	const json_t *environment;
+	bool is_first = true;
+	size_t i;
+
+	json_array_foreach(environments, i, environment) {
+		const json_t *move = json_object_get(environment, "last_move");
+
+		if (!*cli_member_text(move, "from"))
+			continue;
+		if (is_first)
+			putchar('\n');
+		is_first = false;
+		cli_duration_format(ago, (uint64_t)cli_member_real(move, "seconds_ago"));
+		cli_say("%s moved from %s to %s %s ago (%s): detected in %.0f ms, switched in %.1f ms, "
+		        "%" PRIu64 " sessions kept, %" PRIu64 " reset",
+		        cli_member_text(environment, "name"), cli_member_text(move, "from"),
+		        cli_member_text(move, "to"), ago, cli_member_text(move, "reason"),
+		        cli_member_real(move, "detection_ms"), cli_member_real(move, "switch_ms"),
+		        cli_member_number(move, "sessions_kept"),
+		        cli_member_number(move, "sessions_reset"));
+	}
+}
+
+/* A line for each tunnel that is not up, or through which nobody answers. */
 static void say_down(const json_t *environments)
 {
 	const json_t *environment, *tunnel;
@@ -213,6 +254,10 @@ static void say_down(const json_t *environments)
 		putchar('\n');
 	json_array_foreach(environments, i, environment) {
 		json_array_foreach(json_object_get(environment, "tunnels"), k, tunnel) {
+			if (cli_tunnel_is_dead(tunnel))
+				cli_say("tunnel %s/%s is up, but nobody answers through it",
+				        cli_member_text(tunnel, "environment"),
+				        cli_member_text(tunnel, "server"));
 			if (cli_member_is_true(tunnel, "up"))
 				continue;
 			cli_tunnel_explain(tunnel, text, sizeof(text));
@@ -237,6 +282,7 @@ static enum cli_exit print_status(const json_t *status, enum cli_presence presen
 		cli_say("no environments are configured");
 	else if (print_environments(environments))
 		return cli_fail(CLI_DEGRADED, "out of memory");
+	say_moves(environments);
 	say_down(environments);
 	return CLI_OK;
 }

@@ -11,13 +11,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static const struct cli_column columns[] = {
-	{ "ENVIRONMENT", CLI_LEFT }, { "SERVER", CLI_LEFT },  { "ZONE", CLI_LEFT },
-	{ "ADDRESS", CLI_LEFT },     { "STATE", CLI_LEFT },   { "SINCE", CLI_RIGHT },
-	{ "INNER", CLI_LEFT },       { "HEARD", CLI_RIGHT },  { "SENT", CLI_RIGHT },
-	{ "RECEIVED", CLI_RIGHT },   { "REKEYS", CLI_RIGHT }, { "DETAILS", CLI_LEFT },
+	{ "ENVIRONMENT", CLI_LEFT }, { "SERVER", CLI_LEFT },    { "ZONE", CLI_LEFT },
+	{ "ADDRESS", CLI_LEFT },     { "STATE", CLI_LEFT },     { "SINCE", CLI_RIGHT },
+	{ "INNER", CLI_LEFT },       { "HEARD", CLI_RIGHT },    { "RTT", CLI_RIGHT },
+	{ "SENT", CLI_RIGHT },       { "RECEIVED", CLI_RIGHT }, { "REKEYS", CLI_RIGHT },
+	{ "DETAILS", CLI_LEFT },
 };
 
 #define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
@@ -44,6 +46,37 @@ void cli_tunnel_explain(const json_t *tunnel, char *buffer, size_t size)
 		snprintf(tried, sizeof(tried), " (%" PRIu64 " so far)", attempts);
 	snprintf(buffer, size, "%s%s%s%s%s", cli_member_text(tunnel, "phase"), *why ? ": " : "",
 	         why, retry, tried);
+}
+
+bool cli_tunnel_is_dead(const json_t *tunnel)
+{
+	return cli_member_is_true(tunnel, "up") &&
+	       !strcmp(cli_member_text(tunnel, "liveness"), "dead");
+}
+
+/* "up, active", "up, standby", "up, dead", "down". */
+static void add_state(struct cli_table *table, const json_t *tunnel)
+{
+	const char *liveness = cli_member_text(tunnel, "liveness");
+	const bool is_worth_it = !strcmp(liveness, "dead") || !strcmp(liveness, "suspect");
+
+	if (!cli_member_is_true(tunnel, "up"))
+		cli_table_cell(table, "down");
+	else if (!json_is_boolean(json_object_get(tunnel, "active")))
+		cli_table_cell(table, "up");
+	else
+		cli_table_cell(table, "up, %s%s%s",
+		               cli_member_is_true(tunnel, "active") ? "active" : "standby",
+		               is_worth_it ? ", " : "", is_worth_it ? liveness : "");
+}
+
+/* The round trip of probes. */
+static void add_rtt(struct cli_table *table, const json_t *tunnel)
+{
+	if (json_is_real(json_object_get(tunnel, "rtt_ms")))
+		cli_table_cell(table, "%.1f ms", cli_member_real(tunnel, "rtt_ms"));
+	else
+		cli_table_cell(table, "-");
 }
 
 static void add_ago(struct cli_table *table, uint64_t seconds)
@@ -85,14 +118,12 @@ static void add_row(struct cli_table *table, const json_t *tunnel)
 	const json_t *traffic = json_object_get(tunnel, "traffic");
 	const json_t *heard = json_object_get(tunnel, "heard_seconds");
 	uint64_t since = cli_member_number(tunnel, "since"), now = now_s();
-	bool is_up = cli_member_is_true(tunnel, "up");
 
 	cli_table_cell(table, "%s", cli_member_text(tunnel, "environment"));
 	cli_table_cell(table, "%s", cli_member_text(tunnel, "server"));
 	cli_table_cell(table, "%s", cli_member_text(tunnel, "zone"));
 	cli_table_cell(table, "%s", cli_member_text(tunnel, "address"));
-	cli_table_cell(table, "%s%s", is_up ? "up" : "down",
-	               cli_member_is_true(tunnel, "active") ? ", active" : "");
+	add_state(table, tunnel);
 	if (since)
 		add_ago(table, now > since ? now - since : 0);
 	else
@@ -102,6 +133,7 @@ static void add_row(struct cli_table *table, const json_t *tunnel)
 		add_ago(table, (uint64_t)json_real_value(heard));
 	else
 		cli_table_cell(table, "-");
+	add_rtt(table, tunnel);
 	add_bytes(table, traffic, "bytes_out");
 	add_bytes(table, traffic, "bytes_in");
 	cli_table_cell(table, "%" PRIu64,
@@ -139,7 +171,7 @@ static enum cli_exit judge(const json_t *result)
 	if (!cli_member_is_true(json_object_get(result, "dataplane"), "connected"))
 		return CLI_NO_DATAPLANE;
 	json_array_foreach(json_object_get(result, "tunnels"), i, tunnel)
-		if (!cli_member_is_true(tunnel, "up"))
+		if (!cli_member_is_true(tunnel, "up") || cli_tunnel_is_dead(tunnel))
 			return CLI_DEGRADED;
 	return CLI_OK;
 }

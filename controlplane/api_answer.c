@@ -9,6 +9,8 @@
 #include "common/ipc_codec.h"
 #include "controlplane/api_json.h"
 #include "controlplane/api_request.h"
+#include "controlplane/dp_picture.h"
+#include "controlplane/moves.h"
 
 #include <jansson.h>
 
@@ -45,36 +47,15 @@ struct picture {
 	struct cp_dp_state dp;
 	struct cp_tunnel_view *views;
 	size_t view_count;
-	struct ipc_tunnel_info *tunnels; /* of the dataplane; none while it cannot be asked */
-	size_t tunnel_count;
-	struct ipc_environment_state *states; /* likewise */
-	size_t state_count;
+	struct cp_dp_picture dataplane; /* empty while it cannot be asked */
 };
 
 #define TUNNELS_MAX ((size_t)CP_ENVIRONMENTS_MAX * CP_SERVERS_MAX)
 
-static void keep_tunnel(void *context, const void *entry)
-{
-	struct picture *picture = context;
-
-	if (picture->tunnel_count < TUNNELS_MAX)
-		picture->tunnels[picture->tunnel_count++] = *(const struct ipc_tunnel_info *)entry;
-}
-
-static void keep_state(void *context, const void *entry)
-{
-	struct picture *picture = context;
-
-	if (picture->state_count < CP_ENVIRONMENTS_MAX)
-		picture->states[picture->state_count++] =
-			*(const struct ipc_environment_state *)entry;
-}
-
 static void forget_picture(struct picture *picture)
 {
 	free(picture->views);
-	free(picture->tunnels);
-	free(picture->states);
+	cp_dp_picture_fini(&picture->dataplane);
 }
 
 /* A dataplane that does not answer is part of the picture; -ENOMEM is the only error. */
@@ -84,12 +65,8 @@ static int take_picture(const struct cp_api_context *context, struct picture *pi
 
 	memset(picture, 0, sizeof(*picture));
 	picture->views = calloc(TUNNELS_MAX, sizeof(*picture->views));
-	picture->tunnels = calloc(TUNNELS_MAX, sizeof(*picture->tunnels));
-	picture->states = calloc(CP_ENVIRONMENTS_MAX, sizeof(*picture->states));
-	if (!picture->views || !picture->tunnels || !picture->states) {
-		forget_picture(picture);
+	if (!picture->views)
 		return -ENOMEM;
-	}
 	picture->view_count =
 		cp_supervisor_tunnels(context->supervisor, picture->views, TUNNELS_MAX);
 	if (picture->view_count > TUNNELS_MAX)
@@ -97,36 +74,13 @@ static int take_picture(const struct cp_api_context *context, struct picture *pi
 	cp_dp_state(context->dp, &picture->dp);
 	if (!picture->dp.is_connected)
 		return 0;
-	rc = cp_dp_list(context->dp, IPC_STATE, sizeof(*picture->states), keep_state, picture);
-	if (!rc)
-		rc = cp_dp_list(context->dp, IPC_TUNNELS, sizeof(*picture->tunnels), keep_tunnel,
-		                picture);
+	rc = cp_dp_picture_take(context->dp, &picture->dataplane);
 	if (rc) {
 		picture->dp.is_connected = false;
-		picture->state_count = picture->tunnel_count = 0;
 		snprintf(picture->dp.why, sizeof(picture->dp.why), "it does not answer: %s",
 		         strerror(-rc));
 	}
 	return 0;
-}
-
-static const struct ipc_tunnel_info *find_tunnel(const struct picture *picture,
-                                                 const struct ipc_tunnel *id)
-{
-	for (size_t i = 0; i < picture->tunnel_count; i++)
-		if (!strncmp(picture->tunnels[i].id.environment, id->environment, IPC_NAME_LEN) &&
-		    !strncmp(picture->tunnels[i].id.server, id->server, IPC_NAME_LEN))
-			return &picture->tunnels[i];
-	return NULL;
-}
-
-static const struct ipc_environment_state *find_state(const struct picture *picture,
-                                                      const char *name)
-{
-	for (size_t i = 0; i < picture->state_count; i++)
-		if (!strncmp(picture->states[i].name, name, IPC_NAME_LEN))
-			return &picture->states[i];
-	return NULL;
 }
 
 /* ---- tunnels and status ---- */
@@ -141,8 +95,10 @@ static json_t *list_tunnels(const struct picture *picture, const char *environme
 
 		if (environment[0] && strcmp(view->id.environment, environment))
 			continue;
-		if (json_array_append_new(list,
-		                          cp_api_tunnel(view, find_tunnel(picture, &view->id)))) {
+		if (json_array_append_new(
+			    list, cp_api_tunnel(view, cp_dp_picture_tunnel(&picture->dataplane,
+		                                                           view->id.environment,
+		                                                           view->id.server)))) {
 			json_decref(list);
 			return NULL;
 		}
@@ -178,16 +134,21 @@ static size_t count_up(const struct picture *picture, const char *environment, s
 	return up;
 }
 
+/* What the dataplane says of an environment; every key is there, null while it cannot be asked. */
 static json_t *dataplane_part(const struct ipc_environment_state *state)
 {
 	if (!state)
-		return json_pack("{s:n, s:n, s:n, s:n, s:n}", "active", "moves", "home_worker",
-		                 "sessions", "traffic");
+		return json_pack("{s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n}", "active", "lost",
+		                 "moves", "moves_by_reason", "last_move", "home_worker", "sessions",
+		                 "traffic");
 	/* clang-format off */
 	return json_pack(
-		"{s:o, s:I, s:I, s:I, s:o}",
+		"{s:o, s:b, s:I, s:o, s:o, s:I, s:I, s:o}",
 		"active", cp_api_name_or_null(state->active),
+		"lost", state->is_lost,
 		"moves", (json_int_t)state->move_counter,
+		"moves_by_reason", cp_api_moves(state),
+		"last_move", cp_api_last_move(state),
 		"home_worker", (json_int_t)state->home_worker,
 		"sessions", (json_int_t)state->sessions,
 		"traffic", cp_api_traffic(state->packets_out, state->bytes_out,
@@ -198,7 +159,8 @@ static json_t *dataplane_part(const struct ipc_environment_state *state)
 static json_t *describe_environment(const struct cp_environment *environment,
                                     const struct picture *picture)
 {
-	json_t *result = dataplane_part(find_state(picture, environment->name));
+	json_t *result =
+		dataplane_part(cp_dp_picture_state(&picture->dataplane, environment->name));
 	size_t total, up = count_up(picture, environment->name, &total);
 	/* clang-format off */
 	json_t *known = json_pack(
@@ -294,7 +256,8 @@ static json_t *answer_forwards(const struct cp_api_context *context, const struc
 		end = UINT64_MAX;
 	for (size_t i = 0; i < context->config->environment_count; i++) {
 		const struct cp_environment *environment = &context->config->environments[i];
-		const struct ipc_environment_state *state = find_state(picture, environment->name);
+		const struct ipc_environment_state *state =
+			cp_dp_picture_state(&picture->dataplane, environment->name);
 
 		if (request->environment[0] && strcmp(environment->name, request->environment))
 			continue;
@@ -400,6 +363,32 @@ static json_t *answer_upgrade(const struct cp_api_context *context, struct refus
 	return json_pack("{s:i}", "pid", (int)successor);
 }
 
+static json_t *answer_move(const struct cp_api_context *context,
+                           const struct cp_api_request *request, struct refusal *refusal)
+{
+	char from[IPC_NAME_LEN], to[IPC_NAME_LEN], why[CP_WHY_LEN];
+	const struct cp_environment *environment =
+		cp_config_environment(context->config, request->environment);
+	int rc;
+
+	if (request->server[0] && !cp_config_server(environment, request->server))
+		return refuse(refusal, "not-found", "environment %s has no server \"%s\"",
+		              request->environment, request->server);
+	rc = cp_moves_by_hand(context->dp, environment, request->server, from, to, why);
+	if (rc == -ENOMEM)
+		return NULL;
+	if (rc == -EINVAL)
+		return refuse(refusal, "refused", "%s", why);
+	if (rc == -ESTALE || rc == -ENETDOWN || rc == -EHOSTUNREACH)
+		return refuse(refusal, "refused",
+		              "the tunnels changed meanwhile: see sallyport tunnels");
+	if (rc)
+		return refuse(refusal, "no-dataplane", "it did not move: %s", strerror(-rc));
+	return json_pack("{s:o, s:o, s:o, s:b}", "environment", cp_api_text(request->environment),
+	                 "from", cp_api_name_or_null(from), "to", cp_api_text(to), "moved",
+	                 strncmp(from, to, sizeof(to)) != 0);
+}
+
 static json_t *answer_from_picture(const struct cp_api_context *context,
                                    const struct cp_api_request *request)
 {
@@ -433,6 +422,8 @@ static json_t *answer_request(const struct cp_api_context *context, const char *
 		return answer_version();
 	if (request.command == CP_API_UPGRADE)
 		return answer_upgrade(context, refusal);
+	if (request.command == CP_API_MOVE)
+		return answer_move(context, &request, refusal);
 	if (request.command == CP_API_SESSIONS)
 		return answer_sessions(context, &request, refusal);
 	return answer_from_picture(context, &request);

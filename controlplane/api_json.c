@@ -5,6 +5,8 @@
  */
 #include "controlplane/api_json.h"
 
+#include "controlplane/zone.h"
+
 #include "common/netaddr.h"
 
 #include <arpa/inet.h>
@@ -63,17 +65,45 @@ json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packet
 	/* clang-format on */
 }
 
-/* Seconds since the monotonic time HEARD_NS, null for never. */
-static json_t *seconds_since(uint64_t heard_ns)
+/* Seconds since the monotonic time THEN_NS, null for never. */
+static json_t *seconds_since(uint64_t then_ns)
 {
 	struct timespec now;
 	uint64_t now_ns;
 
-	if (!heard_ns)
+	if (!then_ns)
 		return json_null();
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	return json_real(now_ns > heard_ns ? (double)((now_ns - heard_ns) / 1000000) / 1000 : 0);
+	return json_real(now_ns > then_ns ? (double)((now_ns - then_ns) / 1000000) / 1000 : 0);
+}
+
+static json_t *milliseconds(uint64_t microseconds)
+{
+	return json_real((double)microseconds / 1000);
+}
+
+/* Of probes and what they found. */
+static json_t *liveness_view(const struct ipc_tunnel_info *info)
+{
+	const bool has_rtt = info && info->rtt_us;
+
+	if (!info)
+		return json_pack("{s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n}", "liveness",
+		                 "alive_seconds", "rtt_ms", "rtt_deviation_ms", "probes_sent",
+		                 "probes_answered", "probes_missed", "deaths");
+	/* clang-format off */
+	return json_pack(
+		"{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I}",
+		"liveness", cp_liveness_name(info->liveness),
+		"alive_seconds", seconds_since(info->alive_since_ns),
+		"rtt_ms", has_rtt ? milliseconds(info->rtt_us) : json_null(),
+		"rtt_deviation_ms", has_rtt ? milliseconds(info->rtt_deviation_us) : json_null(),
+		"probes_sent", (json_int_t)info->probes_sent,
+		"probes_answered", (json_int_t)info->probes_answered,
+		"probes_missed", (json_int_t)info->probes_missed,
+		"deaths", (json_int_t)info->deaths);
+	/* clang-format on */
 }
 
 /* What the dataplane knows of a tunnel; every key is there, null while it cannot be asked. */
@@ -91,6 +121,39 @@ static json_t *dataplane_view(const struct ipc_tunnel_info *info)
 		"traffic", cp_api_traffic(info->packets_out, info->bytes_out,
 		                          info->packets_in, info->bytes_in));
 	/* clang-format on */
+}
+
+json_t *cp_api_last_move(const struct ipc_environment_state *state)
+{
+	if (state->move_reason == IPC_MOVE_NONE)
+		return json_null();
+	/* clang-format off */
+	return json_pack(
+		"{s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:b}",
+		"from", cp_api_name_or_null(state->moved_from),
+		"to", cp_api_name_or_null(state->active),
+		"reason", cp_move_reason_name(state->move_reason),
+		"seconds_ago", seconds_since(state->moved_ns),
+		"detection_ms", milliseconds(state->detection_ns / 1000),
+		"switch_ms", milliseconds(state->switch_ns / 1000),
+		"sessions_kept", (json_int_t)state->sessions_kept,
+		"sessions_reset", (json_int_t)state->sessions_reset,
+		"settled", state->is_settled);
+	/* clang-format on */
+}
+
+json_t *cp_api_moves(const struct ipc_environment_state *state)
+{
+	json_t *moves = json_object();
+
+	for (uint8_t reason = IPC_MOVE_UP; reason <= IPC_MOVE_BACK; reason++) {
+		if (json_object_set_new(moves, cp_move_reason_name(reason),
+		                        json_integer((json_int_t)state->moves[reason]))) {
+			json_decref(moves);
+			return NULL;
+		}
+	}
+	return moves;
 }
 
 json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel_info *info)
@@ -117,6 +180,7 @@ json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel
 		"attempts", (json_int_t)view->attempts,
 		"since", (json_int_t)view->since_s,
 		"retry_at", (json_int_t)view->retry_at_s);
+	json_t *liveness = liveness_view(info);
 	json_t *counts = json_pack(
 		"{s:I, s:I, s:I}",
 		"connects", (json_int_t)view->connects,
@@ -126,12 +190,13 @@ json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel
 
 	/* a NULL on either side makes these fail */
 	if (json_object_update(tunnel, known) || json_object_update(tunnel, condition) ||
-	    json_object_update(tunnel, counts)) {
+	    json_object_update(tunnel, liveness) || json_object_update(tunnel, counts)) {
 		json_decref(tunnel);
 		tunnel = NULL;
 	}
 	json_decref(known);
 	json_decref(condition);
+	json_decref(liveness);
 	json_decref(counts);
 	return tunnel;
 }

@@ -26,6 +26,10 @@ json_t *cp_api_epoch(uint64_t epoch);
 json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packets_in,
                        uint64_t bytes_in);
 
+/* The last move of an environment, null if there was none; and how many there were, by reason. */
+json_t *cp_api_last_move(const struct ipc_environment_state *state);
+json_t *cp_api_moves(const struct ipc_environment_state *state);
+
 /* INFO is the dataplane's view, NULL while it is unknown. */
 json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel_info *info);
 

@@ -16,6 +16,8 @@
 
 #define ARGUMENT_ENVIRONMENT 0x1u
 #define ARGUMENT_PAGE 0x2u /* limit and cursor */
+#define ARGUMENT_SERVER 0x4u
+#define NEEDS_ENVIRONMENT 0x8u
 
 #define SHOWN_MAX 40 /* bytes of the client's own words in an error */
 
@@ -32,6 +34,7 @@ static const struct command commands[] = {
 	{ "sessions", CP_API_SESSIONS, ARGUMENT_ENVIRONMENT | ARGUMENT_PAGE },
 	{ "version", CP_API_VERSION, 0 },
 	{ "upgrade", CP_API_UPGRADE, 0 },
+	{ "move", CP_API_MOVE, ARGUMENT_ENVIRONMENT | ARGUMENT_SERVER | NEEDS_ENVIRONMENT },
 };
 
 /* The text may quote the client, cut anywhere: only printable ASCII is kept. */
@@ -64,6 +67,16 @@ static int read_environment(const json_t *value, struct cp_api_request *request,
 	if (!name || ipc_name_check(name))
 		return refuse(error, "environment: must be the name of an environment");
 	snprintf(request->environment, sizeof(request->environment), "%s", name);
+	return 0;
+}
+
+static int read_server(const json_t *value, struct cp_api_request *request, char *error)
+{
+	const char *name = json_string_value(value);
+
+	if (!name || ipc_name_check(name))
+		return refuse(error, "server: must be the name of a server");
+	snprintf(request->server, sizeof(request->server), "%s", name);
 	return 0;
 }
 
@@ -103,6 +116,8 @@ static int read_arguments(const struct command *command, const json_t *arguments
 	json_object_foreach((json_t *)arguments, key, value) {
 		if (!strcmp(key, "environment") && (command->arguments & ARGUMENT_ENVIRONMENT))
 			rc = read_environment(value, request, error);
+		else if (!strcmp(key, "server") && (command->arguments & ARGUMENT_SERVER))
+			rc = read_server(value, request, error);
 		else if (!strcmp(key, "limit") && (command->arguments & ARGUMENT_PAGE))
 			rc = read_limit(value, request, error);
 		else if (!strcmp(key, "cursor") && (command->arguments & ARGUMENT_PAGE))
@@ -140,7 +155,11 @@ static int read_request(const json_t *root, struct cp_api_request *request, char
 
 	request->command = command->command;
 	request->limit = CP_API_PAGE_MAX;
-	return arguments ? read_arguments(command, arguments, request, error) : 0;
+	if (arguments && read_arguments(command, arguments, request, error))
+		return -EINVAL;
+	if ((command->arguments & NEEDS_ENVIRONMENT) && !request->environment[0])
+		return refuse(error, "%s needs an environment", command->name);
+	return 0;
 }
 
 int cp_api_request_parse(const char *bytes, size_t length, struct cp_api_request *request,

@@ -20,19 +20,21 @@ enum cp_api_command {
 	CP_API_SESSIONS = 4,
 	CP_API_VERSION = 5,
 	CP_API_UPGRADE = 6,
+	CP_API_MOVE = 7,
 };
 
 struct cp_api_request {
 	enum cp_api_command command;
 	char environment[IPC_NAME_LEN]; /* empty: all */
+	char server[IPC_NAME_LEN];      /* empty: none named */
 	uint32_t limit;                 /* 1 to CP_API_PAGE_MAX */
 	uint64_t cursor;                /* 0: from the start */
 };
 
 /*
  * Checks LENGTH bytes, a line without its newline: an object with "command" and, where the command
- * has any, "arguments" ("environment", "limit", "cursor"); nothing else is allowed in it. On
- * -EINVAL, ERROR says in words what is wrong; -ENOMEM likewise. Pure; fuzzed.
+ * has any, "arguments" ("environment", "server", "limit", "cursor"); nothing else is allowed in it.
+ * On -EINVAL, ERROR says in words what is wrong; -ENOMEM likewise. Pure; fuzzed.
  */
 int cp_api_request_parse(const char *bytes, size_t length, struct cp_api_request *request,
                          char error[CP_API_ERROR_LEN]);

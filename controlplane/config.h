@@ -94,6 +94,7 @@ struct cp_environment {
 	size_t forward_count;
 	uint32_t session_quota;
 	uint32_t probe_target_be; /* asked inside the tunnels; 0: targets in use */
+	bool is_unprobed;         /* nothing is asked there */
 	bool keep_sessions;       /* the customer routes our inner addresses */
 	uint32_t failback_s;      /* a preferred server alive for so long is moved back to; 0: by
 	                             hand alone */

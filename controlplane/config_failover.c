@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/netaddr.h"
+
 #define HOLD_DOWN_DEFAULT_S 60u
 #define PAUSE_MAX_S 86400u
 
@@ -52,11 +54,24 @@ static void read_failback(struct cp_reader *reader, const struct cp_node *node, 
 		           PAUSE_MAX_S);
 }
 
+static void read_target(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	struct cp_environment *environment = target;
+	uint32_t address_be;
+
+	if (!cp_node_is(reader, node, CP_NODE_TEXT))
+		return;
+	if (strcmp(node->text, "none") == 0)
+		environment->is_unprobed = true;
+	else if (sp_address_parse(node->text, &address_be) == 0 &&
+	         !sp_address_is_martian(address_be))
+		environment->probe_target_be = address_be;
+	else
+		cp_mistake(reader, node, NULL, "must be a unicast IPv4 address, or \"none\"");
+}
+
 const struct cp_key cp_probe_keys[] = {
-	{ .name = "target",
-	  .kind = CP_KEY_HOST_BE,
-	  .offset = offsetof(struct cp_environment, probe_target_be),
-	  .is_required = true },
+	{ .name = "target", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_target },
 	{ 0 },
 };
 

@@ -6,6 +6,7 @@
 
 #include <daemon.h>
 #include <processing/jobs/callback_job.h>
+#include <sa/ikev2/tasks/ike_dpd.h>
 
 #include <errno.h>
 #include <stdarg.h>
@@ -235,6 +236,33 @@ void cp_ike_freeze(void)
 void cp_ike_thaw(const struct cp_ike *ike)
 {
 	lib->processor->set_threads(lib->processor, count_threads(ike->tunnel_count));
+}
+
+static job_requeue_t check(uint32_t *ike_id)
+{
+	ike_sa_t *ike_sa = charon->ike_sa_manager->checkout_by_id(charon->ike_sa_manager, *ike_id);
+
+	if (!ike_sa)
+		return JOB_REQUEUE_NONE;
+	if (ike_sa->get_state(ike_sa) == IKE_ESTABLISHED) {
+		ike_sa->queue_task(ike_sa, (task_t *)ike_dpd_create(TRUE));
+		if (ike_sa->initiate(ike_sa, NULL, NULL) == DESTROY_ME) {
+			charon->ike_sa_manager->checkin_and_destroy(charon->ike_sa_manager, ike_sa);
+			return JOB_REQUEUE_NONE;
+		}
+	}
+	charon->ike_sa_manager->checkin(charon->ike_sa_manager, ike_sa);
+	return JOB_REQUEUE_NONE;
+}
+
+void cp_ike_check(uint32_t ike_id)
+{
+	uint32_t *copy;
+
+	INIT(copy, ike_id);
+	lib->processor->queue_job(
+		lib->processor,
+		(job_t *)callback_job_create((callback_job_cb_t)check, copy, free, NULL));
 }
 
 void cp_ike_mute(struct cp_ike *ike)

@@ -23,6 +23,10 @@ void cp_ike_freeze(void);
 /* Ends that; what was due meanwhile happens now, once. */
 void cp_ike_thaw(const struct cp_ike *ike);
 
+/* Asks the server now whether it still has this IKE_SA; without an answer it ends as after any
+ * other request. Does not block. */
+void cp_ike_check(uint32_t ike_id);
+
 /* Nothing is sent to servers, changed in the dataplane or reported from now on. libcharon is not
  * shut down: that would delete SAs. */
 void cp_ike_mute(struct cp_ike *ike);

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "controlplane/ike_keepsake.h"
 #include "controlplane/ike_kernel.h"
 #include "controlplane/ike_socket.h"
+#include "controlplane/moves.h"
 #include "controlplane/orphans.h"
 #include "controlplane/rekey_limits.h"
 #include "controlplane/resolver.h"
@@ -31,6 +33,8 @@
 #define HANDSHAKES_MAX 4u
 /* After that time what the server sent on an SA is no longer on its way. */
 #define TERMINATE_LATE_S 5u
+/* How often a server whose tunnel is dead is asked by IKE whether it still knows us. */
+#define DEAD_CHECK_MS 10000u
 
 struct tunnel {
 	struct cp_tunnel_state state; /* stepped with the lock held */
@@ -40,6 +44,7 @@ struct tunnel {
 	uint64_t up_ms;       /* our outbound SA is there since; 0: it is not */
 	bool has_left_ike;    /* predecessors' IKE_SAs at the server */
 	uint64_t switched_ms; /* the server sends on our SAs since; 0: it does not */
+	uint64_t checked_ms;  /* dead, as the dataplane says, and asked by IKE then; 0: it is not */
 };
 
 struct cp_supervisor {
@@ -50,6 +55,9 @@ struct cp_supervisor {
 	struct cp_rekey_limits limits;
 	bool has_limits;
 	uint64_t limits_ms; /* when the counters were last looked at */
+	struct cp_moves moves;
+	uint64_t moves_due_ms;    /* when environments are looked at again; 0: after a change */
+	_Atomic uint64_t changed; /* IPC_CHANGED_* not looked at yet */
 	struct tunnel *tunnels;
 	pthread_t thread;
 
@@ -82,6 +90,7 @@ static void on_dp_ready(void *context, bool is_new_epoch)
 	const struct cp_event event = { .type = is_new_epoch ? CP_EVENT_READY_NEW
 		                                             : CP_EVENT_READY };
 
+	((struct cp_supervisor *)context)->changed |= IPC_CHANGED_TUNNELS;
 	cp_event_queue_put(&((struct cp_supervisor *)context)->queue, CP_ALL_TUNNELS, &event);
 }
 
@@ -96,8 +105,8 @@ static void on_dp_changed(void *context, uint64_t changed)
 {
 	struct cp_supervisor *supervisor = context;
 
-	if (changed & IPC_CHANGED_SAS)
-		cp_event_queue_ring(&supervisor->queue);
+	supervisor->changed |= changed;
+	cp_event_queue_ring(&supervisor->queue);
 }
 
 static void on_dp_datagram(void *context, const struct ipc_punt *punt, const void *payload)
@@ -333,6 +342,68 @@ static void look_at_sas(struct cp_supervisor *supervisor, bool have_changed)
 	           supervisor);
 }
 
+/* ---- the dataplane's view of tunnels and environments ---- */
+
+/* A server that does not answer inside its tunnel may have lost it in a restart: IKE finds that out
+ * sooner when it asks now. */
+static void ask_dead(struct cp_supervisor *supervisor, const struct cp_dp_picture *picture)
+{
+	const uint64_t now = now_ms();
+
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		struct tunnel *tunnel = &supervisor->tunnels[i];
+		const struct ipc_tunnel *id = &tunnel->ike->id;
+		const struct ipc_tunnel_info *info =
+			cp_dp_picture_tunnel(picture, id->environment, id->server);
+
+		if (!info || !info->is_up || info->liveness != IPC_LIVENESS_DEAD) {
+			tunnel->checked_ms = 0;
+			continue;
+		}
+		if (tunnel->checked_ms && now - tunnel->checked_ms < DEAD_CHECK_MS)
+			continue;
+		tunnel->checked_ms = now;
+		for (size_t k = 0; k < tunnel->state.ike_count; k++)
+			cp_ike_check(tunnel->state.ikes[k]);
+	}
+}
+
+/* When the next dead server is to be asked again; 0: there is none. */
+static uint64_t next_check_ms(const struct cp_supervisor *supervisor)
+{
+	uint64_t next = 0;
+
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		const uint64_t checked = supervisor->tunnels[i].checked_ms;
+
+		if (checked && (!next || checked + DEAD_CHECK_MS < next))
+			next = checked + DEAD_CHECK_MS;
+	}
+	return next;
+}
+
+static void look_at_moves(struct cp_supervisor *supervisor, bool have_changed)
+{
+	struct cp_dp_picture picture;
+	struct cp_dp_state dp;
+	uint64_t due_ns, check_ms;
+
+	if (!have_changed && (!supervisor->moves_due_ms || now_ms() < supervisor->moves_due_ms))
+		return;
+	supervisor->moves_due_ms = 0;
+	cp_dp_state(supervisor->dp, &dp);
+	if (cp_dp_picture_take(supervisor->dp, &picture) == 0) {
+		ask_dead(supervisor, &picture);
+		due_ns = cp_moves_look(&supervisor->moves, supervisor->config, dp.epoch, &picture,
+		                       now_ms() * 1000000);
+		check_ms = next_check_ms(supervisor);
+		supervisor->moves_due_ms = due_ns ? due_ns / 1000000 + 1 : 0;
+		if (check_ms && (!due_ns || check_ms < supervisor->moves_due_ms))
+			supervisor->moves_due_ms = check_ms;
+	}
+	cp_dp_picture_fini(&picture);
+}
+
 /* ---- whose turn it is ---- */
 
 static size_t count_handshakes(const struct cp_supervisor *supervisor, uint32_t remote_be)
@@ -387,6 +458,8 @@ static uint64_t next_deadline_ms(const struct cp_supervisor *supervisor, uint64_
 {
 	uint64_t deadline = now + (supervisor->has_limits ? CP_LIMITS_POLL_MS : 3600 * 1000);
 
+	if (supervisor->moves_due_ms && supervisor->moves_due_ms < deadline)
+		deadline = supervisor->moves_due_ms;
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
 		const struct tunnel *tunnel = &supervisor->tunnels[i];
 
@@ -454,10 +527,10 @@ static void *run(void *argument)
 	struct cp_supervisor *supervisor = argument;
 
 	for (;;) {
-		bool have_sas_changed;
-		struct cp_queued *item = cp_event_queue_take(&supervisor->queue,
-		                                             next_deadline_ms(supervisor, now_ms()),
-		                                             &have_sas_changed);
+		bool is_rung;
+		uint64_t changed;
+		struct cp_queued *item = cp_event_queue_take(
+			&supervisor->queue, next_deadline_ms(supervisor, now_ms()), &is_rung);
 
 		pthread_mutex_lock(&supervisor->lock);
 		if (supervisor->is_leaving)
@@ -468,7 +541,9 @@ static void *run(void *argument)
 		free(item);
 		if (supervisor->ike.is_muted)
 			continue;
-		look_at_sas(supervisor, have_sas_changed);
+		changed = atomic_exchange(&supervisor->changed, 0);
+		look_at_sas(supervisor, changed & IPC_CHANGED_SAS);
+		look_at_moves(supervisor, changed & IPC_CHANGED_TUNNELS);
 		for (size_t i = 0; i < supervisor->ike.tunnel_count; i++)
 			step(supervisor, i, &time_passed);
 		admit(supervisor);
@@ -493,6 +568,7 @@ int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint6
 		.config = config, .dp = dp, .report = on_ike_event, .context = new
 	};
 	cp_orphans_init(&new->orphans, dp, epoch);
+	cp_moves_init(&new->moves, dp);
 	new->has_limits = cp_rekey_limits_any(config);
 	if (cp_ike_tunnels_init(&new->ike) != 0)
 		goto err;

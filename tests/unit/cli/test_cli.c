@@ -182,9 +182,10 @@ static void test_status(void **state)
 	expect_in(output,
 	          "dataplane      running  pid 4243, epoch 8000000000000001, generation 7\n");
 	expect_in(output,
-	          "ENVIRONMENT  ADDRESS    ACTIVE  TUNNELS UP  SESSIONS    SENT  RECEIVED\n"
-	          "production   10.0.0.33  a       2 of 2             0  1.2 MB    5.4 GB\n"
-	          "staging      10.0.0.34  c       1 of 1             0  1.2 MB    5.4 GB\n");
+	          "ENVIRONMENT  ADDRESS    ACTIVE      TUNNELS UP  SESSIONS    SENT  RECEIVED\n"
+	          "production   10.0.0.33  a (zone-a)  2 of 2             0  1.2 MB    5.4 GB\n"
+	          "staging      10.0.0.34  c (zone-c)  1 of 1             0  1.2 MB    5.4 GB\n");
+	expect_not_in(output, "moved");
 	expect_not_in(output, "down");
 	assert_string_equal(errors, "");
 
@@ -195,6 +196,58 @@ static void test_status(void **state)
 	assert_true(json_is_true(json_object_get(json_object_get(status, "dataplane"), "running")));
 	assert_int_equal(json_array_size(json_object_get(status, "environments")), 2);
 	json_decref(status);
+}
+
+static void test_status_after_a_move(void **state)
+{
+	struct ipc_environment_state *production = &world.states[0];
+
+	(void)state;
+	strcpy(production->active, "b");
+	strcpy(production->moved_from, "a");
+	production->move_reason = IPC_MOVE_DEAD;
+	production->moved_ns = 1;
+	production->detection_ns = 152345678;
+	production->switch_ns = 4100000;
+	production->sessions_reset = 12;
+	world.states[1].move_reason = IPC_MOVE_UP; /* from nowhere: nothing to tell */
+	world.states[1].moved_ns = 1;
+	world.tunnels[0].is_active = 0;
+	world.tunnels[1].is_active = 1;
+	world.tunnels[0].liveness = IPC_LIVENESS_DEAD;
+	expect_exit("status", 1);
+	expect_in(output, "  b (zone-b)  2 of 2 ");
+	expect_in(output, "\nproduction moved from a to b ");
+	expect_in(
+		output,
+		" ago (dead): detected in 152 ms, switched in 4.1 ms, 0 sessions kept, 12 reset\n");
+	expect_in(output, "tunnel production/a is up, but nobody answers through it\n");
+	expect_not_in(output, "staging moved");
+	world.tunnels[1].rtt_us = 12345;
+	expect_exit("tunnels", 1);
+	expect_in(output, " up, standby, dead ");
+	expect_in(output, " 12.3 ms ");
+}
+
+static void test_move(void **state)
+{
+	(void)state;
+	expect_exit("move production --to b", 0);
+	assert_string_equal(output, "production moved from a to b\n");
+	expect_exit("move production --to b", 0);
+	assert_string_equal(output, "production is on b already\n");
+	expect_exit("--json move production", 0);
+	expect_in(output, "\"to\": \"a\"");
+	expect_exit("move staging", 1);
+	expect_in(errors, "no other server that is up and answers");
+	expect_exit("move production --to c", 2);
+	expect_exit("move production --to C", 2);
+	expect_in(errors, "--to must be");
+	expect_exit("move nowhere", 2);
+	expect_exit("move", 2);
+	expect_in(errors, "which environment");
+	expect_exit("status --to b", 2);
+	expect_in(errors, "does not go with 'status'");
 }
 
 static void test_status_of_a_broken_tunnel(void **state)
@@ -283,9 +336,9 @@ static void test_tunnels(void **state)
 	expect_exit("tunnels", 0);
 	expect_in(
 		output,
-		"production   a       zone-a  vpn-a.customer.example  up, active  3 min  10.10.10.1  "
-		"1 min  1.2 MB     999 B       3  AES_GCM_16_256, in UDP\n");
-	expect_in(output, "production   b       zone-b  vpn-b.customer.example  up ");
+		"production   a       zone-a  vpn-a.customer.example  up, active   3 min  10.10.10.1  "
+		"1 min    -  1.2 MB     999 B       3  AES_GCM_16_256, in UDP\n");
+	expect_in(output, "production   b       zone-b  vpn-b.customer.example  up, standby ");
 	world_break_tunnel(&world, "\x1b[2J\xc2\x9b"
 	                           "31mowned\r\n");
 	expect_exit("tunnels", 1);
@@ -556,6 +609,8 @@ int main(int argc, char **argv)
 		                                stop),
 		cmocka_unit_test_setup_teardown(test_status_without_controlplane, start, stop),
 		cmocka_unit_test_setup_teardown(test_tunnels, start_with_api, stop),
+		cmocka_unit_test_setup_teardown(test_status_after_a_move, start_with_api, stop),
+		cmocka_unit_test_setup_teardown(test_move, start_with_api, stop),
 		cmocka_unit_test_setup_teardown(test_forwards, start_with_api, stop),
 		cmocka_unit_test_setup_teardown(test_sessions, start_with_api, stop),
 		cmocka_unit_test_setup_teardown(test_counters, start, stop),

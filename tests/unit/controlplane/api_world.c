@@ -69,6 +69,36 @@ int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t
 	return 0;
 }
 
+/* The dataplane's part of a move, as dataplane/failover.c does it. */
+int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
+               void *reply, size_t reply_size)
+{
+	const struct ipc_move *move = body;
+
+	(void)client;
+	(void)reply;
+	if (type != IPC_MOVE || body_length != sizeof(*move) || reply_size != sizeof(*move))
+		return -EPROTO;
+	for (size_t i = 0; i < current->config.environment_count; i++) {
+		struct ipc_environment_state *state = &current->states[i];
+
+		if (strcmp(state->name, move->environment))
+			continue;
+		if (current->moves_ahead) { /* somebody else was quicker */
+			current->moves_ahead--;
+			state->move_counter++;
+		}
+		if (state->move_counter != move->move_counter)
+			return -ESTALE;
+		memcpy(state->moved_from, state->active, sizeof(state->moved_from));
+		memcpy(state->active, move->server, sizeof(state->active));
+		state->move_reason = move->reason;
+		state->move_counter++;
+		return 0;
+	}
+	return -ENOENT;
+}
+
 size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_view *views,
                              size_t max)
 {
@@ -124,6 +154,13 @@ static void set_tunnel(struct world *world, size_t i, const char *environment, c
 	info->heard_ns = ((uint64_t)now.tv_sec - 90) * 1000000000u;
 }
 
+static void add_server(struct cp_environment *environment, const char *name)
+{
+	struct cp_server *server = &environment->servers[environment->server_count++];
+
+	snprintf(server->name, sizeof(server->name), "%s", name);
+}
+
 static void set_environment(struct world *world, size_t i, const char *name, const char *active)
 {
 	struct cp_environment *environment = &world->environments[i];
@@ -158,6 +195,9 @@ void world_init(struct world *world)
 	world->config.environment_count = 2;
 	set_environment(world, 0, "production", "a");
 	set_environment(world, 1, "staging", "c");
+	add_server(&world->environments[0], "a");
+	add_server(&world->environments[0], "b");
+	add_server(&world->environments[1], "c");
 	set_forward(&world->forwards[0], IPPROTO_TCP, 33000, "");
 	set_forward(&world->forwards[1], IPPROTO_UDP, 53, "b");
 	set_forward(&world->forwards[2], IPPROTO_TCP, 33000, "");

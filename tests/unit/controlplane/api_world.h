@@ -26,6 +26,7 @@ struct world {
 	int takeover_status; /* of cp_takeover_begin(); its successor has the pid 4711 */
 	enum cp_takeover_phase takeover_phase;
 	const char *takeover_why;
+	unsigned moves_ahead; /* how many moves somebody else makes just before ours */
 };
 
 /* A gateway "gw-a" in good order: production with servers a (active) and b, staging with server c,

@@ -345,6 +345,146 @@ static void test_session_pages(void **state)
 	close(fd);
 }
 
+static void test_liveness(void **state)
+{
+	json_t *reply;
+
+	(void)state;
+	world.tunnels[0].liveness = IPC_LIVENESS_DEAD;
+	world.tunnels[0].deaths = 2;
+	world.tunnels[1].liveness = IPC_LIVENESS_ALIVE;
+	world.tunnels[1].rtt_us = 12500;
+	world.tunnels[1].rtt_deviation_us = 300;
+	world.tunnels[1].alive_since_ns = 1;
+	reply = ask("{\"command\": \"tunnels\"}");
+	assert_text(reply, "result/tunnels/0/liveness", "dead");
+	assert_number(reply, "result/tunnels/0/deaths", 2);
+	assert_nothing(reply, "result/tunnels/0/alive_seconds");
+	assert_nothing(reply, "result/tunnels/0/rtt_ms");
+	assert_text(reply, "result/tunnels/1/liveness", "alive");
+	assert_true(json_number_value(at(reply, "result/tunnels/1/rtt_ms")) == 12.5);
+	assert_true(json_number_value(at(reply, "result/tunnels/1/rtt_deviation_ms")) == 0.3);
+	assert_true(json_number_value(at(reply, "result/tunnels/1/alive_seconds")) > 0);
+	assert_text(reply, "result/tunnels/2/liveness", "unknown");
+	json_decref(reply);
+
+	world_disconnect(&world, "gone");
+	reply = ask("{\"command\": \"tunnels\"}");
+	assert_nothing(reply, "result/tunnels/0/liveness");
+	json_decref(reply);
+}
+
+static void test_last_move(void **state)
+{
+	struct ipc_environment_state *production = &world.states[0];
+	json_t *reply = ask("{\"command\": \"status\"}");
+
+	(void)state;
+	assert_nothing(reply, "result/environments/0/last_move");
+	json_decref(reply);
+	strcpy(production->moved_from, "b");
+	production->move_reason = IPC_MOVE_DEAD;
+	production->moved_ns = 1;
+	production->detection_ns = 152345678;
+	production->switch_ns = 41000;
+	production->sessions_kept = 3;
+	production->sessions_reset = 4;
+	production->moves[IPC_MOVE_DEAD] = 7;
+	production->is_lost = 1;
+	reply = ask("{\"command\": \"status\"}");
+	assert_text(reply, "result/environments/0/last_move/from", "b");
+	assert_text(reply, "result/environments/0/last_move/to", "a");
+	assert_text(reply, "result/environments/0/last_move/reason", "dead");
+	assert_true(json_number_value(at(reply, "result/environments/0/last_move/detection_ms")) ==
+	            152.345);
+	assert_true(json_number_value(at(reply, "result/environments/0/last_move/switch_ms")) ==
+	            0.041);
+	assert_number(reply, "result/environments/0/last_move/sessions_kept", 3);
+	assert_number(reply, "result/environments/0/last_move/sessions_reset", 4);
+	assert_is(reply, "result/environments/0/last_move/settled", false);
+	assert_number(reply, "result/environments/0/moves_by_reason/dead", 7);
+	assert_number(reply, "result/environments/0/moves_by_reason/by-hand", 0);
+	assert_is(reply, "result/environments/0/lost", true);
+	assert_is(reply, "result/environments/1/lost", false);
+	json_decref(reply);
+}
+
+#define MOVE(arguments) "{\"command\": \"move\", \"arguments\": {" arguments "}}"
+
+static void test_move(void **state)
+{
+	json_t *reply = ask(MOVE("\"environment\": \"production\", \"server\": \"b\""));
+
+	(void)state;
+	assert_is(reply, "ok", true);
+	assert_text(reply, "result/from", "a");
+	assert_text(reply, "result/to", "b");
+	assert_is(reply, "result/moved", true);
+	json_decref(reply);
+	assert_string_equal(world.states[0].active, "b");
+	assert_int_equal(world.states[0].move_reason, IPC_MOVE_BY_HAND);
+	assert_string_equal(world.states[1].active, "c");
+
+	reply = ask(MOVE("\"environment\": \"production\", \"server\": \"b\""));
+	assert_is(reply, "result/moved", false);
+	json_decref(reply);
+	assert_int_equal(world.states[0].move_counter, 1);
+
+	/* none named: the best other one; a stale counter is read again */
+	world.moves_ahead = 1;
+	reply = ask(MOVE("\"environment\": \"production\""));
+	assert_text(reply, "result/to", "a");
+	json_decref(reply);
+	assert_string_equal(world.states[0].active, "a");
+	assert_int_equal(world.states[0].move_counter, 3);
+}
+
+static void test_move_is_refused(void **state)
+{
+	static const struct {
+		const char *request, *code, *words;
+	} cases[] = {
+		{ MOVE("\"environment\": \"production\", \"server\": \"b\""), "refused",
+		  "server b is not up" },
+		{ MOVE("\"environment\": \"production\""), "refused", "no other server" },
+		{ MOVE("\"environment\": \"production\", \"server\": \"c\""), "not-found",
+		  "has no server" },
+		{ MOVE("\"environment\": \"staging\""), "refused", "no other server" },
+		{ MOVE("\"environment\": \"prod\""), "not-found", "no environment" },
+		{ MOVE("\"server\": \"b\""), "bad-request", "needs an environment" },
+		{ MOVE("\"environment\": \"production\", \"server\": \"B\""), "bad-request",
+		  "name of a server" },
+		{ "{\"command\": \"move\"}", "bad-request", "needs an environment" },
+	};
+	json_t *reply;
+
+	(void)state;
+	world_break_tunnel(&world, "no answer");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		reply = ask(cases[i].request);
+		assert_is(reply, "ok", false);
+		assert_text(reply, "code", cases[i].code);
+		assert_non_null(strstr(json_string_value(at(reply, "error")), cases[i].words));
+		json_decref(reply);
+	}
+	world.tunnels[1].is_up = 1;
+	world.tunnels[1].liveness = IPC_LIVENESS_DEAD;
+	reply = ask(cases[0].request);
+	assert_non_null(strstr(json_string_value(at(reply, "error")), "server b does not answer"));
+	json_decref(reply);
+	world.list_status = -ENOTCONN;
+	reply = ask(cases[0].request);
+	assert_text(reply, "code", "no-dataplane");
+	json_decref(reply);
+	world.list_status = 0;
+	world.tunnels[1].liveness = IPC_LIVENESS_ALIVE;
+	world.moves_ahead = 10;
+	reply = ask(cases[0].request);
+	assert_text(reply, "code", "refused");
+	json_decref(reply);
+	assert_string_equal(world.states[0].active, "a");
+}
+
 static void test_refusals(void **state)
 {
 	json_t *reply = ask("nonsense");
@@ -545,6 +685,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_status_without_dataplane, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_of_a_silent_dataplane, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tunnels, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_liveness, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_move, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_move, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_move_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwards, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_session_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),

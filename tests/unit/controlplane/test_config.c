@@ -420,6 +420,10 @@ static const struct bad bad[] = {
 	{ NULL, MORE("vpn = \"l2tp\";"), 6, "environment.vpn", "must be \"ipsec\"" },
 	{ NULL, MORE("probe: { target = \"198.51.100.300\"; };"), 6, "environment.probe.target",
 	  "unicast" },
+	{ NULL, MORE("probe: { target = \"nobody\"; };"), 6, "environment.probe.target",
+	  "\"none\"" },
+	{ NULL, MORE("probe: { target = \"127.0.0.1\"; };"), 6, "environment.probe.target",
+	  "unicast" },
 	{ NULL, MORE("probe: { };"), 6, "environment.probe.target", "is missing" },
 	{ NULL, MORE("failback = 300;"), 6, "environment.failback", "must be text" },
 	{ NULL, MORE("failback = \"after 300\";"), 6, "environment.failback", "after 300 s" },
@@ -646,7 +650,7 @@ static void test_own_zone_first(void **state)
 		"{ name = \"c\"; address = \"198.51.100.103\"; priority = 7; },\n"
 		"{ name = \"d\"; address = \"198.51.100.104\"; priority = 7; zone = \"zone-b\"; },\n"
 		"{ name = \"e\"; address = \"198.51.100.105\"; priority = 1; zone = \"zone-a\"; } );\n",
-		"failback = \"manual\";");
+		"failback = \"manual\"; probe: { target = \"none\"; };");
 	static const struct {
 		const char *zone, *order;
 	} cases[] = {
@@ -668,6 +672,8 @@ static void test_own_zone_first(void **state)
 			assert_int_equal(config->environments[0].servers[s].name[0],
 			                 cases[i].order[s]);
 		assert_int_equal(config->environments[0].failback_s, 0);
+		assert_true(config->environments[0].is_unprobed);
+		assert_int_equal(config->environments[0].probe_target_be, 0);
 		cp_config_destroy(config);
 	}
 }

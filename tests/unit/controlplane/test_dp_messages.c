@@ -50,6 +50,7 @@ static struct cp_config *make_config(void)
 	environment->source_count = 1;
 	environment->session_quota = 1000;
 	environment->keep_sessions = true;
+	environment->is_unprobed = true;
 	environment->probe_target_be = htonl(0xc0a86401);
 	strcpy(environment->servers[0].name, "a");
 	environment->servers[0].priority = 1;
@@ -101,7 +102,8 @@ static int take(void *context, uint16_t type, const void *body, size_t length)
 	if (type == IPC_CONFIG_ENVIRONMENT) {
 		const struct ipc_environment *environment = body;
 
-		assert_int_equal(environment->flags, IPC_ENVIRONMENT_KEEP_SESSIONS);
+		assert_int_equal(environment->flags,
+		                 IPC_ENVIRONMENT_KEEP_SESSIONS | IPC_ENVIRONMENT_UNPROBED);
 		assert_int_equal(environment->probe_target_be, htonl(0xc0a86401));
 	}
 	if (type == IPC_CONFIG_FORWARDS) {
