@@ -18,6 +18,7 @@
 
 enum { ICMP_ECHO_REPLY = 0, ICMP_UNREACHABLE = 3, ICMP_ECHO = 8, ICMP_TIME_EXCEEDED = 11 };
 enum { CODE_NET = 0, CODE_PORT = 3, CODE_TOO_BIG = 4, CODE_PROHIBITED = 13 };
+enum { CODE_TRANSIT = 0, CODE_REASSEMBLY = 1 };
 
 void dp_answer_queue(struct dp_worker *w, struct rte_mbuf *m, enum dp_port_id port)
 {
@@ -145,12 +146,20 @@ static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uin
 	return true;
 }
 
-/* A customer's host sent a packet that is larger than the cluster's MTU and may not be cut. */
-static bool answer_inside(struct dp_worker *w, struct dp_pkt *p)
+/* A customer's host sent a packet that is larger than the cluster's MTU and may not be cut, or not
+ * all of its fragments. */
+static bool answer_inside(struct dp_worker *w, struct dp_pkt *p, enum dp_answer answer)
 {
+	uint32_t inner_be = w->tunnels[p->tunnel].inner_be;
 	uint16_t length;
-	uint8_t *l3 = write_error(p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit,
-	                          w->tunnels[p->tunnel].inner_be, &length);
+	uint8_t *l3;
+
+	if (answer == DP_ANSWER_TOO_BIG)
+		l3 = write_error(p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit, inner_be, &length);
+	else if (dp_load32(p->l3 + 16) == inner_be)
+		l3 = write_error(p, ICMP_TIME_EXCEEDED, CODE_REASSEMBLY, 0, inner_be, &length);
+	else
+		l3 = NULL;
 
 	if (!l3 || !emit_inside(w, p, l3, length))
 		return false;
@@ -158,22 +167,30 @@ static bool answer_inside(struct dp_worker *w, struct dp_pkt *p)
 	return true;
 }
 
+/* Never about a fragment, whose transport header was not looked at (RFC 1812 section 4.3.2.7), but
+ * for the first of those that nothing became of. */
+static bool may_be_told(const struct dp_pkt *p, enum dp_answer answer)
+{
+	if (p->flow || dp_ipv4_is_fragment(p->l3) != (answer == DP_ANSWER_REASSEMBLY))
+		return false;
+	return p->port == DP_PORT_CLUSTER ||
+	       (p->tunnel != DP_NONE_SLOT &&
+	        (answer == DP_ANSWER_TOO_BIG || answer == DP_ANSWER_REASSEMBLY));
+}
+
 bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 {
 	enum dp_answer answer = dp_verdict_answer(p->verdict);
 	uint32_t own_be = w->ports[p->port].address_be, called_be = dp_load32(p->l3 + 16);
 
-	/* a fragment's transport header was not looked at: RFC 1812 section 4.3.2.7 */
-	if (p->flow || dp_ipv4_is_fragment(p->l3) ||
-	    (p->port != DP_PORT_CLUSTER &&
-	     (answer != DP_ANSWER_TOO_BIG || p->tunnel == DP_NONE_SLOT)))
+	if (!may_be_told(p, answer))
 		return false;
 	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
 		w->count->answers_limited++;
 		return false;
 	}
 	if (p->port != DP_PORT_CLUSTER)
-		return answer_inside(w, p);
+		return answer_inside(w, p, answer);
 	switch (answer) {
 	case DP_ANSWER_REFUSE:
 	case DP_ANSWER_UNREACHABLE:
@@ -188,7 +205,9 @@ bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 	case DP_ANSWER_TOO_BIG:
 		return answer_icmp(w, p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit, own_be);
 	case DP_ANSWER_TTL:
-		return answer_icmp(w, p, ICMP_TIME_EXCEEDED, 0, 0, own_be);
+		return answer_icmp(w, p, ICMP_TIME_EXCEEDED, CODE_TRANSIT, 0, own_be);
+	case DP_ANSWER_REASSEMBLY:
+		return answer_icmp(w, p, ICMP_TIME_EXCEEDED, CODE_REASSEMBLY, 0, called_be);
 	case DP_ANSWER_NONE:
 		break;
 	}
@@ -212,6 +231,8 @@ enum dp_verdict dp_answer_echo(struct dp_worker *w, struct dp_pkt *p)
 	dp_store16(icmp + 2, 0);
 	dp_store16(icmp + 2, dp_l4_checksum(NULL, icmp, length, 0));
 	dp_ipv4_write(l3, p->l3_length, ANSWER_TTL, IPPROTO_ICMP, destination, source);
+	if (p->l3_length > w->ports[p->port].mtu) /* the request came in fragments, too */
+		dp_ipv4_clear_df(l3);
 	if (!emit(w, p, l3, p->l3_length))
 		return DP_RATE_LIMITED;
 	w->count->echo_replies++;

@@ -11,10 +11,11 @@
 
 /*
  * Turns the packet, still as the sender sent it, into the answer its verdict asks for (verdict.h)
- * and appends it to w->answers; about one out of a tunnel only "fragmentation needed", into the
- * tunnel (w->answers_inside). True: the mbuf is taken. False: no answer is due (the packet came
- * from the uplink otherwise or was rewritten already, is itself a RST or ICMP error, or answers are
- * over their rate limit) and the caller keeps the mbuf. Worker only.
+ * and appends it to w->answers; about one out of a tunnel only "fragmentation needed" and
+ * "fragment reassembly time exceeded", into the tunnel (w->answers_inside). True: the mbuf is
+ * taken. False: no answer is due (the packet came from the uplink otherwise or was rewritten
+ * already, is itself a RST or ICMP error, or answers are over their rate limit) and the caller
+ * keeps the mbuf. Worker only.
  */
 bool dp_answer(struct dp_worker *w, struct dp_pkt *p);
 
@@ -23,5 +24,6 @@ bool dp_answer(struct dp_worker *w, struct dp_pkt *p);
 enum dp_verdict dp_answer_echo(struct dp_worker *w, struct dp_pkt *p);
 
 /* Queues a finished IPv4 packet (data starts at its header) to its destination through PORT, at the
- * end of the burst. There must be room: w->answers->n < DP_BURST. Worker only. */
+ * end of the burst; cut to pieces there if it is larger than the port's MTU and has DF clear. There
+ * must be room: w->answers->n < DP_BURST. Worker only. */
 void dp_answer_queue(struct dp_worker *w, struct rte_mbuf *m, enum dp_port_id port);

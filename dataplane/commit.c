@@ -11,6 +11,7 @@
 #include "common/secret.h"
 #include "dataplane/failover.h"
 #include "dataplane/nat_session.h"
+#include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
 
 #define FORWARDS_LIMIT (1u << 20)
@@ -360,6 +361,7 @@ static int retire_tunnel(struct dp_worker *w, void *argument)
 	struct retire *r = argument;
 
 	dp_sa_disown_larval(w, r->tunnel);
+	dp_reassembly_forget(w, w->tunnels[r->tunnel].environment, r->tunnel);
 	memset(&w->tunnels[r->tunnel], 0, sizeof(w->tunnels[r->tunnel]));
 	w->tunnels[r->tunnel].environment = DP_NONE_SLOT;
 	return 0;
@@ -367,8 +369,10 @@ static int retire_tunnel(struct dp_worker *w, void *argument)
 
 static int retire_environment(struct dp_worker *w, void *argument)
 {
-	struct dp_environment_state *state = &w->environments[*(uint16_t *)argument];
+	uint16_t slot = *(uint16_t *)argument;
+	struct dp_environment_state *state = &w->environments[slot];
 
+	dp_reassembly_forget(w, slot, DP_NONE_SLOT);
 	memset(state, 0, sizeof(*state));
 	state->active = DP_NONE_SLOT;
 	return 0;

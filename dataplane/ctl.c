@@ -34,6 +34,7 @@
 #define EXPIRE_AT_ONCE 64u
 #define REQUESTS_AT_ONCE 256u
 #define ARP_LENGTH 28u
+#define DATAGRAM_HEADERS 28u /* IPv4 and UDP */
 
 struct ctl {
 	struct dp_core *core;
@@ -178,6 +179,7 @@ static void transmit_datagram(struct ctl *c, const struct ipc_punt *punt)
 {
 	struct dp_worker *w;
 	struct rte_mbuf *m;
+	bool is_large;
 	int rc;
 
 	if (!c->core->is_started) /* nothing to count in, nobody to send it */
@@ -187,11 +189,14 @@ static void transmit_datagram(struct ctl *c, const struct ipc_punt *punt)
 		return;
 	}
 	w = c->core->workers[0];
-	rc = dp_punt_datagram(c->core->mbufs, punt, punt + 1, &m);
+	is_large = DATAGRAM_HEADERS + punt->length > c->core->ports[DP_PORT_UPLINK].mtu;
+	rc = dp_punt_datagram(is_large ? c->core->datagrams : c->core->mbufs, punt, punt + 1, &m);
 	if (rc) {
 		refuse_datagram(c, punt, rc == -ENOMEM ? DP_NO_MBUF : DP_IKE_MALFORMED);
 		return;
 	}
+	if (is_large) /* leaves in fragments */
+		dp_ipv4_clear_df(rte_pktmbuf_mtod(m, uint8_t *));
 	m->port = DP_PORT_UPLINK;
 	m->packet_type = RTE_PTYPE_L3_IPV4;
 	if (rte_ring_enqueue(w->send, m) != 0) {

@@ -7,6 +7,7 @@
 #include <rte_ether.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/nat_icmp.h"
 #include "dataplane/pmtu.h"
 #include "dataplane/port.h"
 #include "dataplane/punt.h"
@@ -108,6 +109,16 @@ static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
 	if (p->protocol == IPPROTO_ICMP)
 		return dp_answer_echo(w, p);
 	return DP_NOT_FOR_US;
+}
+
+void dp_local_echo(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct dp_pkt *p = &b->p[i];
+
+		if (p->verdict == DP_OK && !dp_nat_icmp_is_error(p->l3 + p->l3_header))
+			p->verdict = dp_answer_echo(w, p);
+	}
 }
 
 void dp_local(struct dp_worker *w, struct dp_batch *b)

@@ -36,8 +36,7 @@ static bool is_error_whole(const struct dp_pkt *p)
 	const uint8_t *icmp = p->l3 + DP_IPV4_HEADER, *quote = icmp + ICMP_HEADER;
 	unsigned length = p->l3_length - DP_IPV4_HEADER;
 
-	if (p->l3_length > ERROR_MAX || length < ICMP_HEADER + QUOTE_LEAST ||
-	    !dp_nat_icmp_is_error(icmp))
+	if (length < ICMP_HEADER + QUOTE_LEAST || !dp_nat_icmp_is_error(icmp))
 		return false;
 	if (quote[0] != 0x45 || (dp_load16(quote + 6) & rte_cpu_to_be_16(0x1fff)))
 		return false;
@@ -84,11 +83,24 @@ static void restore_quote(uint8_t *quote, unsigned room, const struct dp_flow *s
 	dp_store16(quote + 22, sent->key.destination_port_be);
 }
 
+/* One that came in fragments: what it quotes beyond is cut off, and with it what RFC 4884 may have
+ * put behind the quote. */
+static void shorten(struct dp_pkt *p)
+{
+	rte_pktmbuf_trim(p->m, (uint16_t)(p->l3_length - ERROR_MAX));
+	p->l3_length = ERROR_MAX;
+	dp_store16(p->l3 + 2, rte_cpu_to_be_16(ERROR_MAX));
+	p->l3[DP_IPV4_HEADER + 5] = 0; /* the quote's length, where something is behind it */
+}
+
 static void translate(struct dp_pkt *p, const struct dp_flow *sent)
 {
 	uint8_t *l3 = p->l3, *icmp = l3 + DP_IPV4_HEADER;
-	unsigned length = p->l3_length - DP_IPV4_HEADER;
+	unsigned length;
 
+	if (unlikely(p->l3_length > ERROR_MAX))
+		shorten(p);
+	length = p->l3_length - DP_IPV4_HEADER;
 	restore_quote(icmp + ICMP_HEADER, length - ICMP_HEADER, sent);
 	dp_store16(icmp + 2, 0);
 	dp_store16(icmp + 2, dp_l4_checksum(NULL, icmp, length, 0));

@@ -120,12 +120,11 @@ static bool is_forward(struct dp_worker *w, struct dp_pkt *p)
 	if (likely(dp_environment_lookup(w->generation, destination) != NULL)) {
 		if (likely(p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP))
 			return true;
-		if (p->protocol != IPPROTO_ICMP)
-			p->verdict = DP_NO_FORWARD;
-		else if (dp_ipv4_is_fragment(p->l3))
-			p->verdict = DP_FRAGMENT;
-		else
-			return dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER);
+		if (p->protocol == IPPROTO_ICMP) /* fragments: what they are shows when they are
+		                                    whole */
+			return dp_ipv4_is_fragment(p->l3) ||
+			       dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER);
+		p->verdict = DP_NO_FORWARD;
 		return false;
 	}
 	if (destination == w->ports[DP_PORT_CLUSTER].address_be) {

@@ -14,8 +14,8 @@
  * UDP and ICMP headers are complete, but for fragments. Worker only.
  */
 
-/* FORWARD: TCP and UDP to the address of an environment, fragments of them and ICMP errors too.
- * LOCAL: ARP, ICMP to our addresses, refusals. */
+/* FORWARD: TCP and UDP to the address of an environment, ICMP errors, and fragments of these and of
+ * any ICMP. LOCAL: ARP, ICMP to our addresses, refusals. */
 void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
                       struct dp_batch *forward, struct dp_batch *local);
 

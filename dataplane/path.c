@@ -54,6 +54,7 @@ static void forward_out(struct dp_worker *w, struct dp_batch *b)
 	run(w, b, dp_reassemble_cluster); /* fragments wait; whole datagrams go on */
 	dp_nat_icmp_split(w, b, &errors);
 	dp_batch_compact(w, b);
+	run(w, &errors, dp_local_echo); /* requests that came in fragments */
 	/* session; DNAT to the target, SNAT to the tunnel's inner address */
 	run(w, b, dp_nat_forward_out);
 	dp_fragment_for_tunnel(w, b, &oversized);
@@ -157,7 +158,13 @@ void dp_path_handed(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *
 
 void dp_path_answers(struct dp_worker *w)
 {
+	struct dp_oversized oversized;
+	struct dp_batch pieces;
+
+	dp_fragment_for_port(w, w->answers, &oversized);
 	dp_batch_compact(w, w->answers);
 	leave(w, w->answers);
+	while (dp_fragment_next(w, &oversized, &pieces))
+		leave(w, &pieces);
 	into_tunnel(w, w->answers_inside);
 }

@@ -8,6 +8,7 @@
 #include <rte_ether.h>
 #include <rte_malloc.h>
 
+#include "dataplane/answer.h"
 #include "dataplane/generation.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/keyed_hash.h"
@@ -454,7 +455,8 @@ void dp_reassemble_inner(struct dp_worker *w, struct dp_batch *b)
 
 		if (likely(p->verdict != DP_OK || !dp_ipv4_is_fragment(p->l3)))
 			continue;
-		if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP) {
+		if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP &&
+		    p->protocol != IPPROTO_ICMP) {
 			p->verdict = DP_FRAGMENT;
 			continue;
 		}
@@ -476,6 +478,29 @@ void dp_reassemble_outer(struct dp_worker *w, struct dp_batch *b)
 	}
 }
 
+/* RFC 792, RFC 1122 section 3.3.2: only with the first fragment, which the error quotes. Servers
+ * are told nothing: their addresses are easily forged. */
+static void tell_sender(struct dp_worker *w, struct datagram *d)
+{
+	const struct fragment *first = &w->reassembly->fragments[d->first];
+	struct dp_pkt p = { .verdict = DP_FRAGMENT_TIMEOUT };
+
+	if (d->first == NONE || first->offset != 0 || d->key.kind == OUTER)
+		return;
+	p.m = first->m;
+	p.l3 = first->l3;
+	p.l3_header = DP_IPV4_HEADER;
+	p.l3_length = (uint16_t)(DP_IPV4_HEADER + first->length);
+	p.protocol = d->key.protocol;
+	p.environment = d->key.scope;
+	p.tunnel = d->key.tunnel;
+	p.port = d->key.kind == CLUSTER ? DP_PORT_CLUSTER : DP_PORT_UPLINK;
+	if (!dp_answer(w, &p))
+		return;
+	take_first(w, d);
+	w->count->drop[DP_FRAGMENT_TIMEOUT]++;
+}
+
 void dp_reassembly_expire(struct dp_worker *w, unsigned budget)
 {
 	struct dp_reassembly *r = w->reassembly;
@@ -485,6 +510,23 @@ void dp_reassembly_expire(struct dp_worker *w, unsigned budget)
 
 		if (likely(w->now_ns < d->deadline_ns))
 			return;
+		tell_sender(w, d);
+		drop_fragments(w, d, DP_FRAGMENT_TIMEOUT);
+		end(r, d);
+	}
+}
+
+void dp_reassembly_forget(struct dp_worker *w, uint16_t environment, uint16_t tunnel)
+{
+	struct dp_reassembly *r = w->reassembly;
+	uint16_t next;
+
+	for (uint16_t i = r->oldest; i != NONE; i = next) {
+		struct datagram *d = &r->datagrams[i];
+
+		next = d->younger;
+		if (d->key.kind == OUTER || d->key.scope != environment || d->key.tunnel != tunnel)
+			continue;
 		drop_fragments(w, d, DP_FRAGMENT_TIMEOUT);
 		end(r, d);
 	}

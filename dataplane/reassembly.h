@@ -48,5 +48,10 @@ void dp_reassemble_inner(struct dp_worker *w, struct dp_batch *b);
  * that of the first to come. */
 void dp_reassemble_outer(struct dp_worker *w, struct dp_batch *b);
 
-/* Gives up datagrams that have waited too long, at most BUDGET of them; once per loop. */
+/* Gives up datagrams that have waited too long, at most BUDGET of them; once per loop. Their
+ * senders are told, in the cluster and inside tunnels, if the first fragment has come. */
 void dp_reassembly_expire(struct dp_worker *w, unsigned budget);
+
+/* Gives up what came for the environment from the cluster (TUNNEL: DP_NONE_SLOT) or out of its
+ * tunnel, before their slots become somebody else's. Worker only. */
+void dp_reassembly_forget(struct dp_worker *w, uint16_t environment, uint16_t tunnel);

@@ -3,8 +3,8 @@
  * What a stage decides about a packet: go on, taken over by someone, or a reason to drop it.
  *
  * The value is also the index of the drop counter "drop/NAME" in the shared-memory segment. ANSWER
- * says what the sender is told where the packet came from the cluster (dataplane/answer.h); answers
- * are rate limited.
+ * says what the sender is told where the packet came from the cluster, or out of a tunnel
+ * (dataplane/answer.h); answers are rate limited.
  */
 #pragma once
 
@@ -15,6 +15,7 @@ enum dp_answer {
 	DP_ANSWER_PROHIBITED,  /* TCP: RST; others: ICMP administratively prohibited */
 	DP_ANSWER_TOO_BIG,     /* ICMP fragmentation needed, with the tunnel's MTU */
 	DP_ANSWER_TTL,         /* ICMP time exceeded */
+	DP_ANSWER_REASSEMBLY,  /* ICMP fragment reassembly time exceeded */
 };
 
 /* X(identifier, name, answer, what the operator reads in the documentation) */
@@ -30,12 +31,12 @@ enum dp_answer {
 	X(IP_OPTIONS, "ip-options", NONE, "IPv4 options are not forwarded")                                            \
 	X(IP_ADDRESS, "ip-address", NONE, "a source or destination that no host may have")                             \
 	X(TTL, "ttl", TTL, "the time to live ran out")                                                                 \
-	X(FRAGMENT, "fragment", NONE, "a fragment that nobody here puts together: neither TCP nor UDP, or no server's") \
+	X(FRAGMENT, "fragment", NONE, "a fragment that nobody here puts together: no TCP, UDP or ICMP, or no server's") \
 	X(FRAGMENT_DUPLICATE, "fragment-duplicate", NONE, "a fragment that came before, the same in every byte")       \
 	X(FRAGMENT_OVERLAP, "fragment-overlap", NONE, "fragments overlap: the whole datagram is refused")              \
 	X(FRAGMENT_INVALID, "fragment-invalid", NONE, "a fragment that cannot be: too small, too far, ends disagree")  \
 	X(FRAGMENT_QUOTA, "fragment-quota", NONE, "too many fragments of the environment or in all wait")              \
-	X(FRAGMENT_TIMEOUT, "fragment-timeout", NONE, "the other fragments did not come within 15 s")                  \
+	X(FRAGMENT_TIMEOUT, "fragment-timeout", REASSEMBLY, "the other fragments did not come within 15 s")                  \
 	X(L4_HEADER, "l4-header", NONE, "a TCP, UDP or ICMP header that is cut off or impossible")                     \
 	X(MULTI_SEGMENT, "multi-segment", NONE, "a frame in segments that does not fit one buffer")                                \
 	X(NOT_FOR_US, "not-for-us", NONE, "an address or protocol nobody here serves")                                 \

@@ -95,3 +95,11 @@ static inline void dp_ipv4_write(uint8_t *l3, uint16_t total, uint8_t ttl, uint8
 	dp_store32(l3 + 16, destination_be);
 	dp_store16(l3 + 10, (uint16_t)~dp_ipv4_sum(l3));
 }
+
+/* Lets such a packet be fragmented, by us: only there it gets an identification. */
+static inline void dp_ipv4_clear_df(uint8_t *l3)
+{
+	dp_store16(l3 + 6, 0);
+	dp_store16(l3 + 10, 0);
+	dp_store16(l3 + 10, (uint16_t)~dp_ipv4_sum(l3));
+}

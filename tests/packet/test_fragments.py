@@ -251,6 +251,84 @@ def test_same_addresses_and_identification_in_two_environments(dp):
             assert bytes(take_pieces(dp, POD[tunnel.id[0]], port)[UDP].payload) == payload
 
 
+# ---- ICMP ----
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size", [100, 2000, 9000])
+def test_ping_in_fragments(dp, size, order):
+    """Answered when it is whole; what does not fit the port leaves in fragments."""
+    request = IP(bytes(IP(src=CLIENT, dst=POD["prod"], id=next(peers.fresh_ports)) / ICMP(id=7, seq=9) / Raw(os.urandom(size))))
+    fragments = fragment(request, 64 if size == 100 else 1480)
+    with dp.nothing_dropped():
+        for f in ORDERS[order](fragments) if ORDERS[order] else fragments:
+            dp.cluster.send_ip(f)
+        pieces = []
+        while not pieces or sum(len(p.payload) for p in pieces) < total(pieces):
+            frame = dp.cluster.take(peers.matcher(POD["prod"], CLIENT, socket.IPPROTO_ICMP), "a piece of the reply")
+            assert len(frame) <= 14 + harness.MTU
+            pieces.append(IP(frame[14:14 + struct.unpack_from("!H", frame, 16)[0]]))
+    reply = whole(pieces) if len(pieces) > 1 else pieces[0]
+    assert reply[ICMP].type == 0 and bytes(reply[ICMP])[4:] == bytes(request[ICMP])[4:]
+    buffers_are_back(dp)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_icmp_error_in_fragments(dp, tunnel, order):
+    """Out of the tunnel, about a packet that it quotes whole: translated, its quote cut to what fits anywhere."""
+    port = next(peers.fresh_ports)
+    inner = ask(dp, tunnel, port, os.urandom(2000))
+    error = IP(bytes(IP(src="192.168.7.1", dst=tunnel.inner, id=11, ttl=60) / ICMP(type=3, code=3) / Raw(bytes(inner))))
+    with dp.nothing_dropped():
+        for f in (ORDERS[order] or (lambda f: f))(fragment(error, 1200)):
+            tunnel.send(f)
+        got = peers.parse(dp.cluster, dp.cluster.take(peers.matcher(POD["prod"], CLIENT, socket.IPPROTO_ICMP), "the error"), CLUSTER_ROUTER)
+    assert (got[ICMP].type, got[ICMP].code, len(got)) == (3, 3, 1280)
+    quoted = bytes(got[ICMP])[8:]
+    assert quoted[12:24] == socket.inet_aton(CLIENT) + socket.inet_aton(POD["prod"]) + struct.pack("!HH", port, UDP_FORWARD_PORT)
+    assert quoted[28:] == bytes(inner)[28:len(quoted)]
+    buffers_are_back(dp)
+
+
+def test_icmp_error_of_a_pod_in_fragments(dp, tunnel):
+    port = next(peers.fresh_ports)
+    inner_port = ask(dp, tunnel, port, b"x")[UDP].sport
+    for f in fragment(reply(tunnel, inner_port, os.urandom(3000)), 1200):
+        tunnel.send(f)
+    packet = take_pieces(dp, POD["prod"], port)
+    error = IP(bytes(IP(src=CLIENT, dst=POD["prod"], id=12) / ICMP(type=3, code=3) / Raw(bytes(packet))))
+    with dp.nothing_dropped():
+        for f in fragment(error, 1480)[::-1]:
+            dp.cluster.send_ip(f)
+        got = tunnel.take("the error")[1]
+    assert (got.src, got.dst, got[ICMP].type, got[ICMP].code) == (tunnel.inner, NAME_SERVER, 3, 3)
+    assert bytes(got[ICMP])[8 + 12:8 + 24] == \
+        socket.inet_aton(NAME_SERVER) + socket.inet_aton(tunnel.inner) + struct.pack("!HH", 53, inner_port)
+
+
+def test_time_is_over(dp, tunnel):
+    """Who sent the first fragment hears that the others did not come: a pod, and a host behind the server."""
+    port = next(peers.fresh_ports)
+    inner_port = ask(dp, tunnel, port, b"x")[UDP].sport
+    pods = fragment(datagram(os.urandom(3000), port, number=4321), 1480)
+    inside = fragment(reply(tunnel, inner_port, os.urandom(3000), number=4322), 1200)
+    later = fragment(datagram(os.urandom(3000), port, number=4323), 1480)
+    before = dp.count("drop/fragment-timeout"), dp.count("answers/icmp")
+    dp.cluster.send_ip(later[1])
+    dp.cluster.send_ip(pods[0])
+    tunnel.send(inside[0])
+    tunnel.send(inside[2])
+    frame = dp.cluster.take(peers.matcher(POD["prod"], CLIENT, socket.IPPROTO_ICMP), "the error for the pod", 25)
+    error = peers.parse(dp.cluster, frame, CLUSTER_ROUTER)
+    assert (error[ICMP].type, error[ICMP].code) == (11, 1)
+    assert bytes(error[ICMP])[8:] == bytes(pods[0])[:548]
+    error = tunnel.take("the error inside the tunnel")[1]
+    assert (error.src, error.dst, error[ICMP].type, error[ICMP].code) == (tunnel.inner, NAME_SERVER, 11, 1)
+    assert bytes(error[ICMP])[8:] == bytes(inside[0])[:548]
+    dp.wait_count("drop/fragment-timeout", before[0] + 4)
+    assert dp.count("answers/icmp") == before[1] + 2
+    buffers_are_back(dp)
+
+
 # ---- the servers' own packets ----
 
 @pytest.mark.parametrize("udp", [True, False], ids=["udp", "native"])
@@ -297,6 +375,18 @@ def test_ike_in_fragments(dp, tunnel, port):
     for f in fragment(datagram, 1480)[::-1]:
         dp.uplink.send_ip(f)
     assert bytes(dp.control.wait_punt()[1]) == body
+
+
+@pytest.mark.parametrize("size", [1473, 3000, 9000])
+def test_large_ike_leaves_in_fragments(dp, tunnel, size):
+    message, pieces = os.urandom(size), []
+    dp.control.punt_tx(UPLINK_ADDRESS, 500, tunnel.remote, 500, message)
+    while not pieces or sum(len(p.payload) for p in pieces) < total(pieces):
+        frame = dp.uplink.take(peers.matcher(UPLINK_ADDRESS, tunnel.remote, socket.IPPROTO_UDP), "a piece of it")
+        assert len(frame) <= 14 + harness.MTU
+        pieces.append(IP(frame[14:14 + struct.unpack_from("!H", frame, 16)[0]]))
+    assert bytes(whole(pieces)[UDP].payload) == message
+    buffers_are_back(dp)
 
 
 def test_fragments_of_strangers(dp):

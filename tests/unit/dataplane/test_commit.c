@@ -19,6 +19,7 @@
 #include "dataplane/nat_session.h"
 #include "dataplane/portpool.h"
 #include "dataplane/peers.h"
+#include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
 #include "tests/unit/dataplane/link_world.h"
 #include "tests/unit/dataplane/nat_packet.h"
@@ -75,6 +76,7 @@ static struct commit_world *create(void)
 		assert_int_equal(dp_crypto_create(&w->crypto, true), 0);
 		w->larval = dp_larval_create();
 		assert_non_null(w->larval);
+		assert_int_equal(dp_reassembly_create(&w->reassembly, 1, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_sa_table_create(&w->sas, i, 64, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_flow_table_create(&w->flows, 256, 1, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_portpool_create(&w->portpool, 64, 1, SOCKET_ID_ANY), 0);
@@ -90,6 +92,7 @@ static void destroy(struct commit_world *x)
 		dp_sa_table_destroy(x->workers[i].sas);
 		dp_crypto_destroy(x->workers[i].crypto);
 		dp_larval_destroy(x->workers[i].larval);
+		dp_reassembly_destroy(x->workers[i].reassembly);
 		dp_flow_table_destroy(x->workers[i].flows);
 		dp_portpool_destroy(x->workers[i].portpool);
 	}

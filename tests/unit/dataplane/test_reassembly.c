@@ -399,12 +399,102 @@ static void gives_up_after_its_time(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
+/* "Fragment reassembly time exceeded": only where the first fragment has come, towards pods and
+ * into the tunnel it came out of; it quotes that fragment as it came. */
+static void tells_the_sender_that_time_is_over(void **state)
+{
+	static const struct {
+		const char *what;
+		enum { FROM_POD, FROM_TUNNEL, FROM_SERVER } from;
+		uint32_t destination;
+		unsigned offset, length;
+		uint8_t protocol;
+		int is_told;
+	} table[] = {
+		{ "the first one of a pod", FROM_POD, LINK_POD, 0, 104, UDP, 1 },
+		{ "the first one of a ping", FROM_POD, LINK_POD, 0, 104, 1, 1 },
+		{ "a later one of a pod", FROM_POD, LINK_POD, 104, 104, UDP, 0 },
+		{ "the first one out of a tunnel", FROM_TUNNEL, DESTINATION, 0, 104, UDP, 1 },
+		{ "a later one out of a tunnel", FROM_TUNNEL, DESTINATION, 104, 104, UDP, 0 },
+		{ "out of a tunnel, to no address of ours", FROM_TUNNEL, DESTINATION + 1, 0, 104,
+		  UDP, 0 },
+		{ "the first one of a server", FROM_SERVER, LINK_UPLINK, 0, 104, UDP, 0 },
+	};
+	uint8_t payload[104], sent[124];
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(table); i++) {
+		struct link_world *x = link_create();
+		struct identity id = usual;
+		const struct dp_pkt *a;
+		struct dp_pkt *p;
+
+		fill(payload, sizeof(payload), i);
+		payload[0] = 8; /* an ICMP echo request */
+		id.destination = table[i].destination;
+		id.protocol = table[i].protocol;
+		x->tunnels[id.tunnel].inner_be = htonl(DESTINATION);
+		p = push(x, &id, table[i].offset, MORE, payload, table[i].length, 1);
+		memcpy(sent, p->l3, sizeof(sent));
+		if (table[i].from == FROM_POD)
+			dp_reassemble_cluster(&x->w, &x->path);
+		else if (table[i].from == FROM_TUNNEL)
+			dp_reassemble_inner(&x->w, &x->path);
+		else
+			dp_reassemble_outer(&x->w, &x->path);
+		assert_int_equal(p->verdict, DP_TAKEN);
+		x->w.now_ns += DP_REASSEMBLY_SECONDS * SECOND;
+		dp_reassembly_expire(&x->w, 8);
+		assert_int_equal(x->count.drop[DP_FRAGMENT_TIMEOUT], 1);
+		assert_int_equal(x->count.fragments_waiting, 0);
+		if (x->answers.n + x->answers_inside.n != (unsigned)table[i].is_told)
+			fail_msg("%s", table[i].what);
+		if (table[i].is_told) {
+			a = table[i].from == FROM_POD ? &x->answers.p[0] : &x->answers_inside.p[0];
+			assert_int_equal(a->l3_length, 28 + sizeof(sent));
+			assert_int_equal(nat_get32(a->l3 + 12), id.destination);
+			assert_int_equal(nat_get32(a->l3 + 16), SOURCE);
+			assert_int_equal(a->l3[20], 11);
+			assert_int_equal(a->l3[21], 1);
+			assert_int_equal(link_sum(a->l3, 20), 0xffff);
+			assert_int_equal(link_sum(a->l3 + 20, a->l3_length - 20u), 0xffff);
+			assert_memory_equal(a->l3 + 28, sent, sizeof(sent));
+			assert_int_equal(a->port, table[i].from == FROM_POD ? DP_PORT_CLUSTER
+			                                                    : DP_PORT_UPLINK);
+		}
+		assert_int_equal(link_destroy(x), 0);
+	}
+}
+
+/* A tunnel that goes takes along what waits: its slot may be another environment's next. */
+static void forgets_a_tunnel(void **state)
+{
+	struct link_world *x = link_create();
+	struct identity other = usual, environment = usual;
+	uint8_t payload[64];
+
+	(void)state;
+	other.tunnel = 6;
+	environment.environment = 4;
+	fill(payload, 64, 1);
+	assert_int_equal(one(x, &usual, 0, MORE, payload, 32), DP_TAKEN);
+	assert_int_equal(one(x, &other, 0, MORE, payload, 32), DP_TAKEN);
+	assert_int_equal(one(x, &environment, 0, MORE, payload, 32), DP_TAKEN);
+	dp_reassembly_forget(&x->w, usual.environment, usual.tunnel);
+	assert_int_equal(x->count.drop[DP_FRAGMENT_TIMEOUT], 1);
+	assert_int_equal(x->answers.n + x->answers_inside.n, 0);
+	assert_int_equal(one(x, &usual, 32, 0, payload + 32, 32), DP_TAKEN);
+	assert_int_equal(one(x, &other, 32, 0, payload + 32, 32), DP_OK);
+	assert_int_equal(one(x, &environment, 32, 0, payload + 32, 32), DP_OK);
+	assert_int_equal(link_destroy(x), 0);
+}
+
 /* A flood in one environment leaves room for another; whatever was refused, the count is right in
  * the end. */
 static void has_quotas(void **state)
 {
 	struct link_world *x = link_create();
-	struct identity id = usual, other = { SOURCE, DESTINATION, 7, UDP, 4, 9 };
+	struct identity id = usual, other = { SOURCE, DESTINATION, 7, UDP, 4, 6 };
 	uint8_t payload[64];
 	unsigned taken = 0;
 
@@ -475,9 +565,9 @@ static void refuses_what_cannot_be(void **state)
 	}
 	assert_int_equal(x->count.fragments_waiting, 0);
 	/* other protocols are not put together; the transport's own length has to fit the whole */
-	assert_int_equal(
-		one(x, &(struct identity){ SOURCE, DESTINATION, 1, 1, 3, 5 }, 0, MORE, payload, 32),
-		DP_FRAGMENT);
+	assert_int_equal(one(x, &(struct identity){ SOURCE, DESTINATION, 1, 47, 3, 5 }, 0, MORE,
+	                     payload, 32),
+	                 DP_FRAGMENT);
 	nat_put16(payload + 4, 65);
 	assert_int_equal(one(x, &usual, 0, MORE, payload, 32), DP_TAKEN);
 	assert_int_equal(one(x, &usual, 32, 0, payload + 32, 32), DP_L4_HEADER);
@@ -606,6 +696,8 @@ int main(void)
 		cmocka_unit_test(keeps_apart_what_is_apart),
 		cmocka_unit_test(keeps_the_kinds_apart),
 		cmocka_unit_test(gives_up_after_its_time),
+		cmocka_unit_test(tells_the_sender_that_time_is_over),
+		cmocka_unit_test(forgets_a_tunnel),
 		cmocka_unit_test(has_quotas),
 		cmocka_unit_test(refuses_what_cannot_be),
 		cmocka_unit_test(joins_congestion_marks),
