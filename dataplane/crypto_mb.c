@@ -530,6 +530,37 @@ bool dp_crypto_flush(struct dp_crypto *crypto)
 
 /* ---- of one SA ---- */
 
+enum kind { BY_GCM, BY_CHACHA, BY_CBC, UNKNOWN };
+
+static inline enum kind kind_of(const struct dp_crypto_suite *suite)
+{
+	switch (suite->algorithm) {
+	case IPC_AES128_GCM16 ... IPC_AES256_GCM16:
+		return BY_GCM;
+	case IPC_CHACHA20_POLY1305:
+		return BY_CHACHA;
+	case IPC_AES128_CBC_SHA1_96 ... IPC_AES256_CBC_SHA512_256:
+		return BY_CBC;
+	default:
+		return UNKNOWN;
+	}
+}
+
+static inline aes_gcm_enc_dec_t gcm_call(const IMB_MGR *mgr, const struct dp_crypto_suite *suite,
+                                         IMB_CIPHER_DIRECTION direction)
+{
+	bool is_encrypt = direction == IMB_DIR_ENCRYPT;
+
+	switch (suite->key_bytes) {
+	case 16:
+		return is_encrypt ? mgr->gcm128_enc : mgr->gcm128_dec;
+	case 24:
+		return is_encrypt ? mgr->gcm192_enc : mgr->gcm192_dec;
+	default:
+		return is_encrypt ? mgr->gcm256_enc : mgr->gcm256_dec;
+	}
+}
+
 /* An SA cannot have another algorithm than key_init took; were it so, nothing may leave or enter.
  */
 static void refuse(struct dp_batch *b, unsigned from, unsigned to)
@@ -544,25 +575,19 @@ void dp_crypto_encrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *s
                        const struct dp_crypto_key *key, struct dp_batch *b, unsigned from,
                        unsigned to)
 {
-	switch (suite->algorithm) {
-	case IPC_AES128_GCM16:
-		gcm_encrypt(crypto, crypto->mgr->gcm128_enc, suite, key, b, from, to);
+	crypto->has_jobs |= dp_crypto_is_queued(suite);
+	switch (kind_of(suite)) {
+	case BY_GCM:
+		gcm_encrypt(crypto, gcm_call(crypto->mgr, suite, IMB_DIR_ENCRYPT), suite, key, b,
+		            from, to);
 		break;
-	case IPC_AES192_GCM16:
-		gcm_encrypt(crypto, crypto->mgr->gcm192_enc, suite, key, b, from, to);
-		break;
-	case IPC_AES256_GCM16:
-		gcm_encrypt(crypto, crypto->mgr->gcm256_enc, suite, key, b, from, to);
-		break;
-	case IPC_CHACHA20_POLY1305:
-		crypto->has_jobs = true;
+	case BY_CHACHA:
 		chacha_encrypt(crypto, suite, key, b, from, to);
 		break;
-	case IPC_AES128_CBC_SHA1_96 ... IPC_AES256_CBC_SHA512_256:
-		crypto->has_jobs = true;
+	case BY_CBC:
 		cbc_encrypt(crypto, suite, (const struct cbc_key *)key, b, from, to);
 		break;
-	default:
+	case UNKNOWN:
 		refuse(b, from, to);
 	}
 }
@@ -571,25 +596,19 @@ void dp_crypto_decrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *s
                        const struct dp_crypto_key *key, struct dp_batch *b, unsigned from,
                        unsigned to)
 {
-	switch (suite->algorithm) {
-	case IPC_AES128_GCM16:
-		gcm_decrypt(crypto, crypto->mgr->gcm128_dec, suite, key, b, from, to);
+	crypto->has_jobs |= dp_crypto_is_queued(suite);
+	switch (kind_of(suite)) {
+	case BY_GCM:
+		gcm_decrypt(crypto, gcm_call(crypto->mgr, suite, IMB_DIR_DECRYPT), suite, key, b,
+		            from, to);
 		break;
-	case IPC_AES192_GCM16:
-		gcm_decrypt(crypto, crypto->mgr->gcm192_dec, suite, key, b, from, to);
-		break;
-	case IPC_AES256_GCM16:
-		gcm_decrypt(crypto, crypto->mgr->gcm256_dec, suite, key, b, from, to);
-		break;
-	case IPC_CHACHA20_POLY1305:
-		crypto->has_jobs = true;
+	case BY_CHACHA:
 		chacha_decrypt(crypto, suite, key, b, from, to);
 		break;
-	case IPC_AES128_CBC_SHA1_96 ... IPC_AES256_CBC_SHA512_256:
-		crypto->has_jobs = true;
+	case BY_CBC:
 		cbc_decrypt(crypto, suite, (const struct cbc_key *)key, b, from, to);
 		break;
-	default:
+	case UNKNOWN:
 		refuse(b, from, to);
 	}
 }
