@@ -13,6 +13,7 @@
 #include "dataplane/nat_session.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
+#include "dataplane/sa_list.h"
 
 #define FORWARDS_LIMIT (1u << 20)
 #define SAS_AT_ONCE 16u

@@ -19,6 +19,7 @@
 #include "dataplane/nat_session.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/sa.h"
+#include "dataplane/sa_list.h"
 
 #define LIST_ROOM(type) \
 	((sizeof(((struct dp_reply *)0)->body) - sizeof(struct ipc_list)) / sizeof(type))

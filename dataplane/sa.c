@@ -7,6 +7,7 @@
 #include "dataplane/ipv4.h"
 #include "dataplane/larval.h"
 #include "dataplane/resync.h"
+#include "dataplane/sa_list.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
@@ -552,97 +553,13 @@ int dp_sa_delete(struct dp_worker *w, const struct ipc_sa_id *id, void **to_free
 	return 0;
 }
 
-static void fill_info(struct ipc_sa_info *info, const struct dp_sa_lease *lease, uint32_t spi_be)
-{
-	memset(info, 0, sizeof(*info));
-	info->tunnel = lease->names;
-	info->id.spi_be = spi_be;
-	info->control_epoch = lease->control_epoch;
-	info->added_ns = lease->added_ns;
-	info->flags = lease->flags;
-	info->local_be = lease->local_be;
-	info->remote_be = lease->remote_be;
-	info->local_port_be = lease->local_port_be;
-	info->remote_port_be = lease->remote_port_be;
-}
-
-static bool is_expiring(uint64_t sequence, bool is_esn)
-{
-	return sequence >= (is_esn ? UINT64_MAX : UINT32_MAX) / 4 * 3;
-}
-
-static void info_in(const struct dp_sa_in *sa, struct ipc_sa_info *info)
-{
-	fill_info(info, &sa->lease, sa->spi_be);
-	info->id.direction = IPC_IN;
-	info->id.destination_be = sa->lease.local_be;
-	info->packets = sa->packets;
-	info->bytes = sa->bytes;
-	info->used_ns = sa->used_ns;
-	info->sequence = sa->replay.top;
-	info->algorithm = sa->suite.algorithm;
-	if (is_expiring(info->sequence, sa->is_esn))
-		info->flags |= IPC_SA_EXPIRING;
-}
-
-static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa,
-                     struct ipc_sa_info *info)
-{
-	fill_info(info, &sa->lease, sa->spi_be);
-	info->id.direction = IPC_OUT;
-	info->id.destination_be = sa->remote_be;
-	info->packets = sa->packets;
-	info->bytes = sa->bytes;
-	info->used_ns = sa->used_ns;
-	info->sequence = sa->sequence;
-	info->algorithm = sa->suite.algorithm;
-	if (is_expiring(info->sequence, sa->is_esn))
-		info->flags |= IPC_SA_EXPIRING;
-	if (w->tunnels[sa->tunnel].out == sa)
-		info->flags |= IPC_SA_ACTIVE;
-}
-
-static bool fill_entry_info(const struct dp_worker *w, const struct dp_sa_entry *e,
-                            struct ipc_sa_info *info)
-{
-	switch (e->kind) {
-	case DP_SA_IN:
-		info_in(e->in, info);
-		return true;
-	case DP_SA_OUT:
-		info_out(w, e->out, info);
-		return true;
-	default:
-		return false;
-	}
-}
-
 int dp_sa_query(struct dp_worker *w, const struct ipc_sa_id *id, struct ipc_sa_info *info)
 {
 	const struct dp_sa_place *place = find(w->sas, id);
 
-	if (!place || !fill_entry_info(w, &w->sas->entries[place->entry], info))
+	if (!place || !dp_sa_describe(w, &w->sas->entries[place->entry], info))
 		return -ENOENT;
 	return 0;
-}
-
-unsigned dp_sa_list(struct dp_worker *w, uint64_t cursor, struct ipc_sa_info *infos, unsigned max,
-                    uint64_t *next)
-{
-	const struct dp_sa_table *t = w->sas;
-	unsigned n = 0;
-
-	*next = 0;
-	for (uint64_t i = cursor; i < t->capacity; i++) {
-		if (t->entries[i].kind != DP_SA_IN && t->entries[i].kind != DP_SA_OUT)
-			continue;
-		if (n == max) {
-			*next = i;
-			break;
-		}
-		fill_entry_info(w, &t->entries[i], &infos[n++]);
-	}
-	return n;
 }
 
 static struct dp_sa_place *place_of(struct dp_sa_table *t, const struct dp_sa_entry *e)

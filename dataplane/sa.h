@@ -197,12 +197,6 @@ int dp_sa_delete(struct dp_worker *w, const struct ipc_sa_id *id, void **to_free
 /* -ENOENT, also for a larval SPI. */
 int dp_sa_query(struct dp_worker *w, const struct ipc_sa_id *id, struct ipc_sa_info *info);
 
-/* Fills at most MAX infos, starting at CURSOR (0: from the beginning); returns how many; *NEXT is
- * where to go on, 0: that was all. What is there during the whole listing is listed exactly once.
- * Larval SPIs are left out. */
-unsigned dp_sa_list(struct dp_worker *w, uint64_t cursor, struct ipc_sa_info *infos, unsigned max,
-                    uint64_t *next);
-
 /* Removes what is past its hard lifetime, and larval SPIs past theirs; returns how many of MAX
  * memories it put into TO_FREE. Cheap while nothing is due. About once a second; again if it
  * returned MAX. */

@@ -21,6 +21,7 @@
 #include "dataplane/peers.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
+#include "dataplane/sa_list.h"
 #include "tests/unit/dataplane/link_world.h"
 #include "tests/unit/dataplane/nat_packet.h"
 

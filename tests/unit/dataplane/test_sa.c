@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/sa_list.h"
 #include "tests/unit/dataplane/esp_world.h"
 
 #define GCM IPC_AES128_GCM16
