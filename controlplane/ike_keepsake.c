@@ -5,17 +5,11 @@
  * The list holds a record of each IKE_SA of ours from the derivation of its keys on, and of those
  * that predecessors left. It is changed by libcharon's threads with the bus locked, so the
  * dataplane is told by a job of its own.
- *
- * A DELETE of ours is protected with a key whose nonces the predecessor counted from a random start
- * that we do not know: ours begins at another random one (RFC 5282 section 3.1; 2^64 of them).
  */
 #include "controlplane/ike_keepsake.h"
 
 #include <daemon.h>
-#include <encoding/message.h>
-#include <encoding/payloads/delete_payload.h>
 #include <processing/jobs/callback_job.h>
-#include <sa/ikev2/keymat_v2.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -24,47 +18,27 @@
 #include "common/log.h"
 #include "common/netaddr.h"
 #include "common/secret.h"
+#include "controlplane/ike_delete.h"
+#include "controlplane/ike_host.h"
 
-#define ENCRYPTION_KEY_MAX 40u
-#define INTEGRITY_KEY_MAX 64u
 #define KEEPSAKE_VERSION 1u
 #define DELETE_ROUNDS 3u /* against loss */
 #define DELETE_PAUSE_MS 500u
-
-/** An IKE_SA, as the keepsake has it: read by the same build or a later one of the same version. */
-struct ike_record {
-	uint64_t initiator_spi;
-	uint64_t responder_spi;
-	uint32_t next_mid; /* of our requests */
-	uint32_t local_be;
-	uint32_t remote_be;
-	uint16_t local_port;
-	uint16_t remote_port;
-	uint16_t encryption; /* IANA's numbers */
-	uint16_t integrity;
-	uint8_t is_initiator;
-	uint8_t encryption_length;
-	uint8_t integrity_length;
-	uint8_t pad;
-	uint8_t encryption_key[ENCRYPTION_KEY_MAX]; /* of what we send */
-	uint8_t integrity_key[INTEGRITY_KEY_MAX];
-};
-_Static_assert(sizeof(struct ike_record) == 144, "ike_record");
 
 struct keepsake_head {
 	uint32_t version;
 	uint32_t count;
 };
 
-#define RECORDS_MAX ((IPC_KEEPSAKE_MAX - sizeof(struct keepsake_head)) / sizeof(struct ike_record))
+#define RECORDS_MAX \
+	((IPC_KEEPSAKE_MAX - sizeof(struct keepsake_head)) / sizeof(struct cp_ike_record))
 
 typedef struct private_keepsake_t private_keepsake_t;
 typedef struct entry_t entry_t;
 typedef struct retirement_t retirement_t;
-typedef struct lone_keymat_t lone_keymat_t;
 
 struct entry_t {
-	struct ike_record record;
+	struct cp_ike_record record;
 	size_t tunnel;
 	uint32_t ike_id; /* 0: a predecessor's */
 	entry_t *next;
@@ -81,14 +55,8 @@ struct private_keepsake_t {
 struct retirement_t {
 	struct cp_ike *ike;
 	const struct cp_ike_tunnel *tunnel;
-	struct ike_record record;
+	struct cp_ike_record record;
 	unsigned rounds;
-};
-
-/** A keymat_t that protects what is sent with one key. */
-struct lone_keymat_t {
-	keymat_t public;
-	aead_t *aead;
 };
 
 static private_keepsake_t *keepsake;
@@ -150,16 +118,6 @@ static void bring_soon(size_t tunnel)
 
 /* ---- our own IKE_SAs ---- */
 
-static uint32_t address_of(host_t *host)
-{
-	uint32_t address_be = 0;
-	chunk_t address = host->get_address(host);
-
-	if (address.len == sizeof(address_be))
-		memcpy(&address_be, address.ptr, sizeof(address_be));
-	return address_be;
-}
-
 /* With the lock held. */
 static entry_t **find(uint32_t ike_id)
 {
@@ -170,7 +128,8 @@ static entry_t **find(uint32_t ike_id)
 	return at;
 }
 
-static bool fill(struct ike_record *record, ike_sa_t *ike_sa, chunk_t encryption, chunk_t integrity)
+static bool fill(struct cp_ike_record *record, ike_sa_t *ike_sa, chunk_t encryption,
+                 chunk_t integrity)
 {
 	proposal_t *proposal = ike_sa->get_proposal(ike_sa);
 	ike_sa_id_t *id = ike_sa->get_id(ike_sa);
@@ -226,8 +185,8 @@ static void note_hosts(entry_t *entry, ike_sa_t *ike_sa)
 {
 	host_t *local = ike_sa->get_my_host(ike_sa), *remote = ike_sa->get_other_host(ike_sa);
 
-	entry->record.local_be = address_of(local);
-	entry->record.remote_be = address_of(remote);
+	entry->record.local_be = cp_ike_address_of(local);
+	entry->record.remote_be = cp_ike_address_of(remote);
 	entry->record.local_port = local->get_port(local);
 	entry->record.remote_port = remote->get_port(remote);
 	bring_soon(entry->tunnel);
@@ -288,7 +247,7 @@ METHOD(listener_t, ike_state_change, bool, private_keepsake_t *this, ike_sa_t *i
 
 /* ---- those of predecessors ---- */
 
-static bool is_sound(const struct ike_record *record)
+static bool is_sound(const struct cp_ike_record *record)
 {
 	return record->encryption_length <= sizeof(record->encryption_key) &&
 	       record->integrity_length <= sizeof(record->integrity_key) && record->remote_be &&
@@ -296,7 +255,7 @@ static bool is_sound(const struct ike_record *record)
 }
 
 /* With the lock held: ours, or known from an earlier reading. */
-static bool is_known(const struct ike_record *record)
+static bool is_known(const struct cp_ike_record *record)
 {
 	entry_t *entry = keepsake->list;
 
@@ -314,10 +273,10 @@ static void take_records(size_t tunnel, const struct ipc_keepsake *message)
 	memcpy(&head, message->data, sizeof(head));
 	if (message->length < sizeof(head) || head.version != KEEPSAKE_VERSION ||
 	    head.count > RECORDS_MAX ||
-	    message->length != sizeof(head) + head.count * sizeof(struct ike_record))
+	    message->length != sizeof(head) + head.count * sizeof(struct cp_ike_record))
 		return;
 	pthread_mutex_lock(&keepsake->lock);
-	for (uint32_t i = 0; i < head.count; i++, from += sizeof(struct ike_record)) {
+	for (uint32_t i = 0; i < head.count; i++, from += sizeof(struct cp_ike_record)) {
 		entry_t *entry, **at = &keepsake->list;
 
 		INIT(entry, .tunnel = tunnel, );
@@ -364,100 +323,7 @@ bool cp_ike_keepsake_has(const struct cp_ike_tunnel *tunnel)
 	return entry != NULL;
 }
 
-/* ---- an authenticated DELETE ---- */
-
-METHOD(keymat_t, get_version, ike_version_t, lone_keymat_t *this)
-{
-	return IKEV2;
-}
-
-METHOD(keymat_t, get_aead, aead_t *, lone_keymat_t *this, bool in)
-{
-	return in ? NULL : this->aead;
-}
-
-/* As libcharon's keymat does it; NULL: an algorithm that is not there. */
-static aead_t *build_aead(const struct ike_record *record)
-{
-	const chunk_t encryption =
-		chunk_create((u_char *)record->encryption_key, record->encryption_length);
-	const chunk_t integrity =
-		chunk_create((u_char *)record->integrity_key, record->integrity_length);
-	crypter_t *crypter;
-	signer_t *signer;
-	iv_gen_t *iv_gen;
-	aead_t *aead;
-
-	if (encryption_algorithm_is_aead(record->encryption)) {
-		const size_t salt = 4;
-
-		if (encryption.len <= salt)
-			return NULL;
-		aead = lib->crypto->create_aead(lib->crypto, record->encryption,
-		                                encryption.len - salt, salt);
-		if (aead && !aead->set_key(aead, encryption)) {
-			aead->destroy(aead);
-			return NULL;
-		}
-		return aead;
-	}
-	crypter = lib->crypto->create_crypter(lib->crypto, record->encryption, encryption.len);
-	signer = lib->crypto->create_signer(lib->crypto, record->integrity);
-	iv_gen = iv_gen_create_for_alg(record->encryption);
-	if (crypter && signer && iv_gen && crypter->set_key(crypter, encryption) &&
-	    signer->set_key(signer, integrity))
-		return aead_create(crypter, signer, iv_gen);
-	DESTROY_IF(crypter);
-	DESTROY_IF(signer);
-	DESTROY_IF(iv_gen);
-	return NULL;
-}
-
-static packet_t *build_delete(const struct ike_record *record, keymat_t *keymat, uint32_t mid)
-{
-	message_t *message = message_create(IKEV2_MAJOR_VERSION, IKEV2_MINOR_VERSION);
-	ike_sa_id_t *id = ike_sa_id_create(IKEV2_MAJOR_VERSION, record->initiator_spi,
-	                                   record->responder_spi, record->is_initiator);
-	packet_t *packet = NULL;
-
-	message->set_ike_sa_id(message, id);
-	message->set_exchange_type(message, INFORMATIONAL);
-	message->set_request(message, TRUE);
-	message->set_message_id(message, mid);
-	message->set_source(message,
-	                    host_create_from_chunk(AF_INET, chunk_from_thing(record->local_be),
-	                                           record->local_port));
-	message->set_destination(
-		message, host_create_from_chunk(AF_INET, chunk_from_thing(record->remote_be),
-	                                        record->remote_port));
-	message->add_payload(message, (payload_t *)delete_payload_create(PLV2_DELETE, PROTO_IKE));
-	if (message->generate(message, keymat, &packet) != SUCCESS)
-		packet = NULL;
-	id->destroy(id);
-	message->destroy(message);
-	return packet;
-}
-
-/* The server takes the number that it expects and no other. That is the one after the last request
- * that we know of, unless that was never received, or the last one was not noted any more. */
-static void send_deletes(const struct ike_record *record)
-{
-	const uint32_t first = record->next_mid ? record->next_mid - 1 : 0;
-	lone_keymat_t keymat = {
-		.public = { .get_version = _get_version, .get_aead = _get_aead },
-		.aead = build_aead(record),
-	};
-
-	if (!keymat.aead)
-		return;
-	for (uint32_t mid = first; mid <= record->next_mid + 1; mid++) {
-		packet_t *packet = build_delete(record, &keymat.public, mid);
-
-		if (packet)
-			charon->sender->send(charon->sender, packet);
-	}
-	keymat.aead->destroy(keymat.aead);
-}
+/* ---- the end of those ---- */
 
 static void destroy_retirement(retirement_t *this)
 {
@@ -466,7 +332,7 @@ static void destroy_retirement(retirement_t *this)
 }
 
 /* With the lock held or not: takes the record out of the list. */
-static void forget(const struct ike_record *record)
+static void forget(const struct cp_ike_record *record)
 {
 	entry_t **at, *entry;
 
@@ -488,7 +354,7 @@ static job_requeue_t retire(retirement_t *this)
 {
 	if (this->ike->is_muted)
 		return JOB_REQUEUE_NONE;
-	send_deletes(&this->record);
+	cp_ike_delete_send(&this->record);
 	if (++this->rounds < DELETE_ROUNDS)
 		return JOB_RESCHEDULE_MS(DELETE_PAUSE_MS);
 	forget(&this->record);

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/secret.h"
 #include "controlplane/ike_early.h"
+#include "controlplane/ike_host.h"
 #include "controlplane/ike_sas.h"
 
 /* How long an inbound SA stays after its successor was added, as with delete_rekeyed_delay. */
@@ -43,22 +44,6 @@ struct expiry_t {
 static struct cp_ike *ike_to_attach;
 static private_kernel_t *kernel;
 
-static uint32_t address_of(host_t *host)
-{
-	uint32_t address_be = 0;
-	chunk_t address = host->get_address(host);
-
-	if (address.len == sizeof(address_be))
-		memcpy(&address_be, address.ptr, sizeof(address_be));
-	return address_be;
-}
-
-static host_t *host_of(uint32_t address_be)
-{
-	return host_create_from_chunk(AF_INET,
-	                              chunk_create((u_char *)&address_be, sizeof(address_be)), 0);
-}
-
 static const char *direction_name(uint8_t direction)
 {
 	return direction == IPC_IN ? "in" : "out";
@@ -69,7 +54,7 @@ static struct ipc_sa_id sa_id(private_kernel_t *this, kernel_ipsec_sa_id_t *id)
 {
 	struct ipc_sa_id sa = {
 		.spi_be = id->spi,
-		.destination_be = address_of(id->dst),
+		.destination_be = cp_ike_address_of(id->dst),
 	};
 
 	sa.direction = sa.destination_be == this->ike->config->uplink.address_be ? IPC_IN : IPC_OUT;
@@ -84,7 +69,7 @@ static job_requeue_t expire(expiry_t *expiry)
 
 	if (kernel->ike->is_muted || !cp_ike_sas_has(&kernel->sas, &expiry->id))
 		return JOB_REQUEUE_NONE;
-	destination = host_of(expiry->id.destination_be);
+	destination = cp_ike_host_of(expiry->id.destination_be, 0);
 	charon->kernel->expire(charon->kernel, IPPROTO_ESP, expiry->id.spi_be, destination,
 	                       expiry->is_hard);
 	destination->destroy(destination);
@@ -131,8 +116,8 @@ static void add_early(private_kernel_t *this, const struct cp_ike_tunnel *tunnel
 		.tunnel = tunnel->id,
 		.id = { .spi_be = spi_be, .direction = IPC_IN },
 		.flags = IPC_SA_EARLY,
-		.local_be = address_of(local),
-		.remote_be = address_of(remote),
+		.local_be = cp_ike_address_of(local),
+		.remote_be = cp_ike_address_of(remote),
 		.replay_window = this->ike->config->replay_window,
 		.hard_seconds =
 			rekey_s ? 2 * rekey_s + 60 : EARLY_S, /* as long as it may come to live */
@@ -230,8 +215,8 @@ static void fill_sa(struct ipc_sa_add *add, kernel_ipsec_sa_id_t *id,
 	host_t *local = data->inbound ? id->dst : id->src;
 	host_t *remote = data->inbound ? id->src : id->dst;
 
-	add->local_be = address_of(local);
-	add->remote_be = address_of(remote);
+	add->local_be = cp_ike_address_of(local);
+	add->remote_be = cp_ike_address_of(remote);
 	if (data->encap) {
 		add->flags |= IPC_SA_UDP;
 		add->local_port_be = htons(local->get_port(local));
@@ -249,7 +234,7 @@ static void fill_sa(struct ipc_sa_add *add, kernel_ipsec_sa_id_t *id,
 }
 
 /* An SA whose addition was not acknowledged may be there all the same: it is taken back. If the
- * connection is gone as well, it stays until its hard lifetime, or until the dataplane ends. */
+ * connection is gone as well, that is done when there is another one (strays.h). */
 static void burn(private_kernel_t *this, const struct ipc_sa_id *id)
 {
 	int rc = cp_dp_call(this->ike->dp, IPC_SA_DEL, id, sizeof(*id), NULL, 0);
@@ -311,8 +296,8 @@ METHOD(kernel_ipsec_t, update_sa, status_t, private_kernel_t *this, kernel_ipsec
 
 	if (this->ike->is_muted)
 		return SUCCESS;
-	update.local_be = address_of(local);
-	update.remote_be = address_of(remote);
+	update.local_be = cp_ike_address_of(local);
+	update.remote_be = cp_ike_address_of(remote);
 	if (data->new_encap) {
 		update.flags = IPC_SA_UDP;
 		update.local_port_be = htons(local->get_port(local));
@@ -473,9 +458,14 @@ void cp_ike_kernel_detach(void)
 
 void cp_ike_kernel_rekey(uint32_t spi_be, uint32_t destination_be)
 {
-	host_t *destination = host_of(destination_be);
+	host_t *destination = cp_ike_host_of(destination_be, 0);
 
 	lib->processor->queue_job(
 		lib->processor, (job_t *)rekey_child_sa_job_create(PROTO_ESP, spi_be, destination));
 	destination->destroy(destination);
+}
+
+bool cp_ike_kernel_has(const struct ipc_sa_id *id)
+{
+	return cp_ike_sas_has(&kernel->sas, id);
 }

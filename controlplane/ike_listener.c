@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "controlplane/ike_auth.h"
 #include "controlplane/ike_eap.h"
+#include "controlplane/ike_host.h"
 #include "controlplane/ike_revocation.h"
 #include "controlplane/reach.h"
 
@@ -38,16 +39,6 @@ static const struct cp_ike_tunnel *tunnel_of(private_listener_t *this, ike_sa_t 
 {
 	return ike_sa && !this->ike->is_muted ? cp_ike_find(this->ike, ike_sa->get_name(ike_sa))
 	                                      : NULL;
-}
-
-static uint32_t address_of(host_t *host)
-{
-	uint32_t address_be = 0;
-	chunk_t address = host->get_address(host);
-
-	if (address.len == sizeof(address_be))
-		memcpy(&address_be, address.ptr, sizeof(address_be));
-	return address_be;
 }
 
 /* ---- reasons ---- */
@@ -434,7 +425,7 @@ static uint32_t virtual_ip_of(ike_sa_t *ike_sa)
 	host_t *host;
 
 	while (!address_be && enumerator->enumerate(enumerator, &host))
-		address_be = address_of(host);
+		address_be = cp_ike_address_of(host);
 	enumerator->destroy(enumerator);
 	return address_be;
 }
@@ -450,7 +441,7 @@ METHOD(listener_t, child_updown, bool, private_listener_t *this, ike_sa_t *ike_s
 	describe_child(this, tunnel, child_sa, &event);
 	event.ike_id = ike_sa->get_unique_id(ike_sa);
 	event.inner_be = virtual_ip_of(ike_sa);
-	event.remote_be = address_of(ike_sa->get_other_host(ike_sa));
+	event.remote_be = cp_ike_address_of(ike_sa->get_other_host(ike_sa));
 	cp_ike_report(this->ike, tunnel, &event);
 	return TRUE;
 }

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "controlplane/ike_host.h"
 
 #define NON_ESP_MARKER 4u
 #define IKE_EXCHANGE 18u /* offsets in the IKE header, RFC 7296 section 3.1 */
@@ -39,20 +40,6 @@ struct private_socket_t {
  * process ends. */
 static struct cp_ike *ike_to_attach;
 static private_socket_t *the_socket;
-
-static host_t *host_of(uint32_t address_be, uint16_t port_be)
-{
-	return host_create_from_chunk(AF_INET, chunk_from_thing(address_be), ntohs(port_be));
-}
-
-static void put_host(host_t *host, uint32_t *address_be, uint16_t *port_be)
-{
-	chunk_t address = host->get_address(host);
-
-	if (address.len == sizeof(*address_be))
-		memcpy(address_be, address.ptr, sizeof(*address_be));
-	*port_be = htons(host->get_port(host));
-}
 
 /* Waits for a datagram: *PUNT and up to SIZE bytes of PAYLOAD. Returns the payload's length or
  * -errno. */
@@ -87,15 +74,17 @@ METHOD(socket_t, receive, status_t, private_socket_t *this, packet_t **packet)
 	} while (length == -EINTR || length == -EAGAIN);
 	if (length < 0)
 		return FAILED;
-	*packet = packet_create_from_data(host_of(punt.source_be, punt.source_port_be),
-	                                  host_of(punt.destination_be, punt.destination_port_be),
-	                                  chunk_clone(chunk_create(payload, length)));
+	*packet = packet_create_from_data(
+		cp_ike_host_of(punt.source_be, ntohs(punt.source_port_be)),
+		cp_ike_host_of(punt.destination_be, ntohs(punt.destination_port_be)),
+		chunk_clone(chunk_create(payload, length)));
 	return SUCCESS;
 }
 
 METHOD(socket_t, send_packet, status_t, private_socket_t *this, packet_t *packet)
 {
 	chunk_t data = packet->get_data(packet);
+	host_t *source = packet->get_source(packet), *destination = packet->get_destination(packet);
 	struct ipc_punt punt = { .length = data.len };
 	int rc;
 
@@ -103,8 +92,10 @@ METHOD(socket_t, send_packet, status_t, private_socket_t *this, packet_t *packet
 		return SUCCESS;
 	if (data.len > IPC_PUNT_MAX)
 		return FAILED;
-	put_host(packet->get_source(packet), &punt.source_be, &punt.source_port_be);
-	put_host(packet->get_destination(packet), &punt.destination_be, &punt.destination_port_be);
+	punt.source_be = cp_ike_address_of(source);
+	punt.source_port_be = htons(source->get_port(source));
+	punt.destination_be = cp_ike_address_of(destination);
+	punt.destination_port_be = htons(destination->get_port(destination));
 	rc = cp_dp_send_datagram(this->ike->dp, &punt, data.ptr);
 	if (rc != 0) /* as good as lost on the way: libcharon sends it again */
 		sp_log(SP_LOG_DEBUG, "ike: a datagram was not sent error=%s", strerror(-rc));
