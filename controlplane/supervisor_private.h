@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the supervisor's files share: its tunnels, and what it knows of the dataplane's SAs.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "controlplane/event_queue.h"
+#include "controlplane/ike_tunnels.h"
+#include "controlplane/moves.h"
+#include "controlplane/orphans.h"
+#include "controlplane/rekey_limits.h"
+#include "controlplane/supervisor.h"
+#include "controlplane/tunnel_state.h"
+
+struct tunnel {
+	struct cp_tunnel_state state; /* stepped with the lock held */
+	const struct cp_ike_tunnel *ike;
+	size_t orphan_count;
+	bool was_carried;     /* there were orphans when the dataplane was found; with the lock */
+	uint64_t up_ms;       /* our outbound SA is there since; 0: it is not */
+	bool has_left_ike;    /* predecessors' IKE_SAs at the server */
+	uint64_t switched_ms; /* the server sends on our SAs since; 0: it does not */
+	uint64_t checked_ms;  /* dead, as the dataplane says, and asked by IKE then; 0: it is not */
+};
+
+struct cp_supervisor {
+	const struct cp_config *config;
+	struct cp_dp *dp;
+	struct cp_ike ike;
+	struct cp_orphans orphans; /* the thread's own */
+	struct cp_rekey_limits limits;
+	bool has_limits;
+	uint64_t limits_ms; /* when the counters were last looked at */
+	struct cp_moves moves;
+	uint64_t moves_due_ms;    /* when environments are looked at again; 0: after a change */
+	_Atomic uint64_t changed; /* IPC_CHANGED_* not looked at yet */
+	struct tunnel *tunnels;
+	pthread_t thread;
+
+	struct cp_event_queue queue;
+	_Atomic uint64_t lost_ns; /* when the connection to the dataplane ended last; 0: never */
+	pthread_mutex_t lock;     /* tunnels[].state and what follows */
+	bool has_read;            /* the dataplane's SAs, once */
+	bool is_leaving;          /* shall stand aside */
+	bool is_aside;            /* does */
+	pthread_cond_t moved;     /* is_leaving or is_aside */
+	bool was_aside;           /* since the dataplane was there last; the thread's own */
+};
+
+static inline uint64_t cp_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* The dataplane is there: reads what others left, drops what nobody knows, learns the suites. The
+ * supervisor's thread, as are the others below. */
+void cp_supervisor_read_sas(struct cp_supervisor *supervisor);
+
+/* Rekeys what is used up: when the dataplane says that something is with its SAs, and once a second
+ * if there are limits. */
+void cp_supervisor_look_at_sas(struct cp_supervisor *supervisor, bool have_changed);
+
+/* Ends what predecessors left of tunnels that are up. */
+void cp_supervisor_retire(struct cp_supervisor *supervisor);

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What others may know of the tunnels: copies, made with the supervisor's lock.
+ */
+#include "controlplane/supervisor_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
+{
+	const struct cp_tunnel_state *state = &tunnel->state;
+	const uint64_t now = cp_now_ms();
+	const uint64_t now_s = (uint64_t)time(NULL);
+
+	*view = (struct cp_tunnel_view){
+		.id = tunnel->ike->id,
+		.protocol = "ipsec",
+		.remote_be = state->remote_be,
+		.inner_be = state->phase == CP_TUNNEL_UP ? state->inner_be : 0,
+		.phase = state->phase,
+		.udp_encapsulation = state->is_udp,
+		.attempts = state->attempts,
+		.since_s = now_s - (now - state->since_ms) / 1000,
+		.retry_at_s = state->phase == CP_TUNNEL_WAITING && state->deadline_ms > now
+		                      ? now_s + (state->deadline_ms - now + 999) / 1000
+		                      : 0,
+		.ike_rekeys = state->ike_rekeys,
+		.child_rekeys = state->child_rekeys,
+		.connects = state->connects,
+	};
+	memcpy(view->zone, tunnel->ike->server->zone, sizeof(view->zone));
+	snprintf(view->server_address, sizeof(view->server_address), "%s",
+	         tunnel->ike->server->address);
+	snprintf(view->why, sizeof(view->why), "%s", state->why);
+	if (state->phase == CP_TUNNEL_UP) {
+		snprintf(view->suite, sizeof(view->suite), "%s", state->suite);
+		snprintf(view->limits, sizeof(view->limits), "%s", state->limits);
+	}
+}
+
+size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_view *views,
+                             size_t max)
+{
+	const size_t count = supervisor->ike.tunnel_count;
+
+	pthread_mutex_lock(&supervisor->lock);
+	for (size_t i = 0; i < count && i < max; i++)
+		fill_view(&supervisor->tunnels[i], &views[i]);
+	pthread_mutex_unlock(&supervisor->lock);
+	return count;
+}
+
+bool cp_supervisor_progress(struct cp_supervisor *supervisor, struct cp_progress *progress)
+{
+	bool has_read;
+
+	*progress = (struct cp_progress){ 0 };
+	pthread_mutex_lock(&supervisor->lock);
+	has_read = supervisor->has_read;
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
+		const struct tunnel *tunnel = &supervisor->tunnels[i];
+		const struct cp_tunnel_state *state = &tunnel->state;
+
+		if (!tunnel->was_carried)
+			continue;
+		progress->wanted++;
+		progress->up += state->phase == CP_TUNNEL_UP;
+		progress->failed += state->phase == CP_TUNNEL_WAITING &&
+		                    state->attempts >= CP_TAKEOVER_ATTEMPTS;
+		if (state->phase != CP_TUNNEL_UP)
+			snprintf(progress->why, sizeof(progress->why), "%s: %s", tunnel->ike->name,
+			         state->why[0] ? state->why : "still connecting");
+	}
+	pthread_mutex_unlock(&supervisor->lock);
+	return has_read;
+}
