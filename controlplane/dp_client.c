@@ -46,6 +46,7 @@ struct cp_dp {
 	pthread_cond_t changed; /* pause, or fd to -1 */
 
 	/* the connection's thread only */
+	char refusal[CP_DP_WHY_LEN]; /* of NODE, the last time; empty: none */
 	char last_why[CP_DP_WHY_LEN];
 	_Alignas(8) uint8_t message[IPC_MSG_MAX];
 };
@@ -230,6 +231,7 @@ static int start_node(struct cp_dp *client, bool is_started, char why[CP_DP_WHY_
 
 	cp_dp_build_node(client->config, &node);
 	rc = transact(client, IPC_NODE, &node, sizeof(node), NODE_TIMEOUT_MS, why);
+	snprintf(client->refusal, sizeof(client->refusal), "%s", rc < 0 ? why : "");
 	if (rc == -EBUSY && is_started) {
 		sp_log(SP_LOG_WARN,
 		       "dp: the running dataplane has another node configuration: restart the dataplane "
@@ -325,8 +327,9 @@ static int open_connection(struct cp_dp *client, char why[CP_DP_WHY_LEN])
 	int fd = ipc_connect(client->socket_path);
 
 	if (fd < 0) {
-		snprintf(why, CP_DP_WHY_LEN, "the dataplane is not there: %s: %s",
-		         client->socket_path, strerror(-fd));
+		snprintf(why, CP_DP_WHY_LEN, "the dataplane is not there: %.100s: %s%s%.160s",
+		         client->socket_path, strerror(-fd),
+		         client->refusal[0] ? "; before it ended it said: " : "", client->refusal);
 		return fd;
 	}
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);

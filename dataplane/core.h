@@ -32,8 +32,8 @@ struct dp_core {
 	char run_dir[200];
 	uint64_t epoch;
 	bool is_started;   /* EAL, ports and workers run */
-	char failure[256]; /* why they cannot any more in this process: EAL starts once; empty: they
-	                      can */
+	char failure[256]; /* why they never will in this process, as EAL starts once: it ends;
+	                      empty: they do or may */
 	struct ipc_node node;
 	/* what runs */
 	uint16_t worker_count;

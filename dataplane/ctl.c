@@ -481,8 +481,15 @@ int dp_ctl_run(struct dp_core *core, uid_t user, gid_t group, const volatile sig
 		       strerror(-rc));
 	} else {
 		sp_log(SP_LOG_INFO, "control: waiting for the control plane path=%s", path);
-		while (!*stop)
+		while (!*stop && !*core->failure)
 			turn(c);
+		if (*core->failure) {
+			/* EAL starts once a process: whoever supervises us gives the next NODE a
+			 * new one */
+			sp_log(SP_LOG_ERR, "control: ends, its start failed reason=\"%s\"",
+			       core->failure);
+			rc = -ENODEV;
+		}
 		unlink(path);
 	}
 	if (c->client >= 0)

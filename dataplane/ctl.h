@@ -11,5 +11,6 @@
 #include "dataplane/core.h"
 
 /* Serves RUN_DIR/dataplane.sock until *STOP is set. USER and GROUP: who may connect besides root
- * (-1: nobody). Returns 0 or -errno. */
+ * (-1: nobody). Returns 0 or -errno: -ENODEV after a NODE that failed when EAL had begun to start,
+ * which is once in a process. */
 int dp_ctl_run(struct dp_core *core, uid_t user, gid_t group, const volatile sig_atomic_t *stop);

@@ -60,13 +60,6 @@ static void node(struct dp_requests *r, const struct ipc_node *n, struct dp_repl
 			        "the dataplane runs with another node configuration; restart it to use this one");
 		return;
 	}
-	if (*r->core->failure) {
-		snprintf(why, sizeof(why), "restart the dataplane, its start failed: %.200s",
-		         r->core->failure);
-		reply->status = -EBUSY;
-		say_why(reply, why);
-		return;
-	}
 	reply->status = dp_core_start(r->core, n, why);
 	if (reply->status) {
 		sp_log(SP_LOG_ERR, "core: cannot start reason=\"%s\"", why);

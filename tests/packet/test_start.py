@@ -236,6 +236,10 @@ def test_node_with_a_bad_device(device):
     with harness.Dataplane(start=False) as dataplane:
         reason = refused_node(dataplane.connect(), dataplane, device)
         assert device.decode().split(":", 1)[-1] in reason or device.decode() in reason, reason
+        if device not in (b"nonsense:x", b"af_packet:"):  # EAL starts once in a process: another one must try again
+            assert dataplane.process.wait(20) == 1
+            assert "its start failed" in dataplane.log()
+            return
         dataplane.check_alive()
         # the control plane tries again, and what operators read is still the device
         assert device.decode().split(":", 1)[-1] in refused_node(dataplane.control, dataplane, device)
