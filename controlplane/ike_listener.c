@@ -8,7 +8,7 @@
 #include "controlplane/ike_listener.h"
 
 #include <daemon.h>
-#include <encoding/payloads/delete_payload.h>
+#include <encoding/payloads/notify_payload.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +19,7 @@
 #include "controlplane/ike_eap.h"
 #include "controlplane/ike_host.h"
 #include "controlplane/ike_revocation.h"
+#include "controlplane/ike_words.h"
 #include "controlplane/reach.h"
 
 /* Of an authentication that the server sets (RFC 4478): shorter ones are renewed at half of their
@@ -220,43 +221,6 @@ METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, aler
 	return TRUE;
 }
 
-static bool is_exchange_of_child(message_t *message)
-{
-	return message->get_exchange_type(message) != IKE_SA_INIT;
-}
-
-/* What the server says in its own words; NULL: nothing of interest. */
-static const char *notified_fault(message_t *message, enum cp_rank *rank)
-{
-	*rank = CP_RANK_EXACT;
-	if (message->get_notify(message, NO_PROPOSAL_CHOSEN))
-		return is_exchange_of_child(message)
-		               ? "no common ESP proposal: the server accepts none of ours"
-		               : "no common IKE proposal: the server accepts none of ours, or no client from our address";
-	if (message->get_notify(message, TS_UNACCEPTABLE))
-		return "the server does not accept our traffic selectors";
-	if (message->get_notify(message, INTERNAL_ADDRESS_FAILURE))
-		return "no virtual IP address: the server has none for us, or none left";
-	if (message->get_notify(message, FAILED_CP_REQUIRED))
-		return "no virtual IP address: the server refused the request for one";
-	return NULL;
-}
-
-/* Refused in answer to the very first message that names anybody: no password was asked for yet. */
-static bool refuses_names(message_t *message)
-{
-	return message->get_exchange_type(message) == IKE_AUTH &&
-	       message->get_message_id(message) == 1 &&
-	       message->get_notify(message, AUTHENTICATION_FAILED);
-}
-
-static bool deletes_ike(message_t *message)
-{
-	delete_payload_t *payload = (delete_payload_t *)message->get_payload(message, PLV2_DELETE);
-
-	return payload && payload->get_protocol_id(payload) == PROTO_IKE;
-}
-
 /* The server says how long our authentication is good for. libcharon renews it a minute before the
  * end; a shorter one, at once and for ever: so that one is taken out of the message and renewed at
  * half of its time. */
@@ -295,33 +259,13 @@ METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_s
        message_t *message, bool incoming, bool plain)
 {
 	const struct cp_ike_tunnel *tunnel = plain ? tunnel_of(this, ike_sa) : NULL;
-	enum cp_rank rank;
-	const char *why;
 
 	if (tunnel && !incoming)
 		cp_ike_eap_give_up(ike_sa, message);
-	if (!tunnel || !incoming)
-		return TRUE;
-	limit_lifetime(tunnel, ike_sa, message);
-	why = cp_ike_eap_watch(ike_sa, message);
-	rank = CP_RANK_EXACT;
-	if (!why)
-		why = notified_fault(message, &rank);
-	if (!why && message->get_request(message) && deletes_ike(message)) {
-		rank = CP_RANK_NOTIFY;
-		why = "the server closed the connection";
+	if (tunnel && incoming) {
+		limit_lifetime(tunnel, ike_sa, message);
+		cp_ike_words_explain(this->ike, tunnel, ike_sa, message);
 	}
-	if (why)
-		cp_ike_explain(this->ike, tunnel, ike_sa->get_unique_id(ike_sa), rank, "%s", why);
-	else if (refuses_names(message))
-		cp_ike_explain(
-			this->ike, tunnel, ike_sa->get_unique_id(ike_sa), CP_RANK_EXACT,
-			"the server refused %s: the account, or \"%s\" as its own identity, is not configured there",
-			tunnel->server->auth == CP_AUTH_PSK ? "our account or secret"
-			: tunnel->server->auth == CP_AUTH_CERTIFICATE
-				? "our certificate"
-				: "us before it asked for a proof",
-			tunnel->server->identity);
 	return TRUE;
 }
 
