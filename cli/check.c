@@ -2,12 +2,14 @@
 /*
  * `sallyport check`: the configuration as the control plane would read it, without any process.
  */
+#include "cli/as_user.h"
 #include "cli/command.h"
 #include "cli/text.h"
 #include "controlplane/config.h"
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 struct totals {
 	size_t servers;
@@ -103,6 +105,22 @@ static enum cli_exit report_mistakes(const struct cli_options *options,
 	                plural(mistakes->count), options->config_dir);
 }
 
+/* What we can read, the control plane's user may not be allowed to. Nobody but root can find out.
+ */
+static enum cli_exit check_as_user(const struct cli_options *options,
+                                   const struct cp_config *config, struct cp_mistakes *mistakes)
+{
+	int rc = geteuid() == 0 ? cli_check_as_user(options->config_dir, config, mistakes) : 0;
+
+	if (rc == -ENOENT)
+		return cli_fail(CLI_MISTAKE, "there is no user \"%s\" (controlplane.user)",
+		                config->user);
+	if (rc)
+		return cli_fail(CLI_DEGRADED, "cannot check as user %s: %s", config->user,
+		                strerror(-rc));
+	return mistakes->count ? report_mistakes(options, mistakes) : report_valid(options, config);
+}
+
 enum cli_exit cli_check(const struct cli_options *options)
 {
 	struct cp_mistakes mistakes = { 0 };
@@ -115,7 +133,7 @@ enum cli_exit cli_check(const struct cli_options *options)
 	else if (rc)
 		exit = cli_fail(CLI_DEGRADED, "cannot read the configuration: %s", strerror(-rc));
 	else
-		exit = report_valid(options, config);
+		exit = check_as_user(options, config, &mistakes);
 	cp_mistakes_fini(&mistakes);
 	if (config)
 		cp_config_destroy(config);

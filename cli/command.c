@@ -16,7 +16,7 @@ static const struct cli_command commands[] = {
 	{ "check", "", "read the configuration and print every mistake",
 	  "Reads CONFIG_DIR/gateway.conf and CONFIG_DIR/environments.d/*.conf as the control plane would and prints\n"
 	  "each mistake with file, line and key. Nothing needs to run, nothing is changed. The files that hold\n"
-	  "secrets must be readable, so run it as root.\n",
+	  "secrets must be readable, so run it as root: then it also tells what the control plane's user cannot read.\n",
 	  0, false, cli_check },
 	{ "status", "", "both processes, environments, tunnels that are down",
 	  "Ends with 1 when a tunnel is down or a part of the configuration is not in force, 3 when the control\n"

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line against a running gateway: plain tables, JSON and exit codes."""
 
+import os
+import shutil
+
 import pytest
 
 from lab.gateway import program
@@ -73,3 +76,17 @@ def test_nobody_there(busy):
                                  busy.run.path("nowhere"), "status", check=False)
     assert done.returncode == 3
     assert "not reachable" in done.stdout
+
+
+@pytest.mark.parametrize("directory, key", [("secrets", "password_file"), ("ca", "server_ca"), (".", "")])
+def test_check_tells_what_the_user_cannot_read(lab, directory, key):
+    """Root can read all of it; the control plane, which is not root, could not."""
+    gateway = lab.add_gateway()
+    assert gateway.command("check").returncode == 0
+    where = os.path.normpath(os.path.join(gateway.config_dir, directory))
+    path = next(entry.path for entry in os.scandir(where) if entry.is_file())
+    shutil.chown(path, "root", "root")
+    os.chmod(path, 0o400)
+    done = gateway.command("check")
+    assert done.returncode == 2
+    assert "user sallyport" in done.stdout and key in done.stdout and path in done.stdout, done.stdout

@@ -489,7 +489,8 @@ static const char gateway_text[] =
 	"gateway: { name = \"gw-a\"; zone = \"zone-a\";\n"
 	"  uplink: { device = \"0000:00:06.0\"; address = \"203.0.113.10/24\"; router = \"203.0.113.1\"; };\n"
 	"  cluster: { device = \"0000:00:07.0\"; address = \"10.0.0.2/24\"; };\n"
-	"};\n";
+	"};\n"
+	"controlplane: { user = \"root\"; };\n"; /* who may enter our directory */
 
 static void write_environment(const char *port)
 {
