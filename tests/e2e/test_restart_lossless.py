@@ -7,7 +7,8 @@ from datagrams import PORT, TARGET_PORT, Datagrams
 from lab.loss import LostAnswer
 from lab.topology import TARGET
 
-UNIQUE = ("no", "never", "keep", "replace")
+IPSEC_CONF = "ipsec.conf"  # the server is configured by that, and has its default: "replace"
+UNIQUE = ("no", "never", "keep", "replace", IPSEC_CONF)
 # 10,000 datagrams a second are much for this laboratory's own hosts: on a busy machine they lose some themselves, and not all of
 # that can be told apart. A case that fails twice has failed.
 pytestmark = pytest.mark.flaky(reruns=1)
@@ -19,7 +20,10 @@ class Restarts:
     """A gateway whose tunnel is up and carries the stream."""
 
     def __init__(self, lab, unique, **server):
-        lab.site.server.set_unique(unique)
+        if unique == IPSEC_CONF:
+            lab.site.server.use_ipsec_conf()
+        else:
+            lab.site.server.set_unique(unique)
         lab.site.start()
         servers = [lab.site.as_server(**server)]
         lab.add_gateway([lab.environment(servers=servers, forwards=FORWARDS)]).start()

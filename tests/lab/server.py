@@ -54,6 +54,7 @@ class VpnServer:
         self._directory = run.path(host.name)
         self._vici = f"unix://{self._directory}/charon.vici"
         self.process = None
+        self._ipsec_conf = None
         for part in ("x509", "x509ca", "private"):
             os.makedirs(os.path.join(self._directory, part))
         self.use_certificate(*authority.issue(identity, address))
@@ -102,18 +103,56 @@ class VpnServer:
         for connection in self.connections.values():
             connection["unique"] = policy
 
+    def use_ipsec_conf(self):
+        """The accounts' connection by the old way: ipsec.conf, with its defaults, and `starter`."""
+        self.settings["load"] += " stroke"
+        self.settings["plugins"]["stroke"] = {"secrets_file": f"{self._directory}/ipsec.secrets"}
+        self._ipsec_conf = os.path.join(self._directory, "ipsec.conf")
+
+    def _write_ipsec_conf(self):
+        self._write("ipsec.conf", f"""\
+config setup
+
+conn accounts
+	left={self.address}
+	leftid=@{self.identity}
+	leftcert={self._directory}/x509/server.pem
+	leftsendcert=always
+	leftsubnet=0.0.0.0/0
+	right=%any
+	rightauth=eap-mschapv2
+	eap_identity=%any
+	rightsourceip={self.pools["office"]["addrs"]}
+	forceencaps=yes
+	dpddelay=300s
+	rekey=no
+	auto=add
+""")
+        self._write("ipsec.secrets", f"""\
+: RSA {self._directory}/private/server.pem
+{self.account} : EAP "{self.password}"
+""")
+
     def start(self):
         programs = self._run.path("bin")
         os.makedirs(programs, exist_ok=True)
         charon = _copy_of("/usr/lib/ipsec/charon", programs)
         self._write("strongswan.conf", _sections({"charon": self.settings}))
-        # charon's pid file has a fixed name: each instance gets a /run of its own.
+        command = [charon]
+        if self._ipsec_conf:
+            self._write_ipsec_conf()
+            command = ["/usr/lib/ipsec/starter", "--nofork", "--conf", self._ipsec_conf]
+        # pid files have fixed names: each instance gets a /run of its own.
         self.process = self.host.start(
-            "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh", charon,
+            "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh", *command,
             name=self.host.name, env=self._environment())
         wait_until(lambda: self.process.require_running() or self._is_listening(), 20,
                    f"charon of {self.host.name} opens its socket")
-        self.reload()
+        if self._ipsec_conf:
+            wait_until(lambda: "accounts" in self.swanctl("--list-conns"), 20,
+                       "starter has loaded its connection")
+        else:
+            self.reload()
 
     def accept_only(self, esp_proposal):
         """From now on no other ESP proposal; who is connected is thrown out."""
