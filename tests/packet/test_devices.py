@@ -5,9 +5,10 @@ Ports that are not af_packet on both sides, and cores that poll: each carries a 
 A PCI device is not among them: no machine of the tests has one to give away.
 """
 import os
+import socket
 
 import pytest
-from scapy.layers.inet import IP
+from scapy.layers.inet import ICMP, IP, TCP
 
 import contract as c
 import harness
@@ -131,3 +132,31 @@ def test_jumbo_cluster():
         assert len(IP(bytes(flow.from_client("PA", b"")))) + 1300 < answer.payload.nexthopmtu < 1500
         quoted = IP(bytes(answer.payload.payload))
         assert bytes(quoted)[:40] == bytes(big)[:40]
+
+
+def test_addresses_without_a_subnet():
+    """Both ports have a /32 as clouds give it: everything goes through the routers, which are in no subnet of ours."""
+    router = "169.254.1.1"
+    with harness.Dataplane(start=False) as dataplane:
+        for wire in (dataplane.cluster, dataplane.uplink):
+            wire.add_neighbour(router)
+            wire.macs = {router: wire.macs[router]}
+        dataplane.connect()
+        node = dataplane.node()
+        for port in (node.cluster, node.uplink):
+            port.prefix_length, port.router_be = 32, c.ip_be(router)
+        dataplane.control.node(node)
+        dataplane.open_stats()
+        dataplane.control.commit(1, *peers.configuration())
+        tunnel = peers.Tunnel(dataplane, "prod", "a")
+        tunnel.up()
+        neighbour = peers.NEIGHBOUR  # of our own /24, if we had one
+        request = IP(bytes(IP(src=neighbour, dst=peers.POD["prod"]) / ICMP(id=1, seq=1) / b"ping"))
+        dataplane.cluster.send_ip(request, router)
+        reply = dataplane.cluster.take(peers.matcher(peers.POD["prod"], neighbour, socket.IPPROTO_ICMP), "an echo reply")
+        assert reply[:6] == harness.mac_bytes(dataplane.cluster.macs[router])
+        syn = IP(bytes(IP(src=neighbour, dst=peers.POD["prod"]) / TCP(sport=4000, dport=peers.FORWARD_PORT, flags="S")))
+        dataplane.cluster.send_ip(syn, router)
+        sealed = dataplane.uplink.take(tunnel.pair.is_mine, "the SYN in the tunnel")
+        assert sealed[:6] == harness.mac_bytes(dataplane.uplink.macs[router])
+        assert set(dataplane.cluster.arp_seen) == set(dataplane.uplink.arp_seen) == {router}
