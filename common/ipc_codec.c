@@ -245,6 +245,7 @@ static const struct field server_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_server, id.environment),
 	FIELD(FIELD_NAME, struct ipc_server, id.server),
 	FIELD(FIELD_PAD, struct ipc_server, pad),
+	FIELD(FIELD_PAD, struct ipc_server, pad1),
 	{ 0 },
 };
 
@@ -271,6 +272,60 @@ static int check_forwards(const void *body, size_t length)
 		if (rc != 0)
 			return rc;
 		if (forwards[i].protocol != 6 && forwards[i].protocol != 17)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static const struct field egress_fields[] = {
+	FIELD(FIELD_OPTIONAL_NAME, struct ipc_egress, environment),
+	RANGE(struct ipc_egress, address_count, 1, IPC_EGRESS_ADDRESSES_MAX),
+	RANGE(struct ipc_egress, source_count, 0, IPC_PREFIXES_MAX),
+	RANGE(struct ipc_egress, allow_count, 0, IPC_PREFIXES_MAX),
+	FIELD(FIELD_PAD, struct ipc_egress, pad),
+	{ 0 },
+};
+
+static int check_egress(const void *body, size_t length)
+{
+	const struct ipc_egress *egress = body;
+	int rc;
+
+	(void)length;
+	for (uint32_t i = 0; i < egress->address_count; i++)
+		if (sp_address_is_martian(egress->addresses_be[i]))
+			return -EINVAL;
+	if (!is_zero((const uint8_t *)&egress->addresses_be[egress->address_count],
+	             (IPC_EGRESS_ADDRESSES_MAX - egress->address_count) * sizeof(uint32_t)))
+		return -EBADMSG;
+	if (egress->environment[0] && egress->allow_count)
+		return -EINVAL;
+	rc = check_prefixes(egress->sources, egress->source_count);
+	return rc ? rc : check_prefixes(egress->allow, egress->allow_count);
+}
+
+static const struct field inbound_fields[] = {
+	FIELD(FIELD_OPTIONAL_HOST, struct ipc_inbound, address_be),
+	FIELD(FIELD_HOST, struct ipc_inbound, to_address_be),
+	FIELD(FIELD_NONZERO, struct ipc_inbound, to_port_be),
+	FIELD(FIELD_NONZERO, struct ipc_inbound, port_be),
+	FIELD(FIELD_PAD, struct ipc_inbound, pad),
+	{ 0 },
+};
+
+static int check_inbound(const void *body, size_t length)
+{
+	const struct ipc_inbound *inbound = body;
+	size_t count = length / sizeof(*inbound);
+
+	if (length % sizeof(*inbound) != 0 || count < 1 || count > IPC_INBOUND_MAX)
+		return -EBADMSG;
+	for (size_t i = 0; i < count; i++) {
+		int rc = check_fields(inbound_fields, (const uint8_t *)&inbound[i]);
+
+		if (rc != 0)
+			return rc;
+		if (inbound[i].protocol != 6 && inbound[i].protocol != 17)
 			return -EINVAL;
 	}
 	return 0;
@@ -517,9 +572,15 @@ static const struct field tunnel_info_fields[] = {
 /* Protocols and states of later minor versions are let through: a reader prints what it does not
  * know as a number. */
 static const struct field session_fields[] = {
-	FIELD(FIELD_NAME, struct ipc_session, tunnel.environment),
-	FIELD(FIELD_NAME, struct ipc_session, tunnel.server),
+	FIELD(FIELD_OPTIONAL_NAME, struct ipc_session, tunnel.environment),
+	FIELD(FIELD_OPTIONAL_NAME, struct ipc_session, tunnel.server),
 	FIELD(FIELD_PAD, struct ipc_session, pad),
+	FIELD(FIELD_PAD, struct ipc_session, pad1),
+	{ 0 },
+};
+
+static const struct field egress_use_fields[] = {
+	FIELD(FIELD_PAD, struct ipc_egress_use, pad),
 	{ 0 },
 };
 
@@ -577,6 +638,10 @@ static const struct type types[] = {
 	                          OPEN_BODY(struct ipc_forward, no_fields, check_forwards), EMPTY },
 	[IPC_CONFIG_COMMIT] = { "CONFIG_COMMIT", CLASS_REQUEST,
 	                        BODY(struct ipc_generation, generation_fields, NULL), EMPTY },
+	[IPC_CONFIG_EGRESS] = { "CONFIG_EGRESS", CLASS_REQUEST,
+	                        BODY(struct ipc_egress, egress_fields, check_egress), EMPTY },
+	[IPC_CONFIG_INBOUND] = { "CONFIG_INBOUND", CLASS_REQUEST,
+	                         OPEN_BODY(struct ipc_inbound, no_fields, check_inbound), EMPTY },
 	[IPC_PEER_SET] = { "PEER_SET", CLASS_REQUEST,
 	                   BODY(struct ipc_peer, peer_fields, check_peer), EMPTY },
 	[IPC_TUNNEL_SET] = { "TUNNEL_SET", CLASS_REQUEST,
@@ -610,6 +675,8 @@ static const struct type types[] = {
 	                   LIST(struct ipc_session, session_fields) },
 	[IPC_MOVE] = { "MOVE", CLASS_REQUEST, BODY(struct ipc_move, move_fields, NULL),
 	               BODY(struct ipc_move, move_reply_fields, NULL) },
+	[IPC_EGRESS] = { "EGRESS", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
+	                 LIST(struct ipc_egress_use, egress_use_fields) },
 	[IPC_PUNT_TX] = { "PUNT_TX", CLASS_ONE_WAY,
 	                  OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY },
 	[IPC_PUNT_RX] = { "PUNT_RX", CLASS_ONE_WAY,

@@ -51,6 +51,8 @@ enum ipc_type {
 	IPC_CONFIG_SERVER = 19,      /* struct ipc_server; after its environment, in order of priority */
 	IPC_CONFIG_FORWARDS = 20,    /* 1 to IPC_FORWARDS_MAX x struct ipc_forward */
 	IPC_CONFIG_COMMIT = 21,      /* struct ipc_generation; validates whole, applies as a difference */
+	IPC_CONFIG_EGRESS = 22,      /* struct ipc_egress; one of the gateway, one of an environment; since 1.3 */
+	IPC_CONFIG_INBOUND = 23,     /* 1 to IPC_INBOUND_MAX x struct ipc_inbound; since 1.3 */
 
 	/* leases */
 	IPC_PEER_SET = 32,   /* struct ipc_peer; where a server's control packets may come from */
@@ -69,6 +71,7 @@ enum ipc_type {
 	IPC_TUNNELS = 49,  /* struct ipc_cursor -> struct ipc_list + N x struct ipc_tunnel_info */
 	IPC_SESSIONS = 50, /* struct ipc_session_query -> struct ipc_list + N x struct ipc_session */
 	IPC_MOVE = 51,     /* struct ipc_move -> struct ipc_move (the state after it) */
+	IPC_EGRESS = 52,   /* struct ipc_cursor -> struct ipc_list + N x struct ipc_egress_use; since 1.3 */
 
 	/* datagrams and events; no reply */
 	IPC_PUNT_TX = 64, /* struct ipc_punt + payload; control plane to network */
@@ -178,6 +181,11 @@ struct ipc_server {
 	struct ipc_tunnel id;
 	uint16_t priority; /* lower is preferred */
 	uint16_t pad[3];
+	/* since 1.3 */
+	uint16_t
+		ike_port_be; /* our own outer ports towards it: never given to a session; 0: none */
+	uint16_t natt_port_be;
+	uint16_t pad1[2];
 };
 
 struct ipc_forward {
@@ -190,6 +198,35 @@ struct ipc_forward {
 	uint8_t pad[7];
 };
 #define IPC_FORWARDS_MAX 128u
+
+/*
+ * Who may leave for the Internet, and with which address. The gateway's own (no environment) is for
+ * all of its sources; an environment's is for those of that environment, with addresses of its own.
+ * The longest prefix that holds a source counts.
+ */
+#define IPC_EGRESS_ADDRESSES_MAX 16u
+struct ipc_egress {
+	char environment[IPC_NAME_LEN]; /* empty: the gateway's */
+	uint32_t address_count;         /* at least 1 */
+	uint32_t source_count;
+	uint32_t allow_count; /* the gateway's alone */
+	uint32_t pad;
+	uint32_t addresses_be[IPC_EGRESS_ADDRESSES_MAX]; /* a source keeps the one it has */
+	struct ipc_prefix sources[IPC_PREFIXES_MAX];
+	struct ipc_prefix
+		allow[IPC_PREFIXES_MAX]; /* destinations that would be refused otherwise */
+};
+
+/* A port of the static addresses that leads into the cluster. */
+struct ipc_inbound {
+	uint32_t address_be; /* 0: every address of the gateway's egress */
+	uint32_t to_address_be;
+	uint16_t to_port_be;
+	uint16_t port_be;
+	uint8_t protocol; /* 6 or 17 */
+	uint8_t pad[3];
+};
+#define IPC_INBOUND_MAX 256u
 
 /* ---- leases ---- */
 
@@ -414,6 +451,17 @@ struct ipc_session {
 	uint32_t idle_s;
 	uint64_t bytes_out;
 	uint64_t bytes_in;
+	/* since 1.3 */
+	uint8_t kind; /* enum ipc_session_kind; but for forwards the server is empty, and the
+	                 environment where the source belongs to none */
+	uint8_t pad1[7];
+};
+
+enum ipc_session_kind {
+	IPC_SESSION_FORWARD = 0,
+	IPC_SESSION_EGRESS = 1,
+	IPC_SESSION_INBOUND = 2, /* from the Internet to a mapped port */
+	IPC_SESSION_HAIRPIN = 3, /* from the cluster to a mapped port */
 };
 
 enum ipc_session_state {
@@ -422,6 +470,20 @@ enum ipc_session_state {
 	IPC_SESSION_CLOSING = 3,
 	IPC_SESSION_CLOSED = 4,
 	IPC_SESSION_UDP = 5,
+	IPC_SESSION_ECHO = 6, /* ICMP; the ports are its identifiers; since 1.3 */
+};
+
+/* How much of a static address is in use: the address as a whole (remote_be 0), and its busiest
+ * destinations. Counted in the background, some seconds old. */
+struct ipc_egress_use {
+	uint32_t address_be;
+	uint32_t remote_be;
+	uint16_t remote_port_be;
+	uint8_t protocol;
+	uint8_t pad;
+	uint32_t ports;    /* in use towards that destination; of an address: its busiest one's */
+	uint32_t capacity; /* ports that there are for one destination */
+	uint32_t sessions; /* of the address; of a destination: as ports */
 };
 
 /* Compare and set: refused with -ESTALE unless move_counter is the environment's current one, with
@@ -462,8 +524,10 @@ _Static_assert(sizeof(struct ipc_node) == 672, "ipc_node");
 _Static_assert(sizeof(struct ipc_generation) == 8, "ipc_generation");
 _Static_assert(sizeof(struct ipc_environment) == 312, "ipc_environment");
 _Static_assert(sizeof(struct ipc_tunnel) == 64, "ipc_tunnel");
-_Static_assert(sizeof(struct ipc_server) == 72, "ipc_server");
+_Static_assert(sizeof(struct ipc_server) == 80, "ipc_server");
 _Static_assert(sizeof(struct ipc_forward) == 80, "ipc_forward");
+_Static_assert(sizeof(struct ipc_egress) == 624, "ipc_egress");
+_Static_assert(sizeof(struct ipc_inbound) == 16, "ipc_inbound");
 _Static_assert(sizeof(struct ipc_peer) == 72, "ipc_peer");
 _Static_assert(sizeof(struct ipc_tunnel_state) == 72, "ipc_tunnel_state");
 _Static_assert(sizeof(struct ipc_spi) == 8, "ipc_spi");
@@ -477,7 +541,8 @@ _Static_assert(sizeof(struct ipc_list) == 16, "ipc_list");
 _Static_assert(sizeof(struct ipc_environment_state) == 248, "ipc_environment_state");
 _Static_assert(sizeof(struct ipc_tunnel_info) == 184, "ipc_tunnel_info");
 _Static_assert(sizeof(struct ipc_session_query) == 48, "ipc_session_query");
-_Static_assert(sizeof(struct ipc_session) == 112, "ipc_session");
+_Static_assert(sizeof(struct ipc_session) == 120, "ipc_session");
+_Static_assert(sizeof(struct ipc_egress_use) == 24, "ipc_egress_use");
 _Static_assert(sizeof(struct ipc_move) == 80, "ipc_move");
 _Static_assert(sizeof(struct ipc_punt) == 16, "ipc_punt");
 _Static_assert(sizeof(struct ipc_event) == 8, "ipc_event");

@@ -22,6 +22,8 @@ NAME_LEN = 32
 DEVICE_LEN = 128
 PREFIXES_MAX = 32
 FORWARDS_MAX = 128
+EGRESS_ADDRESSES_MAX = 16
+INBOUND_MAX = 256
 KEY_MAX = 96
 PUNT_MAX = 10240
 KEEPSAKE_MAX = 1024
@@ -47,6 +49,8 @@ CONFIG_ENVIRONMENT = 18
 CONFIG_SERVER = 19
 CONFIG_FORWARDS = 20
 CONFIG_COMMIT = 21
+CONFIG_EGRESS = 22
+CONFIG_INBOUND = 23
 PEER_SET = 32
 TUNNEL_SET = 33
 SPI_ALLOC = 34
@@ -61,6 +65,7 @@ STATE = 48
 TUNNELS = 49
 SESSIONS = 50
 MOVE = 51
+EGRESS = 52
 PUNT_TX = 64
 PUNT_RX = 65
 EVENT = 66
@@ -75,6 +80,8 @@ AES256_CBC_SHA1_96, AES256_CBC_SHA256_128, AES256_CBC_SHA384_192, AES256_CBC_SHA
 MOVE_NONE, MOVE_UP, MOVE_DOWN, MOVE_DEAD, MOVE_REMOVED, MOVE_BY_HAND, MOVE_BACK = 0, 1, 2, 3, 4, 5, 6
 LIVENESS_UNKNOWN, LIVENESS_ALIVE, LIVENESS_SUSPECT, LIVENESS_DEAD = 0, 1, 2, 3
 SESSION_OPENING, SESSION_ESTABLISHED, SESSION_CLOSING, SESSION_CLOSED, SESSION_UDP = 1, 2, 3, 4, 5
+SESSION_ECHO = 6
+SESSION_FORWARD, SESSION_EGRESS, SESSION_INBOUND, SESSION_HAIRPIN = 0, 1, 2, 3
 
 # Constants that the layout test compares with the header: all above but those of Python alone.
 CONSTANTS = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int)}
@@ -160,12 +167,24 @@ class TunnelId(Struct):
 
 
 class Server(Struct):
-    _fields_ = [("id", TunnelId), ("priority", u16), ("pad", u16 * 3)]
+    _fields_ = [("id", TunnelId), ("priority", u16), ("pad", u16 * 3), ("ike_port_be", u16),
+                ("natt_port_be", u16), ("pad1", u16 * 2)]
 
 
 class Forward(Struct):
     _fields_ = [("environment", chars(NAME_LEN)), ("server", chars(NAME_LEN)), ("to_address_be", u32),
                 ("to_port_be", u16), ("port_be", u16), ("protocol", u8), ("pad", u8 * 7)]
+
+
+class Egress(Struct):
+    _fields_ = [("environment", chars(NAME_LEN)), ("address_count", u32), ("source_count", u32), ("allow_count", u32),
+                ("pad", u32), ("addresses_be", u32 * EGRESS_ADDRESSES_MAX), ("sources", Prefix * PREFIXES_MAX),
+                ("allow", Prefix * PREFIXES_MAX)]
+
+
+class Inbound(Struct):
+    _fields_ = [("address_be", u32), ("to_address_be", u32), ("to_port_be", u16), ("port_be", u16), ("protocol", u8),
+                ("pad", u8 * 3)]
 
 
 class Peer(Struct):
@@ -238,7 +257,12 @@ class Session(Struct):
     _fields_ = [("tunnel", TunnelId), ("client_be", u32), ("inner_be", u32), ("target_be", u32),
                 ("client_port_be", u16), ("forward_port_be", u16), ("inner_port_be", u16), ("target_port_be", u16),
                 ("protocol", u8), ("state", u8), ("pad", u16), ("age_s", u32), ("idle_s", u32),
-                ("bytes_out", u64), ("bytes_in", u64)]
+                ("bytes_out", u64), ("bytes_in", u64), ("kind", u8), ("pad1", u8 * 7)]
+
+
+class EgressUse(Struct):
+    _fields_ = [("address_be", u32), ("remote_be", u32), ("remote_port_be", u16), ("protocol", u8), ("pad", u8),
+                ("ports", u32), ("capacity", u32), ("sessions", u32)]
 
 
 class Move(Struct):
@@ -259,7 +283,8 @@ class Event(Struct):
 STRUCTS = {
     "ipc_header": Header, "ipc_refusal": Refusal, "ipc_hello": Hello, "ipc_prefix": Prefix, "ipc_port": Port,
     "ipc_node": Node, "ipc_generation": Generation, "ipc_environment": Environment, "ipc_tunnel": TunnelId,
-    "ipc_server": Server, "ipc_forward": Forward, "ipc_peer": Peer, "ipc_tunnel_state": TunnelState,
+    "ipc_server": Server, "ipc_forward": Forward, "ipc_egress": Egress, "ipc_inbound": Inbound,
+    "ipc_egress_use": EgressUse, "ipc_peer": Peer, "ipc_tunnel_state": TunnelState,
     "ipc_spi": Spi, "ipc_sa_id": SaId, "ipc_sa_add": SaAdd, "ipc_sa_update": SaUpdate, "ipc_sa_info": SaInfo,
     "ipc_keepsake": Keepsake,
     "ipc_cursor": Cursor, "ipc_list": List, "ipc_environment_state": EnvironmentState,
@@ -422,7 +447,7 @@ class Contract(Raw):
     def node(self, node):
         self.request(NODE, node)
 
-    def commit(self, generation, environments=(), servers=(), forwards=()):
+    def commit(self, generation, environments=(), servers=(), forwards=(), egress=(), inbound=()):
         self.request(CONFIG_BEGIN, Generation(generation))
         for environment in environments:
             self.request(CONFIG_ENVIRONMENT, environment)
@@ -430,6 +455,10 @@ class Contract(Raw):
             self.request(CONFIG_SERVER, server)
         if forwards:
             self.request(CONFIG_FORWARDS, b"".join(bytes(f) for f in forwards))
+        for rule in egress:
+            self.request(CONFIG_EGRESS, rule)
+        if inbound:
+            self.request(CONFIG_INBOUND, b"".join(bytes(i) for i in inbound))
         self.request(CONFIG_COMMIT, Generation(generation))
 
     # leases
@@ -478,6 +507,9 @@ class Contract(Raw):
 
     def sessions(self, environment="", limit=64):
         return self.list(SESSIONS, SessionQuery(environment=environment.encode(), limit=limit), Session)
+
+    def egress(self):
+        return self.list(EGRESS, Cursor(0), EgressUse)
 
     def move(self, environment, server, move_counter, reason=MOVE_BY_HAND):
         return self.ask(MOVE, Move(environment=environment.encode(), server=server.encode(),

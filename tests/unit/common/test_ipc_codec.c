@@ -25,6 +25,8 @@ struct message {
 		struct ipc_environment environment;
 		struct ipc_server server;
 		struct ipc_forward forwards[IPC_FORWARDS_MAX + 1];
+		struct ipc_egress egress;
+		struct ipc_inbound inbound[IPC_INBOUND_MAX + 1];
 		struct ipc_peer peer;
 		struct ipc_tunnel_state tunnel_state;
 		struct ipc_tunnel tunnel;
@@ -138,6 +140,25 @@ static void fill(uint16_t type)
 			m.forwards[i].protocol = i == 0 ? 6 : 17;
 		}
 		break;
+	case IPC_CONFIG_EGRESS:
+		begin(type, sizeof(m.egress));
+		strcpy(m.egress.environment, "production");
+		m.egress.address_count = 2;
+		m.egress.addresses_be[0] = HERE;
+		m.egress.addresses_be[1] = THERE;
+		m.egress.source_count = 1;
+		m.egress.sources[0] =
+			(struct ipc_prefix){ .address_be = ADDRESS(10, 0, 1, 0), .length = 24 };
+		break;
+	case IPC_CONFIG_INBOUND:
+		begin(type, 2 * sizeof(m.inbound[0]));
+		for (size_t i = 0; i < 2; i++) {
+			m.inbound[i].to_address_be = ADDRESS(10, 0, 1, 20);
+			m.inbound[i].to_port_be = htons(8443);
+			m.inbound[i].port_be = htons(443);
+			m.inbound[i].protocol = i == 0 ? 6 : 17;
+		}
+		break;
 	case IPC_PEER_SET:
 		begin(type, sizeof(m.peer));
 		fill_tunnel(&m.peer.id);
@@ -194,6 +215,7 @@ static void fill(uint16_t type)
 	case IPC_SA_LIST:
 	case IPC_STATE:
 	case IPC_TUNNELS:
+	case IPC_EGRESS:
 		begin(type, sizeof(struct ipc_cursor));
 		break;
 	case IPC_SESSIONS:
@@ -220,17 +242,18 @@ static void fill(uint16_t type)
 }
 
 static const uint16_t requests[] = {
-	IPC_HELLO,         IPC_NODE,
-	IPC_CONFIG_BEGIN,  IPC_CONFIG_ENVIRONMENT,
-	IPC_CONFIG_SERVER, IPC_CONFIG_FORWARDS,
-	IPC_CONFIG_COMMIT, IPC_PEER_SET,
-	IPC_TUNNEL_SET,    IPC_SPI_ALLOC,
-	IPC_SA_ADD,        IPC_SA_UPDATE,
-	IPC_SA_DEL,        IPC_SA_QUERY,
-	IPC_KEEPSAKE_SET,  IPC_KEEPSAKE_GET,
-	IPC_SA_LIST,       IPC_STATE,
-	IPC_TUNNELS,       IPC_SESSIONS,
-	IPC_MOVE,
+	IPC_HELLO,          IPC_NODE,
+	IPC_CONFIG_BEGIN,   IPC_CONFIG_ENVIRONMENT,
+	IPC_CONFIG_SERVER,  IPC_CONFIG_FORWARDS,
+	IPC_CONFIG_COMMIT,  IPC_PEER_SET,
+	IPC_TUNNEL_SET,     IPC_SPI_ALLOC,
+	IPC_SA_ADD,         IPC_SA_UPDATE,
+	IPC_SA_DEL,         IPC_SA_QUERY,
+	IPC_KEEPSAKE_SET,   IPC_KEEPSAKE_GET,
+	IPC_SA_LIST,        IPC_STATE,
+	IPC_TUNNELS,        IPC_SESSIONS,
+	IPC_MOVE,           IPC_CONFIG_EGRESS,
+	IPC_CONFIG_INBOUND, IPC_EGRESS,
 };
 static const uint16_t one_way[] = { IPC_PUNT_TX, IPC_PUNT_RX, IPC_EVENT };
 
@@ -274,8 +297,11 @@ static void check_framing(uint16_t type)
 			continue;
 		m.header.length = shorter;
 		rc = decode();
-		if (rc == 0 && !(type == IPC_CONFIG_FORWARDS &&
-		                 ipc_body_length(&m.header) == sizeof(m.forwards[0])))
+		if (rc == 0 &&
+		    !(type == IPC_CONFIG_FORWARDS &&
+		      ipc_body_length(&m.header) == sizeof(m.forwards[0])) &&
+		    !(type == IPC_CONFIG_INBOUND &&
+		      ipc_body_length(&m.header) % sizeof(m.inbound[0]) == 0))
 			fail_msg("%s of %u bytes was taken", ipc_type_name(type), shorter);
 	}
 	m.header.length = length + 8;
@@ -426,6 +452,26 @@ static void test_configuration(void **state)
 
 	TUNNEL_FAULTS(IPC_CONFIG_SERVER, server.id);
 	REFUSED(IPC_CONFIG_SERVER, -EBADMSG, m.server.pad[2] = 1);
+	REFUSED(IPC_CONFIG_SERVER, -EBADMSG, m.server.pad1[1] = 1);
+
+	OPTIONAL_NAME_FAULTS(IPC_CONFIG_EGRESS, egress.environment);
+	REFUSED(IPC_CONFIG_EGRESS, -EINVAL, m.egress.address_count = 0);
+	REFUSED(IPC_CONFIG_EGRESS, -EINVAL, m.egress.address_count = IPC_EGRESS_ADDRESSES_MAX + 1);
+	REFUSED(IPC_CONFIG_EGRESS, -EBADMSG, m.egress.address_count--);
+	REFUSED(IPC_CONFIG_EGRESS, -EINVAL, m.egress.addresses_be[1] = ADDRESS(127, 0, 0, 1));
+	REFUSED(IPC_CONFIG_EGRESS, -EINVAL, m.egress.source_count = IPC_PREFIXES_MAX + 1);
+	REFUSED(IPC_CONFIG_EGRESS, -EBADMSG, m.egress.source_count--);
+	REFUSED(IPC_CONFIG_EGRESS, -EINVAL, m.egress.sources[0].length = 23);
+	REFUSED(IPC_CONFIG_EGRESS, -EBADMSG, m.egress.allow[0].length = 8);
+	REFUSED(IPC_CONFIG_EGRESS, -EINVAL, m.egress.allow_count = 1); /* of an environment */
+	REFUSED(IPC_CONFIG_EGRESS, -EBADMSG, m.egress.pad = 1);
+
+	REFUSED(IPC_CONFIG_INBOUND, -EINVAL, m.inbound[1].to_address_be = 0);
+	REFUSED(IPC_CONFIG_INBOUND, -EINVAL, m.inbound[1].address_be = ADDRESS(224, 0, 0, 1));
+	REFUSED(IPC_CONFIG_INBOUND, -EINVAL, m.inbound[1].to_port_be = 0);
+	REFUSED(IPC_CONFIG_INBOUND, -EINVAL, m.inbound[1].port_be = 0);
+	REFUSED(IPC_CONFIG_INBOUND, -EINVAL, m.inbound[1].protocol = 1);
+	REFUSED(IPC_CONFIG_INBOUND, -EBADMSG, m.inbound[1].pad[2] = 1);
 
 	REQUIRED_NAME_FAULTS(IPC_CONFIG_FORWARDS, forwards[1].environment);
 	OPTIONAL_NAME_FAULTS(IPC_CONFIG_FORWARDS, forwards[1].server);
@@ -623,6 +669,8 @@ static void test_replies(void **state)
 		{ IPC_TUNNEL_SET, 0 },
 		{ IPC_CONFIG_FORWARDS, 0 },
 		{ IPC_CONFIG_COMMIT, 0 },
+		{ IPC_CONFIG_EGRESS, 0 },
+		{ IPC_CONFIG_INBOUND, 0 },
 		{ IPC_SA_ADD, 0 },
 		{ IPC_SA_UPDATE, 0 },
 		{ IPC_SA_DEL, 0 },
