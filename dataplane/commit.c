@@ -3,19 +3,23 @@
 #include "dataplane/commit.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/secret.h"
+#include "dataplane/egress.h"
 #include "dataplane/failover.h"
 #include "dataplane/nat_session.h"
+#include "dataplane/portpool.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
 #include "dataplane/sa_list.h"
 
 #define FORWARDS_LIMIT (1u << 20)
+#define INBOUND_LIMIT 4096u
 #define SAS_AT_ONCE 16u
 
 struct dp_staging {
@@ -23,7 +27,9 @@ struct dp_staging {
 	struct ipc_environment *environments;
 	struct ipc_server *servers;
 	struct ipc_forward *forwards;
-	uint32_t environment_count, server_count, forward_count;
+	struct ipc_egress *egress;
+	struct ipc_inbound *inbound;
+	uint32_t environment_count, server_count, forward_count, egress_count, inbound_count;
 };
 
 struct dp_staging *dp_staging_create(void)
@@ -36,6 +42,8 @@ static void clear(struct dp_staging *s)
 	free(s->environments);
 	free(s->servers);
 	free(s->forwards);
+	free(s->egress);
+	free(s->inbound);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -102,12 +110,29 @@ int dp_staging_forwards(struct dp_staging *s, const struct ipc_forward *forwards
 	              FORWARDS_LIMIT);
 }
 
+int dp_staging_egress(struct dp_staging *s, const struct ipc_egress *egress)
+{
+	if (!s->generation)
+		return -EPROTO;
+	return append((void **)&s->egress, &s->egress_count, egress, 1, sizeof(*egress),
+	              DP_ENVIRONMENTS_MAX + 1);
+}
+
+int dp_staging_inbound(struct dp_staging *s, const struct ipc_inbound *inbound, uint32_t count)
+{
+	if (!s->generation)
+		return -EPROTO;
+	return append((void **)&s->inbound, &s->inbound_count, inbound, count, sizeof(*inbound),
+	              INBOUND_LIMIT);
+}
+
 /* ---- building a generation ---- */
 
 void dp_generation_destroy(struct dp_generation *g)
 {
 	if (!g)
 		return;
+	dp_egress_destroy(g->egress);
 	free(g->forwards);
 	free(g->addresses);
 	free(g->environments);
@@ -277,6 +302,38 @@ static int add_forward(struct dp_generation *g, struct dp_core *core,
 	return 0;
 }
 
+static bool is_server_port(const struct dp_staging *s, const struct ipc_inbound *inbound)
+{
+	for (uint32_t i = 0; inbound->protocol == IPPROTO_UDP && i < s->server_count; i++)
+		if (s->servers[i].ike_port_be == inbound->port_be ||
+		    s->servers[i].natt_port_be == inbound->port_be)
+			return true;
+	return false;
+}
+
+static int add_egress(struct dp_generation *g, const struct dp_core *core,
+                      const struct dp_staging *s, char why[256])
+{
+	const struct dp_egress_parts parts = { .rules = s->egress,
+		                               .rule_count = s->egress_count,
+		                               .inbound = s->inbound,
+		                               .inbound_count = s->inbound_count,
+		                               .generation = g,
+		                               .ports = core->ports };
+
+	for (uint32_t i = 0; i < s->egress_count; i++)
+		if (*s->egress[i].environment && !find_environment(g, s->egress[i].environment))
+			return refuse(why, -ENOENT, "egress: there is no environment \"%s\"",
+			              s->egress[i].environment);
+	for (uint32_t i = 0; i < s->inbound_count; i++)
+		if (is_server_port(s, &s->inbound[i]))
+			return refuse(why, -EADDRINUSE, "inbound port %u is that of a tunnel",
+			              rte_be_to_cpu_16(s->inbound[i].port_be));
+	if (s->egress_count == 0)
+		return s->inbound_count ? refuse(why, -EINVAL, "inbound ports without egress") : 0;
+	return dp_egress_build(&parts, &g->egress, why);
+}
+
 static int build(struct dp_staging *s, struct dp_core *core, struct dp_generation **generation,
                  char why[256])
 {
@@ -291,6 +348,8 @@ static int build(struct dp_staging *s, struct dp_core *core, struct dp_generatio
 		rc = add_server(g, core, &s->servers[i], why);
 	for (uint32_t i = 0; rc == 0 && i < s->forward_count; i++)
 		rc = add_forward(g, core, &s->forwards[i], why);
+	if (rc == 0)
+		rc = add_egress(g, core, s, why);
 	if (rc) {
 		dp_generation_destroy(g);
 		return rc;
@@ -312,6 +371,20 @@ static void free_slots(struct dp_core *core)
 	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++)
 		if (*core->environment_slots[i].environment && (!g || !g->by_slot[i]))
 			dp_slot_clear(&core->environment_slots[i]);
+}
+
+/* Before anything could be given one of them. */
+static int reserve_ports(struct dp_worker *w, void *staging)
+{
+	const struct dp_staging *s = staging;
+
+	for (uint32_t i = 0; i < s->server_count; i++) {
+		dp_portpool_reserve(w->portpool, rte_be_to_cpu_16(s->servers[i].ike_port_be));
+		dp_portpool_reserve(w->portpool, rte_be_to_cpu_16(s->servers[i].natt_port_be));
+	}
+	for (uint32_t i = 0; i < s->inbound_count; i++)
+		dp_portpool_reserve(w->portpool, rte_be_to_cpu_16(s->inbound[i].port_be));
+	return 0;
 }
 
 static int use_generation(struct dp_worker *w, void *generation)
@@ -454,6 +527,8 @@ int dp_staging_commit(struct dp_staging *s, struct dp_core *core, uint64_t gener
 	if (core->is_settling)
 		settle(core);
 	rc = build(s, core, &fresh, why);
+	if (rc == 0)
+		dp_core_call_all(core, reserve_ports, s);
 	clear(s);
 	if (rc) {
 		free_slots(core); /* those that the failed build took */

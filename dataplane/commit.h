@@ -24,6 +24,9 @@ int dp_staging_environment(struct dp_staging *s, const struct ipc_environment *e
 int dp_staging_server(struct dp_staging *s, const struct ipc_server *server);
 int dp_staging_forwards(struct dp_staging *s, const struct ipc_forward *forwards, uint32_t count);
 
+int dp_staging_egress(struct dp_staging *s, const struct ipc_egress *egress);
+int dp_staging_inbound(struct dp_staging *s, const struct ipc_inbound *inbound, uint32_t count);
+
 /* Validates what is staged and makes it the generation of all workers. 0, or -errno with WHY in
  * words and nothing changed. What went away takes its SAs and sessions along: the SAs at once, the
  * sessions step by step; what stays is not touched. The staging is empty afterwards. */

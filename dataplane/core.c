@@ -20,6 +20,7 @@
 #include "dataplane/commit.h"
 #include "dataplane/crypto_mb.h"
 #include "dataplane/device.h"
+#include "dataplane/egress.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/larval.h"
 #include "dataplane/nexthop.h"
@@ -90,6 +91,11 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	rc = dp_portpool_create(&w->portpool, RTE_MAX(1024u, sessions), random64(), socket);
 	if (rc)
 		return say(why, "port pool", rc);
+	w->egress_sessions = rte_zmalloc_socket("egress_sessions",
+	                                        DP_EGRESS_ACCOUNTS * sizeof(*w->egress_sessions),
+	                                        RTE_CACHE_LINE_SIZE, socket);
+	if (!w->egress_sessions)
+		return say(why, "counts of egress sessions", -ENOMEM);
 	rc = dp_reassembly_create(&w->reassembly, random64(), socket);
 	if (rc)
 		return say(why, "reassembly", rc);
@@ -158,6 +164,7 @@ static void destroy_worker(struct dp_worker *w)
 		dp_flow_table_destroy(w->flows);
 	if (w->portpool)
 		dp_portpool_destroy(w->portpool);
+	rte_free(w->egress_sessions);
 	dp_reassembly_destroy(w->reassembly);
 	if (w->crypto)
 		dp_crypto_destroy(w->crypto);

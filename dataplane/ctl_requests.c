@@ -608,6 +608,14 @@ void dp_request(struct dp_requests *r, const struct ipc_header *header, const vo
 	case IPC_CONFIG_FORWARDS:
 		reply->status = dp_staging_forwards(r->staging, body, count);
 		break;
+	case IPC_CONFIG_EGRESS:
+		reply->status = dp_staging_egress(r->staging, body);
+		break;
+	case IPC_CONFIG_INBOUND:
+		reply->status = dp_staging_inbound(
+			r->staging, body,
+			(uint32_t)(ipc_body_length(header) / sizeof(struct ipc_inbound)));
+		break;
 	case IPC_CONFIG_COMMIT:
 		commit(r, body, reply);
 		break;

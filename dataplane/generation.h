@@ -31,6 +31,8 @@ struct dp_environment {
 	struct ipc_prefix sources[IPC_PREFIXES_MAX];
 };
 
+struct dp_egress;
+
 /* A forward, as the table has it; key 0 is an empty place. */
 struct dp_forward {
 	uint64_t key; /* dp_forward_key() */
@@ -51,6 +53,7 @@ struct dp_generation {
 	struct dp_forward *forwards;         /* open addressing, at most half full */
 	struct dp_environment **addresses;   /* by pod address, open addressing */
 	struct dp_environment *environments; /* dense */
+	struct dp_egress *egress;            /* NULL: none */
 	struct dp_environment *by_slot[DP_ENVIRONMENTS_MAX]; /* NULL: no such environment */
 };
 

@@ -2,6 +2,10 @@
 /* The one crossing between workers. */
 #include "dataplane/handoff.h"
 
+#include "dataplane/egress.h"
+#include "dataplane/icmp_quote.h"
+#include "dataplane/ipv4.h"
+#include "dataplane/nat_icmp.h"
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -70,6 +74,62 @@ void dp_handoff_fragment(struct dp_worker *w, struct dp_batch *b)
 		if (gatherer != w->index)
 			b->p[i].verdict = send_home(w, &b->p[i], gatherer);
 	}
+}
+
+static uint16_t egress_out_owner(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	return dp_egress_owner(dp_load32(p->l3 + 16), w->worker_count);
+}
+
+static uint16_t egress_in_owner(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	const uint8_t *icmp = p->l3 + DP_IPV4_HEADER;
+	uint32_t remote_be = 0;
+
+	if (p->protocol == IPPROTO_ICMP && !dp_ipv4_is_fragment(p->l3) &&
+	    dp_nat_icmp_is_error(icmp))
+		remote_be = dp_icmp_quoted_destination_be(icmp, p->l3_length - DP_IPV4_HEADER);
+	if (!remote_be)
+		remote_be = dp_load32(p->l3 + 12);
+	return dp_egress_owner(remote_be, w->worker_count);
+}
+
+void dp_handoff_egress_out(struct dp_worker *w, struct dp_batch *b)
+{
+	if (w->worker_count == 1)
+		return;
+	for (unsigned i = 0; i < b->n; i++) {
+		uint16_t owner = egress_out_owner(w, &b->p[i]);
+
+		if (owner != w->index)
+			b->p[i].verdict = send_home(w, &b->p[i], owner);
+	}
+}
+
+void dp_handoff_egress_in(struct dp_worker *w, struct dp_batch *b)
+{
+	if (w->worker_count == 1)
+		return;
+	for (unsigned i = 0; i < b->n; i++) {
+		uint16_t owner = egress_in_owner(w, &b->p[i]);
+
+		if (owner != w->index)
+			b->p[i].verdict = send_home(w, &b->p[i], owner);
+	}
+}
+
+void dp_handoff_egress_out_final(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++)
+		if (egress_out_owner(w, &b->p[i]) != w->index)
+			b->p[i].verdict = DP_HANDOFF_LOOP;
+}
+
+void dp_handoff_egress_in_final(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++)
+		if (egress_in_owner(w, &b->p[i]) != w->index)
+			b->p[i].verdict = DP_HANDOFF_LOOP;
 }
 
 void dp_handoff_forward_final(struct dp_worker *w, struct dp_batch *b)

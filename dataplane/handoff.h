@@ -21,7 +21,15 @@ void dp_handoff_esp(struct dp_worker *w, struct dp_batch *b);
  * no final one. */
 void dp_handoff_fragment(struct dp_worker *w, struct dp_batch *b);
 
+/* Stages: egress goes to the owner of the remote address, which is the destination of what comes
+ * from the cluster, and the source of what comes from the uplink; an error's is the one that it
+ * quotes. */
+void dp_handoff_egress_out(struct dp_worker *w, struct dp_batch *b);
+void dp_handoff_egress_in(struct dp_worker *w, struct dp_batch *b);
+
 /* The same stages for packets that came by a hand-off: one whose home is still elsewhere is dropped
  * (DP_HANDOFF_LOOP). */
 void dp_handoff_forward_final(struct dp_worker *w, struct dp_batch *b);
 void dp_handoff_esp_final(struct dp_worker *w, struct dp_batch *b);
+void dp_handoff_egress_out_final(struct dp_worker *w, struct dp_batch *b);
+void dp_handoff_egress_in_final(struct dp_worker *w, struct dp_batch *b);

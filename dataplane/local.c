@@ -7,6 +7,7 @@
 #include <rte_ether.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/egress.h"
 #include "dataplane/nat_icmp.h"
 #include "dataplane/pmtu.h"
 #include "dataplane/port.h"
@@ -28,8 +29,10 @@ static bool is_ours(const struct dp_worker *w, enum dp_port_id port, uint32_t ad
 {
 	if (address_be == w->ports[port].address_be)
 		return true;
-	return port == DP_PORT_CLUSTER && w->generation &&
-	       dp_environment_lookup(w->generation, address_be);
+	if (port == DP_PORT_UPLINK)
+		return w->generation && w->generation->egress &&
+		       dp_egress_owns(w->generation->egress, address_be);
+	return w->generation && dp_environment_lookup(w->generation, address_be);
 }
 
 /* RFC 826; the request becomes the reply in its own buffer. */

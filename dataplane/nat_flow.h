@@ -39,6 +39,7 @@ enum dp_flow_state {
 	DP_FLOW_TIME_WAIT, /* both FINs acknowledged */
 	DP_FLOW_CLOSED,    /* RST */
 	DP_FLOW_UDP,
+	DP_FLOW_ECHO, /* ICMP */
 	DP_FLOW_STATE_COUNT
 };
 
@@ -88,8 +89,9 @@ struct dp_flow_cold {
 	uint32_t next;     /* session in the same wheel slot, or in the free list */
 	uint32_t previous; /* session, or DP_FLOW_WHEEL_HEAD | wheel slot */
 	uint32_t created_s;
-	uint16_t environment;
-	uint16_t pad;
+	uint16_t environment; /* slot of whose quota it is part; DP_NONE_SLOT: of none */
+	uint8_t kind;         /* enum dp_session_kind */
+	uint8_t pad;
 };
 #define DP_FLOW_WHEEL_HEAD 0x80000000u
 _Static_assert(sizeof(struct dp_flow_cold) == 16, "dp_flow_cold");

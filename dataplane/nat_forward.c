@@ -57,19 +57,14 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 {
 	const struct dp_environment *e = w->generation->by_slot[fwd->environment];
 	const struct dp_flow_key *key = (const struct dp_flow_key *)p->key;
-	struct dp_tcp_segment segment = { 0 };
+	struct dp_tcp_segment segment;
 	struct dp_session_plan plan;
 	struct dp_flow *f = NULL;
 	uint16_t tunnel;
 
-	if (p->protocol == IPPROTO_TCP) {
-		p->verdict = DP_L4_HEADER;
-		if (!dp_tcp_read(p->l3 + DP_IPV4_HEADER, p->l3_length - DP_IPV4_HEADER, &segment))
-			return NULL;
-		p->verdict = (uint8_t)refusal;
-		if (!dp_tcp_is_opening(&segment))
-			return NULL;
-	}
+	p->verdict = (uint8_t)dp_session_check_opening(p, &segment, refusal);
+	if (p->verdict != DP_OK)
+		return NULL;
 	p->verdict = DP_NO_FORWARD;
 	if (!e)
 		return NULL;
@@ -96,7 +91,9 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 		                                       .scope = fwd->environment,
 		                                       .protocol = key->protocol },
 		                         .sequence = segment.sequence,
-		                         .tunnel = tunnel };
+		                         .tunnel = tunnel,
+		                         .environment = fwd->environment,
+		                         .kind = DP_SESSION_FORWARD };
 	p->verdict = (uint8_t)dp_session_create(w, &plan, &f);
 	if (p->verdict == DP_OK && p->protocol == IPPROTO_TCP)
 		dp_tcp_open(f, dp_flow_other(f), &segment);

@@ -6,14 +6,16 @@
  */
 #include "dataplane/nat_icmp.h"
 
+#include "dataplane/egress.h"
+#include "dataplane/icmp_quote.h"
 #include "dataplane/ipv4.h"
+#include "dataplane/nat_echo.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_rewrite.h"
+#include "dataplane/nat_step.h"
 #include "dataplane/worker.h"
 
-#define ICMP_HEADER 8u
 #define ERROR_MAX 1280u /* RFC 1812 section 4.3.2.3 asks for 576; it has to fit any way out */
-#define QUOTE_LEAST (DP_IPV4_HEADER + 8u) /* RFC 792; more is quoted as a rule */
 
 void dp_nat_icmp_split(struct dp_worker *w, struct dp_batch *b, struct dp_batch *errors)
 {
@@ -29,18 +31,18 @@ void dp_nat_icmp_split(struct dp_worker *w, struct dp_batch *b, struct dp_batch 
 	}
 }
 
-/* An undamaged error that quotes enough of a TCP or UDP packet of ours; never one about another
- * error. */
+/* An undamaged error that quotes enough of a TCP or UDP packet or an echo of ours; never one about
+ * another error. */
 static bool is_error_whole(const struct dp_pkt *p)
 {
-	const uint8_t *icmp = p->l3 + DP_IPV4_HEADER, *quote = icmp + ICMP_HEADER;
+	const uint8_t *icmp = p->l3 + DP_IPV4_HEADER, *quote = icmp + DP_ICMP_HEADER;
 	unsigned length = p->l3_length - DP_IPV4_HEADER;
 
-	if (length < ICMP_HEADER + QUOTE_LEAST || !dp_nat_icmp_is_error(icmp))
+	if (length < DP_ICMP_HEADER + DP_ICMP_QUOTE_LEAST || !dp_nat_icmp_is_error(icmp))
 		return false;
 	if (quote[0] != 0x45 || (dp_load16(quote + 6) & rte_cpu_to_be_16(0x1fff)))
 		return false;
-	if (quote[9] != IPPROTO_TCP && quote[9] != IPPROTO_UDP)
+	if (quote[9] != IPPROTO_TCP && quote[9] != IPPROTO_UDP && quote[9] != IPPROTO_ICMP)
 		return false;
 	return dp_checksum_fold(dp_checksum_add(icmp, length, 0)) == 0xffff;
 }
@@ -56,6 +58,9 @@ static struct dp_flow *find_flow(struct dp_worker *w, const uint8_t *quote,
 		                                     .protocol = quote[9],
 		                                     .direction = from,
 		                                     .environment = environment };
+
+	if (quote[9] == IPPROTO_ICMP)
+		dp_nat_echo_ports(&key, quote + DP_IPV4_HEADER, from);
 
 	return dp_flow_lookup(w->flows, &key, dp_flow_hash(w->flows, &key));
 }
@@ -79,6 +84,10 @@ static void restore_quote(uint8_t *quote, unsigned room, const struct dp_flow *s
 	}
 	dp_store32(quote + 12, sent->key.source_be);
 	dp_store32(quote + 16, sent->key.destination_be);
+	if (quote[9] == IPPROTO_ICMP) {
+		dp_nat_echo_set(quote + DP_IPV4_HEADER, &sent->key);
+		return;
+	}
 	dp_store16(quote + 20, sent->key.source_port_be);
 	dp_store16(quote + 22, sent->key.destination_port_be);
 }
@@ -93,7 +102,8 @@ static void shorten(struct dp_pkt *p)
 	p->l3[DP_IPV4_HEADER + 5] = 0; /* the quote's length, where something is behind it */
 }
 
-static void translate(struct dp_pkt *p, const struct dp_flow *sent)
+/* FROM: who says so, on the receiver's side. */
+static void translate(struct dp_pkt *p, const struct dp_flow *sent, uint32_t from_be)
 {
 	uint8_t *l3 = p->l3, *icmp = l3 + DP_IPV4_HEADER;
 	unsigned length;
@@ -101,11 +111,11 @@ static void translate(struct dp_pkt *p, const struct dp_flow *sent)
 	if (unlikely(p->l3_length > ERROR_MAX))
 		shorten(p);
 	length = p->l3_length - DP_IPV4_HEADER;
-	restore_quote(icmp + ICMP_HEADER, length - ICMP_HEADER, sent);
+	restore_quote(icmp + DP_ICMP_HEADER, length - DP_ICMP_HEADER, sent);
 	dp_store16(icmp + 2, 0);
 	dp_store16(icmp + 2, dp_l4_checksum(NULL, icmp, length, 0));
 	l3[8]--;
-	dp_store32(l3 + 12, sent->key.destination_be);
+	dp_store32(l3 + 12, from_be);
 	dp_store32(l3 + 16, sent->key.source_be);
 	dp_store16(l3 + 10, 0);
 	dp_store16(l3 + 10, (uint16_t)~dp_ipv4_sum(l3));
@@ -114,7 +124,7 @@ static void translate(struct dp_pkt *p, const struct dp_flow *sent)
 /* The flow whose packet is quoted, as it was received; NULL: the verdict is set. */
 static struct dp_flow *find_sent(struct dp_worker *w, struct dp_pkt *p, enum dp_flow_direction from)
 {
-	const uint8_t *quote = p->l3 + DP_IPV4_HEADER + ICMP_HEADER;
+	const uint8_t *quote = p->l3 + DP_IPV4_HEADER + DP_ICMP_HEADER;
 	struct dp_flow *f = is_error_whole(p) ? find_flow(w, quote, from, p->environment) : NULL;
 
 	/* the error came to the address that the quoted packet came from, as we sent it */
@@ -145,7 +155,7 @@ void dp_nat_icmp_out(struct dp_worker *w, struct dp_batch *b)
 		sent = find_sent(w, p, DP_FLOW_OUTWARD);
 		if (!sent)
 			continue;
-		translate(p, sent);
+		translate(p, sent, sent->key.destination_be);
 		p->flow = sent;
 		p->tunnel = sent->tunnel;
 	}
@@ -159,9 +169,52 @@ void dp_nat_icmp_in(struct dp_worker *w, struct dp_batch *b)
 
 		if (!sent)
 			continue;
-		translate(p, sent);
+		translate(p, sent, sent->key.destination_be);
 		p->flow = sent;
 		p->nexthop_be = sent->key.source_be;
 		p->port = DP_PORT_CLUSTER;
+	}
+}
+
+/* ---- egress ---- */
+
+static bool is_error(const struct dp_pkt *p)
+{
+	return p->verdict == DP_OK && dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER);
+}
+
+void dp_nat_icmp_egress_out(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct dp_pkt *p = &b->p[i];
+		struct dp_flow *sent;
+
+		if (!is_error(p))
+			continue;
+		p->environment = DP_SCOPE_EGRESS;
+		sent = find_sent(w, p, DP_FLOW_OUTWARD);
+		if (!sent)
+			continue;
+		translate(p, sent, sent->key.destination_be);
+		p->flow = sent;
+		dp_nat_leave(p, DP_PORT_UPLINK, sent->key.source_be);
+	}
+}
+
+void dp_nat_icmp_egress_in(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct dp_pkt *p = &b->p[i];
+		struct dp_flow *sent;
+
+		if (!is_error(p))
+			continue;
+		p->environment = DP_SCOPE_EGRESS;
+		sent = find_sent(w, p, DP_FLOW_INWARD);
+		if (!sent)
+			continue;
+		translate(p, sent, dp_load32(p->l3 + 12));
+		p->flow = sent;
+		dp_nat_leave(p, DP_PORT_CLUSTER, sent->key.source_be);
 	}
 }

@@ -12,6 +12,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "dataplane/batch.h"
 
 /* Moves ICMP packets from B to ERRORS; in B they are DP_TAKEN. Worker only. */
@@ -21,6 +24,11 @@ void dp_nat_icmp_split(struct dp_worker *w, struct dp_batch *b, struct dp_batch 
  * Verdicts: NO_SESSION_QUOTED, TTL, RATE_LIMITED. Worker only. */
 void dp_nat_icmp_out(struct dp_worker *w, struct dp_batch *b);
 void dp_nat_icmp_in(struct dp_worker *w, struct dp_batch *b);
+
+/* The same for errors about egress, from the cluster and from the uplink; other ICMP is left alone.
+ * What comes from the Internet keeps its source, which means the same here. */
+void dp_nat_icmp_egress_out(struct dp_worker *w, struct dp_batch *b);
+void dp_nat_icmp_egress_in(struct dp_worker *w, struct dp_batch *b);
 
 /* Whether an ICMP header is that of an error we translate. */
 static inline bool dp_nat_icmp_is_error(const uint8_t *icmp)

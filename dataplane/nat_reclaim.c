@@ -24,6 +24,9 @@ static bool is_reclaimable(const struct dp_flow *in, uint32_t silence, uint32_t 
 	uint32_t enough = in->flags & DP_TCP_FLOW_LAST ? DP_RECLAIM_CLIENT_CLOSED_S
 	                                               : DP_RECLAIM_TARGET_CLOSED_S;
 
+	/* one that was opened from the other side has no port of the pool */
+	if (in->flags & DP_TCP_FLOW_OPENER)
+		return false;
 	return in->state == DP_FLOW_TIME_WAIT && silence >= enough &&
 	       (int32_t)(sequence - dp_flow_other(in)->sequence_end) > 0;
 }

@@ -23,6 +23,7 @@
 
 #define DP_TCP_CHECKSUM_OFF 36u /* behind an IPv4 header of 20 bytes */
 #define DP_UDP_CHECKSUM_OFF 26u
+#define DP_ICMP_CHECKSUM_OFF 22u
 
 /* The checksum after words changed whose ~old + new sums up to DELTA. */
 static inline uint16_t dp_checksum_update(uint16_t checksum, uint16_t delta)
@@ -46,6 +47,10 @@ static inline void dp_nat_rewrite_prepare(struct dp_flow *f)
 	f->l4_delta = dp_checksum_fold(addresses + ports);
 	f->checksum_off =
 		f->key.protocol == IPPROTO_UDP ? DP_UDP_CHECKSUM_OFF : DP_TCP_CHECKSUM_OFF;
+	if (f->key.protocol == IPPROTO_ICMP) { /* no addresses in its checksum: RFC 792 */
+		f->l4_delta = dp_checksum_fold(ports);
+		f->checksum_off = DP_ICMP_CHECKSUM_OFF;
+	}
 }
 
 /* Translates the packet at IP (no options, TTL over 1, TCP or UDP header present) as flow F says.

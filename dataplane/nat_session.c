@@ -7,7 +7,9 @@
 
 #include <rte_branch_prediction.h>
 
+#include "dataplane/egress.h"
 #include "dataplane/ipv4.h"
+#include "dataplane/nat_egress.h"
 #include "dataplane/nat_forward.h"
 #include "dataplane/nat_reclaim.h"
 #include "dataplane/nat_rewrite.h"
@@ -15,6 +17,10 @@
 #define SWEEP_AT_ONCE 4096u /* looks at sessions; some 0.1 ms */
 #define END_COST 8u         /* looks: what ending one takes beyond */
 #define LIST_AT_ONCE 4096u
+
+_Static_assert((int)DP_SESSION_EGRESS == (int)IPC_SESSION_EGRESS &&
+                       (int)DP_SESSION_HAIRPIN == (int)IPC_SESSION_HAIRPIN,
+               "kinds are those of the contract");
 
 /* ---- from beginning to end ---- */
 
@@ -27,13 +33,27 @@ static struct dp_port_endpoint endpoint_of(const struct dp_flow *out)
 		                          .protocol = out->key.protocol };
 }
 
+/* The count that a session is part of. Egress has its own in each worker, as all of them have
+ * sessions of an environment; what strangers open is counted apart. */
+static uint32_t *find_account(struct dp_worker *w, uint16_t scope, enum dp_session_kind kind,
+                              uint16_t environment)
+{
+	if (scope != DP_SCOPE_EGRESS)
+		return &w->environments[environment].sessions;
+	if (kind == DP_SESSION_INBOUND)
+		return &w->egress_sessions[DP_EGRESS_INBOUND];
+	return &w->egress_sessions[RTE_MIN(environment, (uint16_t)DP_EGRESS_NOBODY)];
+}
+
 void dp_session_end(struct dp_worker *w, uint32_t session)
 {
 	const struct dp_flow *out = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD);
+	const struct dp_flow_cold *cold = &w->flows->cold[session];
 	struct dp_port_endpoint endpoint = endpoint_of(out);
 
-	dp_portpool_release(w->portpool, &endpoint, out->source_port_be);
-	w->environments[out->key.environment].sessions--;
+	if (cold->kind != DP_SESSION_INBOUND)
+		dp_portpool_release(w->portpool, &endpoint, out->source_port_be);
+	(*find_account(w, out->key.environment, cold->kind, cold->environment))--;
 	w->count->sessions_ended++;
 	w->count->sessions_now--;
 	dp_flow_del(w->flows, session);
@@ -73,6 +93,37 @@ static int find_port(struct dp_worker *w, const struct dp_port_endpoint *endpoin
 	return dp_portpool_take(w->portpool, endpoint, port_be);
 }
 
+static enum dp_flow_state first_state(uint8_t protocol)
+{
+	switch (protocol) {
+	case IPPROTO_UDP:
+		return DP_FLOW_UDP;
+	case IPPROTO_ICMP:
+		return DP_FLOW_ECHO;
+	default:
+		return DP_FLOW_OPENING;
+	}
+}
+
+enum dp_verdict dp_session_add(struct dp_worker *w, const struct dp_session_plan *plan,
+                               const struct dp_flow_key *inward, struct dp_flow **flow)
+{
+	enum dp_flow_state state = first_state(inward->protocol);
+	uint32_t session;
+
+	if (dp_flow_add(w->flows, plan->outward, inward, state, w->now_s, flow) < 0)
+		return DP_SESSION_TABLE_FULL;
+	session = dp_flow_session(w->flows, *flow);
+	fill_session(*flow, dp_flow_other(*flow), plan->tunnel);
+	w->flows->cold[session].environment = plan->environment;
+	w->flows->cold[session].kind = (uint8_t)plan->kind;
+	dp_flow_schedule(w->flows, session, w->now_s + dp_flow_timeout_s(state));
+	(*find_account(w, inward->environment, plan->kind, plan->environment))++;
+	w->count->sessions_created++;
+	w->count->sessions_now++;
+	return DP_OK;
+}
+
 enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_plan *plan,
                                   struct dp_flow **flow)
 {
@@ -81,24 +132,29 @@ enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_p
 		                      .source_port_be = endpoint->remote_port_be,
 		                      .destination_be = endpoint->inner_be,
 		                      .protocol = endpoint->protocol,
-		                      .direction = DP_FLOW_INWARD,
+		                      .direction = plan->kind == DP_SESSION_HAIRPIN
+		                                           ? DP_FLOW_OUTWARD
+		                                           : DP_FLOW_INWARD,
 		                      .environment = endpoint->scope };
-	enum dp_flow_state state =
-		endpoint->protocol == IPPROTO_UDP ? DP_FLOW_UDP : DP_FLOW_OPENING;
+	enum dp_verdict verdict;
 
 	if (find_port(w, endpoint, plan->sequence, &inward.destination_port_be) < 0)
 		return DP_PORTS_EXHAUSTED;
-	if (dp_flow_add(w->flows, plan->outward, &inward, state, w->now_s, flow) < 0) {
+	verdict = dp_session_add(w, plan, &inward, flow);
+	if (verdict != DP_OK)
 		dp_portpool_release(w->portpool, endpoint, inward.destination_port_be);
-		return DP_SESSION_TABLE_FULL;
-	}
-	fill_session(*flow, dp_flow_other(*flow), plan->tunnel);
-	dp_flow_schedule(w->flows, dp_flow_session(w->flows, *flow),
-	                 w->now_s + dp_flow_timeout_s(state));
-	w->environments[endpoint->scope].sessions++;
-	w->count->sessions_created++;
-	w->count->sessions_now++;
-	return DP_OK;
+	return verdict;
+}
+
+enum dp_verdict dp_session_check_opening(const struct dp_pkt *p, struct dp_tcp_segment *segment,
+                                         enum dp_verdict refusal)
+{
+	memset(segment, 0, sizeof(*segment));
+	if (p->protocol != IPPROTO_TCP)
+		return DP_OK;
+	if (!dp_tcp_read(p->l3 + DP_IPV4_HEADER, p->l3_length - DP_IPV4_HEADER, segment))
+		return DP_L4_HEADER;
+	return dp_tcp_is_opening(segment) ? DP_OK : refusal;
 }
 
 enum dp_tcp_verdict dp_session_track(struct dp_worker *w, const struct dp_pkt *p, struct dp_flow *f)
@@ -126,6 +182,26 @@ static uint32_t last_seen_s(struct dp_flow_table *t, uint32_t session)
 	return (int32_t)(out_s - in_s) > 0 ? out_s : in_s;
 }
 
+/* By the generation of now. */
+static bool is_allowed(struct dp_worker *w, uint32_t session)
+{
+	const struct dp_flow *out = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD);
+
+	if (out->key.environment != DP_SCOPE_EGRESS)
+		return dp_nat_forward_allows(w, out);
+	return dp_nat_egress_allows(w, session);
+}
+
+void dp_session_set_environment(struct dp_worker *w, uint32_t session, uint16_t environment)
+{
+	struct dp_flow_cold *cold = &w->flows->cold[session];
+	uint16_t scope = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD)->key.environment;
+
+	(*find_account(w, scope, cold->kind, cold->environment))--;
+	cold->environment = environment;
+	(*find_account(w, scope, cold->kind, cold->environment))++;
+}
+
 /* Goes on with the sweep, for a time of BUDGET looks. */
 static unsigned sweep(struct dp_worker *w, unsigned budget)
 {
@@ -139,7 +215,7 @@ static unsigned sweep(struct dp_worker *w, unsigned budget)
 			t->sweep = DP_FLOW_NONE;
 			break;
 		}
-		if (out->state != DP_FLOW_FREE && !dp_nat_forward_allows(w, out)) {
+		if (out->state != DP_FLOW_FREE && !is_allowed(w, t->sweep)) {
 			dp_session_end(w, t->sweep);
 			ended++;
 			spent += END_COST;
@@ -197,6 +273,8 @@ static enum ipc_session_state public_state(enum dp_flow_state state)
 		return IPC_SESSION_CLOSING;
 	case DP_FLOW_UDP:
 		return IPC_SESSION_UDP;
+	case DP_FLOW_ECHO:
+		return IPC_SESSION_ECHO;
 	default:
 		return IPC_SESSION_CLOSED;
 	}
@@ -223,9 +301,10 @@ static void describe(const struct dp_worker *w, uint32_t session, struct ipc_ses
 		.idle_s = w->now_s - last_seen_s(t, session),
 		.bytes_out = out->bytes,
 		.bytes_in = in->bytes,
+		.kind = t->cold[session].kind, /* the contract's numbers are ours */
 	};
-	*slots =
-		(struct dp_nat_slots){ .environment = out->key.environment, .tunnel = out->tunnel };
+	*slots = (struct dp_nat_slots){ .environment = t->cold[session].environment,
+		                        .tunnel = out->tunnel };
 }
 
 unsigned dp_nat_list(struct dp_worker *w, uint64_t cursor, uint16_t environment,

@@ -13,12 +13,21 @@
 #include "dataplane/tcp_track.h"
 #include "dataplane/worker.h"
 
+enum dp_session_kind {
+	DP_SESSION_FORWARD = 0,
+	DP_SESSION_EGRESS,
+	DP_SESSION_INBOUND, /* from the Internet to a mapped port: it has no port of the pool */
+	DP_SESSION_HAIRPIN, /* from the cluster to a mapped port */
+};
+
 /* What a new session is made of. */
 struct dp_session_plan {
 	const struct dp_flow_key *outward; /* as its first packet came */
 	struct dp_port_endpoint endpoint;  /* what it becomes, but for the port */
 	uint32_t sequence;                 /* TCP: the initial one */
 	uint16_t tunnel;                   /* slot */
+	uint16_t environment;              /* slot of whose quota it is part; DP_NONE_SLOT: none */
+	enum dp_session_kind kind;
 };
 
 /*
@@ -29,7 +38,19 @@ struct dp_session_plan {
 enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_plan *plan,
                                   struct dp_flow **flow);
 
+/* The same for keys that are both known. DP_OK or DP_SESSION_TABLE_FULL. */
+enum dp_verdict dp_session_add(struct dp_worker *w, const struct dp_session_plan *plan,
+                               const struct dp_flow_key *inward, struct dp_flow **flow);
+
+/* Why the packet cannot open a session, or DP_OK; SEGMENT is filled in for TCP, of which only a SYN
+ * can. REFUSAL: what another segment of it is. */
+enum dp_verdict dp_session_check_opening(const struct dp_pkt *p, struct dp_tcp_segment *segment,
+                                         enum dp_verdict refusal);
+
 void dp_session_end(struct dp_worker *w, uint32_t session);
+
+/* Makes the session part of another environment's quota (DP_NONE_SLOT: of none's). */
+void dp_session_set_environment(struct dp_worker *w, uint32_t session, uint16_t environment);
 
 /* Tracks a TCP segment that is not ordinary data or acknowledgement of an established session. */
 enum dp_tcp_verdict dp_session_track(struct dp_worker *w, const struct dp_pkt *p,

@@ -88,3 +88,16 @@ static inline void dp_nat_translate(const struct dp_worker *w, const struct dp_p
 	if (f->last_s != w->now_s)
 		f->last_s = w->now_s;
 }
+
+/* A packet that goes from port to port leaves its frame behind: its data begins with the IPv4
+ * header, as dp_nexthop() wants it. */
+static inline void dp_nat_leave(struct dp_pkt *p, enum dp_port_id port, uint32_t nexthop_be)
+{
+	struct rte_mbuf *m = p->m;
+
+	m->data_off = (uint16_t)(p->l3 - (uint8_t *)m->buf_addr);
+	m->data_len = p->l3_length;
+	m->pkt_len = p->l3_length;
+	p->nexthop_be = nexthop_be;
+	p->port = (uint8_t)port;
+}

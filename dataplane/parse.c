@@ -7,6 +7,8 @@
 #include <rte_ether.h>
 #include <rte_prefetch.h>
 
+#include "dataplane/egress.h"
+#include "dataplane/icmp_quote.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/nat_icmp.h"
 #include "dataplane/peers.h"
@@ -17,6 +19,7 @@
 #define ETHER_LENGTH 14
 #define UDP_LENGTH 8
 #define NATT_KEEPALIVE 0xff
+#define ICMP_ECHO 8
 
 static enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
 {
@@ -81,11 +84,8 @@ static enum dp_verdict check_frame(struct dp_worker *w, enum dp_port_id port, st
 	return DP_OK;
 }
 
-static struct dp_pkt *begin(struct dp_worker *w, struct dp_batch *b, struct rte_mbuf *m,
-                            enum dp_port_id port)
+static void begin(struct dp_worker *w, struct dp_pkt *p, struct rte_mbuf *m, enum dp_port_id port)
 {
-	struct dp_pkt *p = &b->p[b->n];
-
 	p->m = m;
 	p->flow = NULL;
 	p->esp = NULL;
@@ -95,7 +95,6 @@ static struct dp_pkt *begin(struct dp_worker *w, struct dp_batch *b, struct rte_
 	p->port = port;
 	m->port = port;
 	p->verdict = check_frame(w, port, p);
-	return p;
 }
 
 static void prefetch(struct rte_mbuf **m, unsigned i, unsigned n)
@@ -104,58 +103,100 @@ static void prefetch(struct rte_mbuf **m, unsigned i, unsigned n)
 		rte_prefetch0(rte_pktmbuf_mtod(m[i + 4], void *));
 }
 
-/* TCP and UDP to an environment's address go forward, fragments and ICMP errors too; everything
- * else is dealt with here. */
-static bool is_forward(struct dp_worker *w, struct dp_pkt *p)
+/* To an environment's address. */
+static struct dp_batch *sort_forward(struct dp_pkt *p, struct dp_from_cluster *sorted)
 {
-	uint32_t destination;
+	if (likely(p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP))
+		return &sorted->forward;
+	if (p->protocol != IPPROTO_ICMP)
+		p->verdict = DP_NO_FORWARD;
+	else if (dp_ipv4_is_fragment(p->l3) || /* what it is shows when it is whole */
+	         dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER))
+		return &sorted->forward;
+	return &sorted->local;
+}
+
+/* To the cluster port's address, or a static one. */
+static struct dp_batch *sort_own(struct dp_pkt *p, struct dp_from_cluster *sorted,
+                                 enum dp_verdict refusal)
+{
+	if (dp_ipv4_is_fragment(p->l3))
+		p->verdict = p->protocol == IPPROTO_ICMP ? DP_FRAGMENT : refusal;
+	else if (p->protocol != IPPROTO_ICMP)
+		p->verdict = refusal;
+	return &sorted->local;
+}
+
+static struct dp_batch *sort_from_cluster(struct dp_worker *w, struct dp_pkt *p,
+                                          struct dp_from_cluster *sorted)
+{
+	const struct dp_generation *g = w->generation;
+	uint32_t destination_be;
 
 	if (unlikely(p->verdict != DP_OK || p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP))
-		return false;
-	destination = dp_load32(p->l3 + 16);
-	if (unlikely(!w->generation)) {
+		return &sorted->local;
+	destination_be = dp_load32(p->l3 + 16);
+	if (unlikely(!g)) {
 		p->verdict = DP_NO_CONFIGURATION;
-		return false;
+		return &sorted->local;
 	}
-	if (likely(dp_environment_lookup(w->generation, destination) != NULL)) {
-		if (likely(p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP))
-			return true;
-		if (p->protocol == IPPROTO_ICMP) /* fragments: what they are shows when they are
-		                                    whole */
-			return dp_ipv4_is_fragment(p->l3) ||
-			       dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER);
-		p->verdict = DP_NO_FORWARD;
-		return false;
+	if (dp_environment_lookup(g, destination_be) != NULL)
+		return sort_forward(p, sorted);
+	if (unlikely(destination_be == w->ports[DP_PORT_CLUSTER].address_be))
+		return sort_own(p, sorted, DP_NOT_FOR_US);
+	if (unlikely(!g->egress)) {
+		p->verdict = DP_NO_EGRESS;
+		return &sorted->local;
 	}
-	if (destination == w->ports[DP_PORT_CLUSTER].address_be) {
-		if (p->protocol != IPPROTO_ICMP)
-			p->verdict = DP_NOT_FOR_US;
-		else if (dp_ipv4_is_fragment(p->l3))
-			p->verdict = DP_FRAGMENT;
-		return false;
-	}
-	p->verdict = DP_NO_EGRESS;
-	return false;
+	if (likely(!dp_egress_owns(g->egress, destination_be)))
+		return &sorted->egress;
+	if ((p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP) &&
+	    !dp_ipv4_is_fragment(p->l3))
+		return &sorted->hairpin;
+	return sort_own(p, sorted, DP_EGRESS_DESTINATION);
 }
 
 void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
-                      struct dp_batch *forward, struct dp_batch *local)
+                      struct dp_from_cluster *sorted)
 {
+	struct dp_batch *guess = &sorted->forward; /* packets of a kind come in a row */
+
+	sorted->forward.n = sorted->egress.n = sorted->hairpin.n = sorted->local.n = 0;
 	for (unsigned i = 0; i < n; i++) {
-		struct dp_pkt *p;
+		struct dp_pkt *p = &guess->p[guess->n];
+		struct dp_batch *b;
 
 		prefetch(m, i, n);
-		p = begin(w, forward, m[i], DP_PORT_CLUSTER);
-		if (likely(is_forward(w, p)))
-			forward->n++;
-		else
-			local->p[local->n++] = *p;
+		begin(w, p, m[i], DP_PORT_CLUSTER);
+		b = sort_from_cluster(w, p, sorted);
+		if (unlikely(b != guess)) {
+			b->p[b->n] = *p;
+			guess = b;
+		}
+		b->n++;
 	}
 }
 
-/* What is in a UDP datagram to our address: ESP (RFC 3948 section 2.1), IKE, a keepalive, or
- * nothing of ours. */
-static bool is_udp_esp(struct dp_worker *w, struct dp_pkt *p)
+static bool is_static(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	return w->generation && w->generation->egress &&
+	       dp_egress_owns(w->generation->egress, dp_load32(p->l3 + 16));
+}
+
+/* To a static address: nobody else's business if egress is not configured. */
+static struct dp_batch *sort_egress(const struct dp_worker *w, struct dp_pkt *p,
+                                    struct dp_from_uplink *sorted)
+{
+	if (likely(is_static(w, p)))
+		return &sorted->egress;
+	p->verdict = dp_ipv4_is_fragment(p->l3) ? DP_FRAGMENT : DP_NOT_FOR_US;
+	return &sorted->local;
+}
+
+/* What is in a UDP datagram to our address: ESP (RFC 3948 section 2.1), IKE, a keepalive, or an
+ * answer to somebody in the cluster. */
+static struct dp_batch *sort_udp(const struct dp_worker *w, struct dp_pkt *p,
+                                 struct dp_from_uplink *sorted)
 {
 	uint8_t *udp = p->l3 + DP_IPV4_HEADER;
 	unsigned length = rte_be_to_cpu_16(dp_load16(udp + 4)) - UDP_LENGTH;
@@ -164,70 +205,95 @@ static bool is_udp_esp(struct dp_worker *w, struct dp_pkt *p)
 	case DP_PEER_PORT_NATT:
 		if (likely(length >= 4 && dp_load32(udp + UDP_LENGTH) != 0)) {
 			p->esp = udp + UDP_LENGTH;
-			return true;
+			return &sorted->esp;
 		}
 		if (length == 1 && udp[UDP_LENGTH] == NATT_KEEPALIVE)
 			p->verdict = DP_NATT_KEEPALIVE;
-		break;
+		return &sorted->local;
 	case DP_PEER_PORT_IKE:
-		break;
-	case DP_PEER_PORT_NONE:
-		p->verdict = DP_NOT_FOR_US;
-		break;
+		return &sorted->local;
+	default:
+		return sort_egress(w, p, sorted);
 	}
-	return false;
 }
 
 /* Only servers send us fragments: of ESP, of ESP in UDP and of IKE. */
 static bool is_fragment_of_server(const struct dp_worker *w, const struct dp_pkt *p)
 {
-	return (p->protocol == IPPROTO_ESP || p->protocol == IPPROTO_UDP) &&
+	return dp_ipv4_is_fragment(p->l3) &&
+	       (p->protocol == IPPROTO_ESP || p->protocol == IPPROTO_UDP) &&
 	       dp_peers_has(w->peers, dp_load32(p->l3 + 12));
 }
 
-/* For us, and no ARP; fragments that are not a server's are refused. */
-static bool is_ours(struct dp_worker *w, struct dp_pkt *p)
+/* Requests are ours, and errors about our ESP (dataplane/pmtu.h). */
+static struct dp_batch *sort_icmp(const struct dp_worker *w, struct dp_pkt *p,
+                                  struct dp_from_uplink *sorted)
 {
-	if (unlikely(p->verdict != DP_OK || p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP))
-		return false;
-	if (unlikely(dp_load32(p->l3 + 16) != w->ports[DP_PORT_UPLINK].address_be))
-		p->verdict = DP_NOT_FOR_US;
-	else if (unlikely(dp_ipv4_is_fragment(p->l3) && !is_fragment_of_server(w, p)))
-		p->verdict = DP_FRAGMENT;
-	return p->verdict == DP_OK;
+	const uint8_t *icmp = p->l3 + DP_IPV4_HEADER;
+	unsigned room = p->l3_length - DP_IPV4_HEADER;
+
+	if (icmp[0] == ICMP_ECHO || !is_static(w, p))
+		return &sorted->local;
+	if (dp_nat_icmp_is_error(icmp) && dp_icmp_quotes_tunnel(w->peers, icmp, room))
+		return &sorted->local;
+	return &sorted->egress;
 }
 
-static bool is_esp(struct dp_worker *w, struct dp_pkt *p)
+/* To the uplink's own address. */
+static struct dp_batch *sort_ours(const struct dp_worker *w, struct dp_pkt *p,
+                                  struct dp_from_uplink *sorted)
 {
+	if (unlikely(is_fragment_of_server(w, p)))
+		return &sorted->fragments;
+	if (unlikely(dp_ipv4_is_fragment(p->l3)))
+		return sort_egress(w, p, sorted);
 	switch (p->protocol) {
 	case IPPROTO_ESP:
 		p->esp = p->l3 + DP_IPV4_HEADER;
-		return true;
+		return &sorted->esp;
 	case IPPROTO_UDP:
-		return is_udp_esp(w, p);
+		return sort_udp(w, p, sorted);
 	case IPPROTO_ICMP:
-		return false;
+		return sort_icmp(w, p, sorted);
 	default:
-		p->verdict = DP_NOT_FOR_US;
-		return false;
+		return sort_egress(w, p, sorted);
 	}
 }
 
-void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n, struct dp_batch *esp,
-                     struct dp_batch *fragments, struct dp_batch *local)
+static struct dp_batch *sort_from_uplink(const struct dp_worker *w, struct dp_pkt *p,
+                                         struct dp_from_uplink *sorted)
 {
+	if (unlikely(p->verdict != DP_OK || p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP))
+		return &sorted->local;
+	if (likely(dp_load32(p->l3 + 16) == w->ports[DP_PORT_UPLINK].address_be))
+		return sort_ours(w, p, sorted);
+	/* another static address: no tunnel ends there */
+	if (!is_static(w, p)) {
+		p->verdict = DP_NOT_FOR_US;
+		return &sorted->local;
+	}
+	if (p->protocol == IPPROTO_ICMP && !dp_ipv4_is_fragment(p->l3))
+		return sort_icmp(w, p, sorted);
+	return &sorted->egress;
+}
+
+void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
+                     struct dp_from_uplink *sorted)
+{
+	struct dp_batch *guess = &sorted->esp;
+
+	sorted->esp.n = sorted->egress.n = sorted->fragments.n = sorted->local.n = 0;
 	for (unsigned i = 0; i < n; i++) {
-		struct dp_pkt *p;
+		struct dp_pkt *p = &guess->p[guess->n];
+		struct dp_batch *b;
 
 		prefetch(m, i, n);
-		p = begin(w, esp, m[i], DP_PORT_UPLINK);
-		if (unlikely(!is_ours(w, p)))
-			local->p[local->n++] = *p;
-		else if (unlikely(dp_ipv4_is_fragment(p->l3)))
-			fragments->p[fragments->n++] = *p;
-		else if (likely(is_esp(w, p)))
-			esp->n++;
-		else
-			local->p[local->n++] = *p;
+		begin(w, p, m[i], DP_PORT_UPLINK);
+		b = sort_from_uplink(w, p, sorted);
+		if (unlikely(b != guess)) {
+			b->p[b->n] = *p;
+			guess = b;
+		}
+		b->n++;
 	}
 }

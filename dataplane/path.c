@@ -13,8 +13,11 @@
 #include "dataplane/fragment.h"
 #include "dataplane/handoff.h"
 #include "dataplane/local.h"
+#include "dataplane/nat_echo.h"
+#include "dataplane/nat_egress.h"
 #include "dataplane/nat_forward.h"
 #include "dataplane/nat_icmp.h"
+#include "dataplane/nat_inbound.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
@@ -34,6 +37,19 @@ static void leave(struct dp_worker *w, struct dp_batch *b)
 {
 	run(w, b, dp_nexthop);
 	dp_port_transmit(w, b);
+}
+
+/* The same for what may have to be cut for its port. */
+static void leave_in_pieces(struct dp_worker *w, struct dp_batch *b)
+{
+	struct dp_oversized oversized;
+	struct dp_batch pieces;
+
+	dp_fragment_for_port(w, b, &oversized);
+	dp_batch_compact(w, b);
+	leave(w, b);
+	while (dp_fragment_next(w, &oversized, &pieces))
+		leave(w, &pieces);
 }
 
 /* The rest of the way of what fits its tunnel. */
@@ -69,8 +85,7 @@ static void forward_out(struct dp_worker *w, struct dp_batch *b)
 /* Customer to cluster: a reply out of a tunnel. */
 static void forward_in(struct dp_worker *w, struct dp_batch *b)
 {
-	struct dp_batch errors, pieces;
-	struct dp_oversized oversized;
+	struct dp_batch errors;
 
 	run(w, b, dp_esp_in_lookup);    /* SPI to SA; peer; replay window */
 	run(w, b, dp_esp_in_decrypt);   /* whole burst; ICV, replay commit, the inner header */
@@ -79,11 +94,7 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 	dp_batch_compact(w, b);
 	/* a session of this tunnel's environment; back to the client */
 	run(w, b, dp_nat_forward_in);
-	dp_fragment_for_port(w, b, &oversized);
-	dp_batch_compact(w, b);
-	leave(w, b);
-	while (dp_fragment_next(w, &oversized, &pieces))
-		leave(w, &pieces);
+	leave_in_pieces(w, b);
 	run(w, &errors, dp_nat_icmp_in); /* about a request: quoted as the client knows it */
 	leave(w, &errors);
 }
@@ -93,11 +104,90 @@ static void local(struct dp_worker *w, struct dp_batch *b)
 	run(w, b, dp_local); /* ARP, echo, IKE; everything else has its verdict */
 }
 
+/* Cluster to Internet, with a static address. */
+static void egress_out(struct dp_worker *w, struct dp_batch *b)
+{
+	struct dp_batch icmp;
+
+	run(w, b, dp_reassemble_egress_out);
+	dp_nat_icmp_split(w, b, &icmp);
+	dp_batch_compact(w, b);
+	run(w, b, dp_nat_egress_out); /* policy and session; SNAT to the static address */
+	leave_in_pieces(w, b);
+	if (likely(icmp.n == 0))
+		return;
+	run(w, &icmp, dp_nat_icmp_egress_out); /* errors: quoted as their receiver knows it */
+	run(w, &icmp, dp_nat_echo_out);
+	leave_in_pieces(w, &icmp);
+}
+
+/* Internet to cluster: a reply, or a connection to a mapped port. */
+static void egress_in(struct dp_worker *w, struct dp_batch *b)
+{
+	struct dp_batch icmp;
+
+	run(w, b, dp_reassemble_egress_in);
+	dp_nat_icmp_split(w, b, &icmp);
+	dp_batch_compact(w, b);
+	run(w, b, dp_nat_egress_in);
+	leave_in_pieces(w, b);
+	if (likely(icmp.n == 0))
+		return;
+	run(w, &icmp, dp_nat_icmp_egress_in);
+	run(w, &icmp, dp_nat_echo_in);
+	leave_in_pieces(w, &icmp);
+}
+
+/* Cluster to cluster through a mapped port. */
+static void hairpin(struct dp_worker *w, struct dp_batch *b)
+{
+	run(w, b, dp_nat_hairpin);
+	leave_in_pieces(w, b);
+}
+
+/* The stages that bring packets to the worker whose business they are. */
+struct to_home {
+	stage_fn forward, esp, egress_out, egress_in;
+};
+
+static const struct to_home first = { dp_handoff_forward, dp_handoff_esp, dp_handoff_egress_out,
+	                              dp_handoff_egress_in };
+/* of packets that took a hand-off: never another one */
+static const struct to_home final = { dp_handoff_forward_final, dp_handoff_esp_final,
+	                              dp_handoff_egress_out_final, dp_handoff_egress_in_final };
+
+static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
+                                const struct to_home *to_home)
+{
+	struct dp_from_cluster sorted;
+
+	dp_parse_cluster(w, m, n, &sorted);
+	run(w, &sorted.forward, to_home->forward);
+	forward_out(w, &sorted.forward);
+	run(w, &sorted.egress, to_home->egress_out);
+	egress_out(w, &sorted.egress);
+	local(w, &sorted.local);
+	if (likely(sorted.hairpin.n == 0))
+		return;
+	run(w, &sorted.hairpin, to_home->egress_out);
+	hairpin(w, &sorted.hairpin);
+}
+
+static void process_uplink(struct dp_worker *w, struct dp_from_uplink *sorted,
+                           const struct to_home *to_home)
+{
+	run(w, &sorted->esp, to_home->esp);
+	forward_in(w, &sorted->esp);
+	run(w, &sorted->egress, to_home->egress_in);
+	egress_in(w, &sorted->egress);
+	local(w, &sorted->local);
+}
+
 /* Fragments of servers' packets: what is whole begins again as a frame; its home may be another
  * worker. */
 static void gather(struct dp_worker *w, struct dp_batch *b)
 {
-	struct dp_batch esp, fragments, rest;
+	struct dp_from_uplink sorted;
 	struct rte_mbuf *whole[DP_BURST];
 	unsigned n = 0;
 
@@ -107,53 +197,35 @@ static void gather(struct dp_worker *w, struct dp_batch *b)
 		whole[n] = b->p[n].m;
 		n++;
 	}
-	esp.n = fragments.n = rest.n = 0;
-	dp_parse_uplink(w, whole, n, &esp, &fragments, &rest);
-	run(w, &esp, dp_handoff_esp);
-	forward_in(w, &esp);
-	local(w, &rest);
-}
-
-static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
-                                stage_fn to_home)
-{
-	struct dp_batch forward, rest;
-
-	forward.n = rest.n = 0;
-	dp_parse_cluster(w, m, n, &forward, &rest);
-	run(w, &forward, to_home);
-	forward_out(w, &forward);
-	local(w, &rest);
+	dp_parse_uplink(w, whole, n, &sorted);
+	process_uplink(w, &sorted, &first);
 }
 
 static inline void from_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
-                               stage_fn to_home)
+                               const struct to_home *to_home)
 {
-	struct dp_batch esp, fragments, rest;
+	struct dp_from_uplink sorted;
 
-	esp.n = fragments.n = rest.n = 0;
-	dp_parse_uplink(w, m, n, &esp, &fragments, &rest);
-	run(w, &esp, to_home);
-	forward_in(w, &esp);
-	local(w, &rest);
-	if (unlikely(fragments.n))
-		gather(w, &fragments);
+	dp_parse_uplink(w, m, n, &sorted);
+	process_uplink(w, &sorted, to_home);
+	if (unlikely(sorted.fragments.n))
+		gather(w, &sorted.fragments);
 }
 
 void dp_path_received(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
 {
 	if (port == DP_PORT_CLUSTER)
-		from_cluster(w, m, n, dp_handoff_forward);
+		from_cluster(w, m, n, &first);
 	else
-		from_uplink(w, m, n, dp_handoff_esp);
+		from_uplink(w, m, n, &first);
 }
 
 void dp_path_handed(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
 {
 	if (port == DP_PORT_CLUSTER)
-		from_cluster(w, m, n, dp_handoff_forward_final);
+		from_cluster(w, m, n, &final);
 	else
-		from_uplink(w, m, n, dp_handoff_esp_final);
+		from_uplink(w, m, n, &final);
 }
 
 void dp_path_answers(struct dp_worker *w)

@@ -309,6 +309,8 @@ void dp_portpool_reserve(struct dp_portpool *p, uint16_t port)
 		return; /* never given anyway */
 	n = (port - FIRST_PORT) / BLOCK_PORTS;
 	bit = (port - FIRST_PORT) % BLOCK_PORTS;
+	if (bit_is_set(p->reserved[n], bit))
+		return;
 	bit_set(p->reserved[n], bit);
 	for (uint32_t i = 0; i < p->top; i++) {
 		if (p->blocks[i].used && p->blocks[i].key.block == n)

@@ -17,14 +17,16 @@
 #define NONE UINT16_MAX
 #define BUCKETS 512u /* power of two */
 #define SERVER_CLASSES 64u
-#define SCOPES (DP_ENVIRONMENTS_MAX + SERVER_CLASSES)
+#define EGRESS_OUT_SCOPE (DP_ENVIRONMENTS_MAX + SERVER_CLASSES)
+#define EGRESS_IN_SCOPE (EGRESS_OUT_SCOPE + 1u)
+#define SCOPES (EGRESS_IN_SCOPE + 1u)
 #define TIMEOUT_NS (DP_REASSEMBLY_SECONDS * 1000000000ull)
 #define DATAGRAM_MAX UINT16_MAX
 #define MORE_FRAGMENTS 0x2000u
 #define OFFSET_MASK 0x1fffu
 #define ECN_CE 3u
 
-enum kind { CLUSTER = 1, INNER, OUTER };
+enum kind { CLUSTER = 1, INNER, OUTER, EGRESS_OUT, EGRESS_IN };
 
 /* Everything that tells two datagrams apart; sixteen bytes, hashed as two words. */
 struct key {
@@ -33,7 +35,8 @@ struct key {
 	uint16_t identification_be;
 	uint8_t protocol;
 	uint8_t kind;
-	uint16_t scope;  /* environment's slot, or DP_ENVIRONMENTS_MAX + class of server */
+	uint16_t scope;  /* environment's slot, or DP_ENVIRONMENTS_MAX + class of server, or a
+	                    direction of egress */
 	uint16_t tunnel; /* slot; INNER alone */
 };
 _Static_assert(sizeof(struct key) == 16, "key: two words, no padding");
@@ -478,14 +481,44 @@ void dp_reassemble_outer(struct dp_worker *w, struct dp_batch *b)
 	}
 }
 
+static void reassemble_egress(struct dp_worker *w, struct dp_batch *b, enum kind kind,
+                              uint16_t scope)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct dp_pkt *p = &b->p[i];
+		struct key key;
+
+		if (likely(p->verdict != DP_OK || !dp_ipv4_is_fragment(p->l3)))
+			continue;
+		if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP &&
+		    p->protocol != IPPROTO_ICMP) {
+			p->verdict = DP_FRAGMENT;
+			continue;
+		}
+		key = key_of(p, kind, scope, DP_NONE_SLOT);
+		p->verdict = put(w, p, &key, 0);
+	}
+}
+
+void dp_reassemble_egress_out(struct dp_worker *w, struct dp_batch *b)
+{
+	reassemble_egress(w, b, EGRESS_OUT, EGRESS_OUT_SCOPE);
+}
+
+void dp_reassemble_egress_in(struct dp_worker *w, struct dp_batch *b)
+{
+	reassemble_egress(w, b, EGRESS_IN, EGRESS_IN_SCOPE);
+}
+
 /* RFC 792, RFC 1122 section 3.3.2: only with the first fragment, which the error quotes. Servers
- * are told nothing: their addresses are easily forged. */
+ * and the Internet are told nothing: their addresses are easily forged. */
 static void tell_sender(struct dp_worker *w, struct datagram *d)
 {
 	const struct fragment *first = &w->reassembly->fragments[d->first];
 	struct dp_pkt p = { .verdict = DP_FRAGMENT_TIMEOUT };
 
-	if (d->first == NONE || first->offset != 0 || d->key.kind == OUTER)
+	if (d->first == NONE || first->offset != 0 ||
+	    (d->key.kind != CLUSTER && d->key.kind != INNER))
 		return;
 	p.m = first->m;
 	p.l3 = first->l3;

@@ -48,6 +48,11 @@ void dp_reassemble_inner(struct dp_worker *w, struct dp_batch *b);
  * that of the first to come. */
 void dp_reassemble_outer(struct dp_worker *w, struct dp_batch *b);
 
+/* Egress, whose remote address this worker owns; each direction has the limits of an environment,
+ * so that strangers' fragments leave room for all others. */
+void dp_reassemble_egress_out(struct dp_worker *w, struct dp_batch *b);
+void dp_reassemble_egress_in(struct dp_worker *w, struct dp_batch *b);
+
 /* Gives up datagrams that have waited too long, at most BUDGET of them; once per loop. Their
  * senders are told, in the cluster and inside tunnels, if the first fragment has come. */
 void dp_reassembly_expire(struct dp_worker *w, unsigned budget);

@@ -31,6 +31,11 @@ static bool is_before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
+static bool is_opener(const struct dp_flow *f)
+{
+	return f->flags & DP_TCP_FLOW_OPENER;
+}
+
 static void set_state(struct dp_flow *from, struct dp_flow *to, enum dp_flow_state state)
 {
 	from->state = to->state = (uint8_t)state;
@@ -88,26 +93,26 @@ bool dp_tcp_read(const uint8_t *tcp, unsigned length, struct dp_tcp_segment *s)
 	return true;
 }
 
-void dp_tcp_open(struct dp_flow *outward, struct dp_flow *inward, const struct dp_tcp_segment *s)
+void dp_tcp_open(struct dp_flow *opener, struct dp_flow *answerer, const struct dp_tcp_segment *s)
 {
-	outward->sequence_end = s->sequence + 1 + s->payload;
-	outward->acknowledged = s->sequence + 1; /* for answers_syn(), until the SYN-ACK */
-	outward->window = s->window;
-	outward->scale = s->scale;
-	outward->flags = s->has_scale ? DP_TCP_FLOW_SCALE : 0;
-	inward->sequence_end = 0;
-	inward->acknowledged = 0;
-	inward->window = 0;
-	inward->scale = 0;
-	inward->flags = 0;
-	set_state(outward, inward, DP_FLOW_OPENING);
+	opener->sequence_end = s->sequence + 1 + s->payload;
+	opener->acknowledged = s->sequence + 1; /* for answers_syn(), until the SYN-ACK */
+	opener->window = s->window;
+	opener->scale = s->scale;
+	opener->flags = DP_TCP_FLOW_OPENER | (s->has_scale ? DP_TCP_FLOW_SCALE : 0);
+	answerer->sequence_end = 0;
+	answerer->acknowledged = 0;
+	answerer->window = 0;
+	answerer->scale = 0;
+	answerer->flags = 0;
+	set_state(opener, answerer, DP_FLOW_OPENING);
 }
 
 static enum dp_tcp_verdict track_syn(struct dp_flow *from, struct dp_flow *to,
                                      const struct dp_tcp_segment *s)
 {
-	if (from->key.direction != DP_FLOW_OUTWARD)
-		return DP_TCP_REFUSE; /* nobody opens sessions from the tunnel */
+	if (!is_opener(from))
+		return DP_TCP_REFUSE; /* nobody opens a session from its other end */
 	switch (from->state) {
 	case DP_FLOW_OPENING:
 		dp_tcp_open(from, to, s);
@@ -124,7 +129,7 @@ static enum dp_tcp_verdict track_syn(struct dp_flow *from, struct dp_flow *to,
 static enum dp_tcp_verdict track_syn_ack(struct dp_flow *from, struct dp_flow *to,
                                          const struct dp_tcp_segment *s)
 {
-	if (from->key.direction != DP_FLOW_INWARD)
+	if (is_opener(from))
 		return DP_TCP_REFUSE;
 	if (from->state != DP_FLOW_OPENING)
 		return DP_TCP_PASS; /* a retransmission */
@@ -151,7 +156,7 @@ static enum dp_tcp_verdict track_syn_ack(struct dp_flow *from, struct dp_flow *t
 static enum dp_tcp_verdict track_rst_opening(struct dp_flow *from, struct dp_flow *to,
                                              const struct dp_tcp_segment *s)
 {
-	if (from->key.direction == DP_FLOW_INWARD) {
+	if (!is_opener(from)) {
 		if (!(s->flags & DP_TCP_ACK) || !answers_syn(to, s->acknowledgement))
 			return DP_TCP_REFUSE;
 		set_state(from, to, DP_FLOW_CLOSED);
@@ -215,18 +220,19 @@ static void advance(struct dp_flow *from, struct dp_flow *to, const struct dp_tc
 static enum dp_tcp_verdict track_ack(struct dp_flow *from, struct dp_flow *to,
                                      const struct dp_tcp_segment *s)
 {
-	bool is_outward = from->key.direction == DP_FLOW_OUTWARD;
+	bool is_from_opener = is_opener(from);
 
 	switch (from->state) {
 	case DP_FLOW_OPENING:
-		if (is_outward)
+		if (is_from_opener)
 			return DP_TCP_REFUSE;
 		from->acknowledged = s->acknowledgement;
 		from->flags |= DP_TCP_FLOW_CHALLENGE;
 		return DP_TCP_PASS;
 	case DP_FLOW_ANSWERED:
-		if (is_outward) { /* acknowledged holds the target's initial number + 1 until here
-			           */
+		if (is_from_opener) { /* acknowledged holds the target's initial number + 1 until
+			               * here
+			               */
 			if (!is_between(from->acknowledged, s->acknowledgement, to->sequence_end))
 				return DP_TCP_PASS;
 			set_state(from, to, DP_FLOW_ESTABLISHED);

@@ -21,9 +21,10 @@
 #define DP_TCP_HEADER_MIN 20u /* bytes */
 
 /* struct dp_flow flags: what this side has sent. */
-#define DP_TCP_FLOW_FIN 0x01u   /* a FIN within the window; sequence_end is behind it and stays */
-#define DP_TCP_FLOW_SCALE 0x02u /* its SYN carried a window scale */
-#define DP_TCP_FLOW_LAST 0x08u  /* its FIN acknowledged the other one: it keeps no TIME-WAIT */
+#define DP_TCP_FLOW_FIN 0x01u    /* a FIN within the window; sequence_end is behind it and stays */
+#define DP_TCP_FLOW_SCALE 0x02u  /* its SYN carried a window scale */
+#define DP_TCP_FLOW_LAST 0x08u   /* its FIN acknowledged the other one: it keeps no TIME-WAIT */
+#define DP_TCP_FLOW_OPENER 0x10u /* the session was opened from this side */
 #define DP_TCP_FLOW_CHALLENGE \
 	0x04u /* it answered a SYN with a mere ACK, whose number is in acknowledged */
 
@@ -41,6 +42,7 @@
 #define DP_TIMEOUT_TIME_WAIT_S 120u
 #define DP_TIMEOUT_CLOSED_S 10u
 #define DP_TIMEOUT_UDP_S 300u /* RFC 4787 REQ-5 */
+#define DP_TIMEOUT_ECHO_S 60u /* RFC 5508 REQ-2 */
 
 _Static_assert(DP_TIMEOUT_ESTABLISHED_S < DP_FLOW_WHEEL,
                "the wheel is longer than the longest timeout");
@@ -56,6 +58,8 @@ static inline uint32_t dp_flow_timeout_s(enum dp_flow_state state)
 		return DP_TIMEOUT_CLOSED_S;
 	case DP_FLOW_UDP:
 		return DP_TIMEOUT_UDP_S;
+	case DP_FLOW_ECHO:
+		return DP_TIMEOUT_ECHO_S;
 	default:
 		return DP_TIMEOUT_TRANSITORY_S;
 	}
@@ -88,8 +92,8 @@ static inline bool dp_tcp_is_opening(const struct dp_tcp_segment *s)
 	return (s->flags & (DP_TCP_SYN | DP_TCP_ACK | DP_TCP_RST | DP_TCP_FIN)) == DP_TCP_SYN;
 }
 
-/* First SYN of a session whose flows are otherwise filled in. */
-void dp_tcp_open(struct dp_flow *outward, struct dp_flow *inward,
+/* First SYN of a session whose flows are otherwise filled in; OPENER is the flow it came on. */
+void dp_tcp_open(struct dp_flow *opener, struct dp_flow *answerer,
                  const struct dp_tcp_segment *segment);
 
 /* A segment in the direction of FROM. Sets both flows' state. */

@@ -45,6 +45,10 @@ enum dp_answer {
 	/* cluster side */                                                                                             \
 	X(NO_FORWARD, "no-forward", REFUSE, "no forward on this port of the environment's address")                    \
 	X(NO_EGRESS, "no-egress", PROHIBITED, "a destination outside; egress is not configured")                       \
+	X(EGRESS_SOURCE, "egress-source", PROHIBITED, "the source may not leave for the Internet")                     \
+	X(EGRESS_DESTINATION, "egress-destination", PROHIBITED, "a private, link-local or own destination, which egress refuses") \
+	X(EGRESS_PROTOCOL, "egress-protocol", PROHIBITED, "neither TCP, UDP nor ICMP echo: egress cannot translate it") \
+	X(EGRESS_PORTS, "egress-ports", UNREACHABLE, "no port of the static address left towards this destination")    \
 	X(SOURCE_REFUSED, "source-refused", PROHIBITED, "the source may not call this environment")                    \
 	X(NO_SESSION, "no-session", REFUSE, "TCP in mid-stream without a session")                                     \
 	X(TCP_STATE, "tcp-state", NONE, "TCP flags or sequence that the session cannot take")                          \
@@ -53,6 +57,8 @@ enum dp_answer {
 	X(PORTS_EXHAUSTED, "ports-exhausted", UNREACHABLE, "no port left towards this target")                         \
 	X(NO_TUNNEL, "no-tunnel", UNREACHABLE, "no tunnel of the environment is up")                                   \
 	X(TOO_BIG, "too-big", TOO_BIG, "does not fit the tunnel and may not be fragmented")                            \
+	/* uplink side */                                                                                              \
+	X(EGRESS_UNSOLICITED, "egress-unsolicited", NONE, "to a static address, but no reply to a session and no mapped port") \
 	/* tunnel side */                                                                                              \
 	X(ESP_TRUNCATED, "esp-truncated", NONE, "shorter than ESP with its trailer, or not a multiple of its block")    \
 	X(ESP_NO_SA, "esp-no-sa", NONE, "no security association with this SPI")                                       \

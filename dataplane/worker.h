@@ -50,6 +50,10 @@ struct dp_counters {
 	uint64_t esp_resync_tries;
 	uint64_t esp_resyncs;
 	uint64_t esp_keepalives;
+	uint64_t egress_out_packets;
+	uint64_t egress_out_bytes;
+	uint64_t egress_in_packets;
+	uint64_t egress_in_bytes;
 	uint64_t sessions_created;
 	uint64_t sessions_ended;
 	uint64_t sessions_reclaimed; /* of those: for their port */
@@ -93,6 +97,7 @@ struct dp_worker {
 	struct dp_reassembly *reassembly;
 	struct dp_crypto *crypto;
 	struct dp_counters *count;
+	uint32_t *egress_sessions; /* [DP_EGRESS_ACCOUNTS] */
 	/* shared arrays, an entry belongs to its home worker */
 	struct dp_tunnel *tunnels;                 /* [DP_TUNNELS_MAX] */
 	struct dp_environment_state *environments; /* [DP_ENVIRONMENTS_MAX] */

@@ -209,19 +209,42 @@ static void clear_batch(struct dp_batch *b)
 	b->n = 0;
 }
 
-struct dp_pkt *link_parse(struct link_world *x, enum dp_port_id port, struct rte_mbuf *m)
+static void clear_parsed(struct link_world *x)
 {
 	clear_batch(&x->path);
+	clear_batch(&x->egress);
+	clear_batch(&x->hairpin);
 	clear_batch(&x->fragments);
 	clear_batch(&x->local);
-	if (port == DP_PORT_UPLINK)
-		dp_parse_uplink(&x->w, &m, 1, &x->path, &x->fragments, &x->local);
-	else
-		dp_parse_cluster(&x->w, &m, 1, &x->path, &x->local);
-	assert(x->path.n + x->fragments.n + x->local.n == 1);
-	if (x->fragments.n)
-		return &x->fragments.p[0];
-	return x->path.n ? &x->path.p[0] : &x->local.p[0];
+}
+
+struct dp_pkt *link_parse(struct link_world *x, enum dp_port_id port, struct rte_mbuf *m)
+{
+	struct dp_batch *to[] = { &x->path, &x->egress, &x->hairpin, &x->fragments, &x->local };
+	struct dp_from_cluster from_cluster;
+	struct dp_from_uplink from_uplink;
+	struct dp_pkt *p = NULL;
+
+	clear_parsed(x);
+	if (port == DP_PORT_UPLINK) {
+		dp_parse_uplink(&x->w, &m, 1, &from_uplink);
+		x->path = from_uplink.esp;
+		x->egress = from_uplink.egress;
+		x->fragments = from_uplink.fragments;
+		x->local = from_uplink.local;
+	} else {
+		dp_parse_cluster(&x->w, &m, 1, &from_cluster);
+		x->path = from_cluster.forward;
+		x->egress = from_cluster.egress;
+		x->hairpin = from_cluster.hairpin;
+		x->local = from_cluster.local;
+	}
+	for (unsigned i = 0; i < RTE_DIM(to); i++) {
+		assert(to[i]->n == 0 || (to[i]->n == 1 && !p));
+		p = to[i]->n ? &to[i]->p[0] : p;
+	}
+	assert(p);
+	return p;
 }
 
 static void clear_ring(struct rte_ring *ring)
@@ -234,9 +257,7 @@ static void clear_ring(struct rte_ring *ring)
 
 void link_clear(struct link_world *x)
 {
-	clear_batch(&x->path);
-	clear_batch(&x->fragments);
-	clear_batch(&x->local);
+	clear_parsed(x);
 	clear_batch(&x->answers);
 	clear_batch(&x->answers_inside);
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++) {

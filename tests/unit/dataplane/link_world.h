@@ -35,7 +35,9 @@ struct link_world {
 	struct dp_tx tx[DP_PORT_COUNT];
 	struct dp_batch answers;
 	struct dp_batch answers_inside;
-	struct dp_batch path;      /* parser: what goes on */
+	struct dp_batch path;      /* parser: what goes on to or comes from a tunnel */
+	struct dp_batch egress;    /* parser: to or from the Internet */
+	struct dp_batch hairpin;   /* parser: from the cluster to a static address */
 	struct dp_batch fragments; /* parser: a server's */
 	struct dp_batch local;     /* parser: all the rest */
 	struct dp_tunnel tunnels[8];
