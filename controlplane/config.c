@@ -381,6 +381,7 @@ static void read_files(struct cp_reader *reader, struct file *files, size_t coun
 	}
 	cp_check_environments(reader, roots);
 	cp_check_ports(reader, roots);
+	cp_check_egress(reader, files[0].is_parsed ? &files[0].root : NULL, roots);
 	free(roots);
 }
 

@@ -22,6 +22,7 @@
 #define CP_ENVIRONMENTS_MAX 64u
 #define CP_FORWARDS_MAX 16384u /* of all environments together */
 #define CP_PROPOSALS_MAX 8u
+#define CP_INBOUND_MAX 256u
 
 enum cp_vpn { CP_VPN_IPSEC = 1 };
 enum cp_auth {
@@ -93,6 +94,9 @@ struct cp_environment {
 	struct cp_forward *forwards;
 	size_t forward_count;
 	uint32_t session_quota;
+	uint32_t snat_be[IPC_EGRESS_ADDRESSES_MAX]; /* its sources leave for the Internet with one
+	                                               of these */
+	size_t snat_count;                          /* 0: as egress says */
 	uint32_t probe_target_be; /* asked inside the tunnels; 0: targets in use */
 	bool is_unprobed;         /* nothing is asked there */
 	bool keep_sessions;       /* the customer routes our inner addresses */
@@ -110,6 +114,31 @@ struct cp_port {
 	uint16_t queues; /* 0: one per worker */
 };
 
+/* A port of the static addresses that leads into the cluster. */
+struct cp_inbound {
+	int protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t port_be;
+	uint16_t to_port_be;
+	uint32_t to_address_be;
+	uint32_t address_be; /* 0: all of egress */
+};
+
+/* What the cluster sends to the Internet. */
+struct cp_egress {
+	bool is_set;
+	uint32_t addresses_be[IPC_EGRESS_ADDRESSES_MAX]; /* default: the uplink's */
+	size_t address_count;
+	uint32_t public_be[IPC_EGRESS_ADDRESSES_MAX]; /* what the world sees; told to people only */
+	size_t public_count;
+	struct ipc_prefix sources[IPC_PREFIXES_MAX];
+	size_t source_count;
+	struct ipc_prefix allow[IPC_PREFIXES_MAX]; /* destinations that would be refused otherwise
+	                                            */
+	size_t allow_count;
+	struct cp_inbound inbound[CP_INBOUND_MAX];
+	size_t inbound_count;
+};
+
 struct cp_config {
 	/* gateway.conf: gateway */
 	char name[IPC_NAME_LEN];
@@ -118,6 +147,7 @@ struct cp_config {
 	struct cp_port cluster;
 	struct ipc_prefix routes[IPC_PREFIXES_MAX]; /* behind the cluster's router */
 	size_t route_count;
+	struct cp_egress egress;
 	/* gateway.conf: dataplane */
 	char cores[64];   /* "auto" or a list */
 	uint32_t workers; /* 0: one per core of the list */

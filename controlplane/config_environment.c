@@ -143,6 +143,7 @@ static const struct cp_key environment_keys[] = {
 	  .is_required = true },
 	{ .name = "vpn", .kind = CP_KEY_CUSTOM, .read = read_vpn },
 	{ .name = "quota", .kind = CP_KEY_CUSTOM, .read = read_quota },
+	{ .name = "snat_address", .kind = CP_KEY_CUSTOM, .read = cp_read_environment_snat },
 	{ .name = "servers", .kind = CP_KEY_CUSTOM, .is_required = true },
 	{ .name = "forwards", .kind = CP_KEY_CUSTOM },
 	{ 0 },
@@ -208,6 +209,7 @@ static const struct cp_key root_keys[] = {
 	{ .name = "gateway", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway },
 	{ .name = "dataplane", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway },
 	{ .name = "controlplane", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway },
+	{ .name = "egress", .kind = CP_KEY_REFUSED, .why = belongs_in_gateway },
 	{ 0 },
 };
 

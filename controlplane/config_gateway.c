@@ -9,7 +9,6 @@
 
 #include "common/netaddr.h"
 
-#define LATER "is not done by this version"
 #define BELONGS_ELSEWHERE "belongs in a file of its own in environments.d"
 
 /* ---- gateway.uplink and gateway.cluster ---- */
@@ -309,7 +308,7 @@ static const struct cp_key root_keys[] = {
 	{ .name = "gateway", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_gateway },
 	{ .name = "dataplane", .kind = CP_KEY_CUSTOM, .read = read_dataplane },
 	{ .name = "controlplane", .kind = CP_KEY_CUSTOM, .read = read_controlplane },
-	{ .name = "egress", .kind = CP_KEY_REFUSED, .why = LATER },
+	{ .name = "egress", .kind = CP_KEY_CUSTOM, .read = cp_read_egress },
 	{ .name = "environment", .kind = CP_KEY_REFUSED, .why = BELONGS_ELSEWHERE },
 	{ 0 },
 };
@@ -322,6 +321,8 @@ const struct cp_key_group cp_gateway_key_groups[] = {
 	{ "gateway.cluster.", cluster_route_keys },
 	{ "dataplane.", dataplane_keys },
 	{ "controlplane.", controlplane_keys },
+	{ "egress.", cp_egress_keys },
+	{ "egress.inbound.", cp_inbound_keys },
 	{ NULL, NULL },
 };
 

@@ -137,6 +137,16 @@ void cp_failover_set_defaults(struct cp_environment *environment);
  * (empty: we are in none), then as they stand in the file. */
 void cp_sort_servers(struct cp_environment *environment, const char *zone);
 
+/* ---- egress ---- */
+
+extern const struct cp_key cp_egress_keys[];
+extern const struct cp_key cp_inbound_keys[];
+void cp_read_egress(struct cp_reader *reader, const struct cp_node *node, void *target);
+void cp_read_environment_snat(struct cp_reader *reader, const struct cp_node *node, void *target);
+/* GATEWAY is the root of gateway.conf, or NULL; ROOTS as above. After the ports were given. */
+void cp_check_egress(struct cp_reader *reader, const struct cp_node *gateway,
+                     const struct cp_node *const *roots);
+
 /* ---- servers ---- */
 
 /* A server while it is read. The environment has one too: what its servers inherit. */

@@ -4,8 +4,10 @@
  */
 #include "controlplane/dp_messages.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
+_Static_assert(CP_INBOUND_MAX == IPC_INBOUND_MAX, "inbound");
 _Static_assert(sizeof(((struct ipc_node *)0)->cores) == sizeof(((struct cp_config *)0)->cores),
                "cores");
 _Static_assert(sizeof(((struct ipc_port *)0)->device) == sizeof(((struct cp_port *)0)->device),
@@ -51,7 +53,10 @@ void cp_dp_build_node(const struct cp_config *config, struct ipc_node *node)
 static int emit_servers(const struct cp_environment *environment, cp_dp_emit_fn emit, void *context)
 {
 	for (size_t i = 0; i < environment->server_count; i++) {
-		struct ipc_server server = { .priority = environment->servers[i].priority };
+		const struct cp_server *from = &environment->servers[i];
+		struct ipc_server server = { .priority = from->priority,
+			                     .ike_port_be = htons(from->ike_port),
+			                     .natt_port_be = htons(from->natt_port) };
 		int rc;
 
 		copy_name(server.id.environment, environment->name);
@@ -113,6 +118,60 @@ static int emit_environment(const struct cp_environment *from, cp_dp_emit_fn emi
 	return rc;
 }
 
+static int emit_rule(const char *environment, const uint32_t *addresses_be, size_t address_count,
+                     const struct ipc_prefix *sources, size_t source_count,
+                     const struct cp_egress *allowing, cp_dp_emit_fn emit, void *context)
+{
+	struct ipc_egress rule = { .address_count = (uint32_t)address_count,
+		                   .source_count = (uint32_t)source_count };
+
+	copy_name(rule.environment, environment);
+	memcpy(rule.addresses_be, addresses_be, address_count * sizeof(*addresses_be));
+	memcpy(rule.sources, sources, source_count * sizeof(*sources));
+	if (allowing) {
+		rule.allow_count = (uint32_t)allowing->allow_count;
+		memcpy(rule.allow, allowing->allow, allowing->allow_count * sizeof(rule.allow[0]));
+	}
+	return emit(context, IPC_CONFIG_EGRESS, &rule, sizeof(rule));
+}
+
+static int emit_inbound(const struct cp_egress *egress, cp_dp_emit_fn emit, void *context)
+{
+	struct ipc_inbound inbound[IPC_INBOUND_MAX] = { 0 };
+
+	for (size_t i = 0; i < egress->inbound_count; i++) {
+		const struct cp_inbound *from = &egress->inbound[i];
+
+		inbound[i] = (struct ipc_inbound){ .address_be = from->address_be,
+			                           .to_address_be = from->to_address_be,
+			                           .to_port_be = from->to_port_be,
+			                           .port_be = from->port_be,
+			                           .protocol = (uint8_t)from->protocol };
+	}
+	return emit(context, IPC_CONFIG_INBOUND, inbound,
+	            egress->inbound_count * sizeof(inbound[0]));
+}
+
+static int emit_egress(const struct cp_config *config, cp_dp_emit_fn emit, void *context)
+{
+	const struct cp_egress *egress = &config->egress;
+	int rc = 0;
+
+	if (egress->is_set)
+		rc = emit_rule("", egress->addresses_be, egress->address_count, egress->sources,
+		               egress->source_count, egress, emit, context);
+	for (size_t i = 0; rc == 0 && i < config->environment_count; i++) {
+		const struct cp_environment *e = &config->environments[i];
+
+		if (e->snat_count)
+			rc = emit_rule(e->name, e->snat_be, e->snat_count, e->sources,
+			               e->source_count, NULL, emit, context);
+	}
+	if (rc == 0 && egress->inbound_count)
+		rc = emit_inbound(egress, emit, context);
+	return rc;
+}
+
 int cp_dp_build_generation(const struct cp_config *config, uint64_t generation, cp_dp_emit_fn emit,
                            void *context)
 {
@@ -121,6 +180,8 @@ int cp_dp_build_generation(const struct cp_config *config, uint64_t generation, 
 
 	for (size_t i = 0; rc == 0 && i < config->environment_count; i++)
 		rc = emit_environment(&config->environments[i], emit, context);
+	if (rc == 0)
+		rc = emit_egress(config, emit, context);
 	if (rc == 0)
 		rc = emit(context, IPC_CONFIG_COMMIT, &mark, sizeof(mark));
 	return rc;

@@ -282,6 +282,8 @@ struct bad {
 #define BAD_SERVERS(servers) ENVIRONMENT(HEAD, LOGIN, servers "\n", "")
 #define BAD_FORWARDS(forwards) ENVIRONMENT(HEAD, LOGIN, SERVERS, "forwards = (\n" forwards "\n);\n")
 
+#define BAD_EGRESS(text) GATEWAY(NAME, UPLINK, CLUSTER, "egress: {" text "};\n")
+
 static const struct bad bad[] = {
 	/* syntax */
 	{ "gateway: {\n name = ;\n};", NULL, 2, "", "syntax error" },
@@ -316,8 +318,47 @@ static const struct bad bad[] = {
 	  "is not a key here" },
 	{ GATEWAY(NAME, UPLINK, CLUSTER, "dataplan: { };\n"), NULL, 6, "dataplan",
 	  "did you mean \"dataplane\"?" },
-	{ GATEWAY(NAME, UPLINK, CLUSTER, "egress: { };\n"), NULL, 6, "egress",
-	  "is not done by this version" },
+	/* gateway.conf: egress */
+	{ BAD_EGRESS(""), NULL, 6, "egress.sources", "is missing" },
+	{ BAD_EGRESS("sources = [];"), NULL, 6, "egress.sources", "at least one prefix" },
+	{ BAD_EGRESS("sources = [\"10.0.0.1/16\"];"), NULL, 6, "egress.sources.[0]",
+	  "no host bits" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"]; snat_address = [];"), NULL, 6,
+	  "egress.snat_address", "1 to 16 addresses" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"]; snat_address = \"127.0.0.1\";"), NULL, 6,
+	  "egress.snat_address", "unicast" },
+	{ BAD_EGRESS(
+		  "sources = [\"10.0.0.0/16\"]; snat_address = [\"203.0.113.10\", \"203.0.113.10\"];"),
+	  NULL, 6, "egress.snat_address.[1]", "twice" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"]; snat_address = \"10.0.0.2\";"), NULL, 6,
+	  "egress", "10.0.0.2 is the cluster port" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"]; snat_address = \"203.0.113.1\";"), NULL, 6,
+	  "egress", "203.0.113.1 is the address of a router" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"]; snat_address = \"10.0.0.33\";"), NULL, 6,
+	  "egress", "is the pod_address of the environment" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"]; public_address = 5;"), NULL, 6,
+	  "egress.public_address", "must be text" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"]; allow = [\"10.0.0.0\"];"), NULL, 6,
+	  "egress.allow.[0]", "must be a prefix" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"];\ninbound = ( { to = \"10.0.1.20:8443\"; } );"),
+	  NULL, 7, "egress.inbound.[0].port", "is missing" },
+	{ BAD_EGRESS("sources = [\"10.0.0.0/16\"];\ninbound = ( { port = 443; } );"), NULL, 7,
+	  "egress.inbound.[0].to", "is missing" },
+	{ BAD_EGRESS(
+		  "sources = [\"10.0.0.0/16\"];\ninbound = ( { port = 443; to = \"10.0.1.20\"; } );"),
+	  NULL, 7, "egress.inbound.[0].to", "address and a port" },
+	{ BAD_EGRESS(
+		  "sources = [\"10.0.0.0/16\"];\ninbound = ( { port = 443; to = \"10.0.1.20:1\"; transport = \"sctp\"; } );"),
+	  NULL, 7, "egress.inbound.[0].transport", "\"tcp\" or \"udp\"" },
+	{ BAD_EGRESS(
+		  "sources = [\"10.0.0.0/16\"];\ninbound = ( { port = 4500; to = \"10.0.1.20:1\"; transport = \"udp\"; } );"),
+	  NULL, 7, "egress.inbound.[0].port", "4500 is IKE" },
+	{ BAD_EGRESS(
+		  "sources = [\"10.0.0.0/16\"];\ninbound = ( { port = 443; to = \"10.0.1.20:1\"; address = \"203.0.113.11\"; } );"),
+	  NULL, 7, "egress.inbound.[0].address", "one of the snat addresses" },
+	{ BAD_EGRESS(
+		  "sources = [\"10.0.0.0/16\"];\ninbound = ( { port = 443; to = \"10.0.1.20:1\"; },\n { port = 443; to = \"10.0.1.21:1\"; address = \"203.0.113.10\"; } );"),
+	  NULL, 8, "egress.inbound.[1].port", "443 is already mapped at line 7" },
 	{ GATEWAY(NAME, UPLINK, CLUSTER, "environment: { };\n"), NULL, 6, "environment",
 	  "environments.d" },
 	{ GATEWAY("name = 5;\n", UPLINK, CLUSTER, ""), NULL, 2, "gateway.name",
@@ -635,6 +676,89 @@ static void test_bad(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++)
 		check_bad(&bad[i]);
+}
+
+/* ---- egress ---- */
+
+static const struct cp_config *parse_egress(const char *egress, const char *environment)
+{
+	char *gateway = calloc(1, 4096), *text = calloc(1, 4096);
+	struct cp_config *config;
+
+	snprintf(gateway, 4096, "%s%s", GOOD_GATEWAY, egress);
+	snprintf(
+		text, 4096, "environment: { %s %s %s %s };\n", HEAD, LOGIN,
+		"servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 6000; } );",
+		environment);
+	config = parse(gateway, (const char *const *)&text, 1);
+	free(gateway);
+	free(text);
+	return config;
+}
+
+static void test_egress(void **state)
+{
+	const struct cp_config *c = parse_egress("egress: { sources = [\"10.0.0.0/16\"]; };", "");
+	const struct cp_egress *e = &c->egress;
+
+	(void)state;
+	assert_true(e->is_set);
+	assert_int_equal(e->address_count, 1);
+	assert_int_equal(e->addresses_be[0], ADDRESS(203, 0, 113, 10)); /* the uplink's */
+	assert_int_equal(e->inbound_count, 0);
+	assert_int_equal(c->environments[0].snat_count, 0);
+	cp_config_destroy((struct cp_config *)(uintptr_t)c);
+
+	c = parse_egress(
+		"egress: { snat_address = [\"203.0.113.11\", \"203.0.113.12\"]; public_address = \"198.51.100.10\";\n"
+		"sources = [\"10.0.0.0/16\"]; allow = [\"10.9.0.0/16\", \"192.168.0.0/24\"];\n"
+		"inbound = ( { port = 443; to = \"10.0.0.20:8443\"; address = \"203.0.113.13\"; },\n"
+		"  { port = 443; to = \"10.0.0.21:53\"; transport = \"udp\"; } ); };",
+		"snat_address = \"203.0.113.13\";");
+	e = &c->egress;
+	assert_int_equal(e->address_count, 2);
+	assert_int_equal(e->addresses_be[1], ADDRESS(203, 0, 113, 12));
+	assert_int_equal(e->public_count, 1);
+	assert_int_equal(e->source_count, 1);
+	assert_int_equal(e->allow_count, 2);
+	assert_int_equal(e->inbound_count, 2);
+	assert_int_equal(e->inbound[0].address_be, ADDRESS(203, 0, 113, 13));
+	assert_int_equal(e->inbound[0].to_port_be, htons(8443));
+	assert_int_equal(e->inbound[0].protocol, IPPROTO_TCP);
+	assert_int_equal(e->inbound[1].protocol, IPPROTO_UDP);
+	assert_int_equal(e->inbound[1].address_be, 0);
+	assert_int_equal(c->environments[0].snat_count, 1);
+	assert_int_equal(c->environments[0].snat_be[0], ADDRESS(203, 0, 113, 13));
+	cp_config_destroy((struct cp_config *)(uintptr_t)c);
+}
+
+static void test_egress_between_files(void **state)
+{
+	const char *gateway = GATEWAY(
+		NAME, UPLINK, CLUSTER,
+		"egress: { sources = [\"10.0.0.0/16\"]; inbound = (\n{ port = 6001; to = \"10.0.1.20:1\"; transport = \"udp\"; } ); };\n");
+	const char *environments[] = {
+		ENVIRONMENT(
+			HEAD "snat_address = \"203.0.113.11\";\n", LOGIN,
+			"servers = ( { name = \"a\"; address = \"198.51.100.101\"; local_port = 6000; } );",
+			FORWARDS),
+		ENVIRONMENT(
+			"name = \"staging\"; pod_address = \"10.0.0.34\"; sources = [\"10.0.1.0/24\"];\nsnat_address = \"203.0.113.12\";\n",
+			LOGIN, "servers = ( { name = \"a\"; address = \"198.51.100.102\"; } );",
+			FORWARDS),
+	};
+	struct cp_mistakes mistakes;
+	struct cp_config *config;
+
+	(void)state;
+	assert_int_equal(cp_config_parse(gateway, environments, 2, &config, &mistakes), -EINVAL);
+	assert_int_equal(mistakes.count, 2);
+	assert_string_equal(mistakes.list[0].key, "egress.inbound.[0].port");
+	assert_non_null(strstr(mistakes.list[0].text, "a port of the tunnel to server \"a\""));
+	assert_string_equal(mistakes.list[1].file, "environment-2.conf");
+	assert_string_equal(mistakes.list[1].key, "environment.snat_address");
+	assert_non_null(strstr(mistakes.list[1].text, "has the same sources"));
+	cp_mistakes_fini(&mistakes);
 }
 
 /* ---- the order of servers ---- */
@@ -1272,6 +1396,8 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_own_zone_first),
+		cmocka_unit_test(test_egress),
+		cmocka_unit_test(test_egress_between_files),
 		cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_no_environments),
 		cmocka_unit_test(test_amounts),

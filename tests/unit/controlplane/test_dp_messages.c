@@ -18,6 +18,8 @@ struct sent {
 	size_t count;
 	size_t forwards;
 	uint16_t refuse_type; /* 0: none */
+	struct ipc_egress rules[2];
+	size_t rule_count;
 };
 
 static struct cp_config *make_config(void)
@@ -106,6 +108,8 @@ static int take(void *context, uint16_t type, const void *body, size_t length)
 		                 IPC_ENVIRONMENT_KEEP_SESSIONS | IPC_ENVIRONMENT_UNPROBED);
 		assert_int_equal(environment->probe_target_be, htonl(0xc0a86401));
 	}
+	if (type == IPC_CONFIG_EGRESS)
+		memcpy(&sent->rules[sent->rule_count++], body, length);
 	if (type == IPC_CONFIG_FORWARDS) {
 		const struct ipc_forward *forward = body;
 
@@ -165,6 +169,46 @@ static void test_full_part_is_not_followed_by_an_empty_one(void **state)
 	free_config(config);
 }
 
+static void test_egress_comes_last(void **state)
+{
+	static const uint16_t expected[] = {
+		IPC_CONFIG_EGRESS,
+		IPC_CONFIG_EGRESS,
+		IPC_CONFIG_INBOUND,
+		IPC_CONFIG_COMMIT,
+	};
+	struct cp_config *config = make_config();
+	struct cp_egress *egress = &config->egress;
+	struct sent sent = { 0 };
+
+	(void)state;
+	config->environments[0].forward_count = 0;
+	config->environments[0].snat_be[0] = htonl(0xcb00710b);
+	config->environments[0].snat_count = 1;
+	egress->is_set = true;
+	egress->addresses_be[0] = htonl(0xcb00710a);
+	egress->address_count = 1;
+	egress->sources[0] = (struct ipc_prefix){ .address_be = htonl(0x0a000000), .length = 16 };
+	egress->source_count = 1;
+	egress->allow[0] = (struct ipc_prefix){ .address_be = htonl(0x0a090000), .length = 16 };
+	egress->allow_count = 1;
+	egress->inbound[0] = (struct cp_inbound){ .protocol = 6,
+		                                  .port_be = htons(443),
+		                                  .to_port_be = htons(8443),
+		                                  .to_address_be = htonl(0x0a000114) };
+	egress->inbound_count = 1;
+	assert_int_equal(cp_dp_build_generation(config, 7, take, &sent), 0);
+	assert_int_equal(sent.count, 8);
+	assert_memory_equal(sent.types + 4, expected, sizeof(expected));
+	assert_string_equal(sent.rules[0].environment, "");
+	assert_int_equal(sent.rules[0].allow_count, 1);
+	assert_int_equal(sent.rules[0].addresses_be[0], htonl(0xcb00710a));
+	assert_string_equal(sent.rules[1].environment, "production");
+	assert_int_equal(sent.rules[1].allow_count, 0);
+	assert_int_equal(sent.rules[1].sources[0].address_be, htonl(0x0a000100));
+	free_config(config);
+}
+
 static void test_refusal_ends_the_walk(void **state)
 {
 	struct cp_config *config = make_config();
@@ -182,6 +226,7 @@ int main(void)
 		cmocka_unit_test(test_node_is_valid),
 		cmocka_unit_test(test_generation_comes_in_order),
 		cmocka_unit_test(test_full_part_is_not_followed_by_an_empty_one),
+		cmocka_unit_test(test_egress_comes_last),
 		cmocka_unit_test(test_refusal_ends_the_walk),
 	};
 
