@@ -70,6 +70,15 @@ static struct cp_child *find_child(struct cp_tunnel_state *state, uint32_t id)
 	return NULL;
 }
 
+static struct cp_child *find_successor(struct cp_tunnel_state *state, uint32_t old_id)
+{
+	for (size_t i = 0; i < state->child_count; i++) {
+		if (state->children[i].old_id == old_id)
+			return &state->children[i];
+	}
+	return NULL;
+}
+
 static size_t count_stale(const struct cp_tunnel_state *state)
 {
 	size_t count = 0;
@@ -249,7 +258,7 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 	}
 	if (!find_child(state, event->child_id))
 		state->children[state->child_count++] =
-			(struct cp_child){ event->child_id, event->spi_be, false };
+			(struct cp_child){ .id = event->child_id, .spi_be = event->spi_be };
 	state->inner_be = event->inner_be;
 	state->remote_be = event->remote_be;
 	state->is_udp = event->is_udp;
@@ -268,10 +277,13 @@ static unsigned on_child_rekeyed(struct cp_tunnel_state *state, const struct cp_
 	struct cp_child *child = find_child(state, event->old_child_id);
 	unsigned todo;
 
+	if (child)
+		state->child_rekeys++;
+	else /* or its other successor's place is taken, when both sides began */
+		child = find_successor(state, event->old_child_id);
 	if (!child)
 		return 0;
-	*child = (struct cp_child){ event->child_id, event->spi_be, false };
-	state->child_rekeys++;
+	*child = (struct cp_child){ event->child_id, event->old_child_id, event->spi_be, false };
 	memcpy(state->suite, event->suite, sizeof(state->suite));
 	todo = take_limits(state, event);
 	forget_reason(state);

@@ -31,7 +31,8 @@ enum cp_event_type {
 	CP_EVENT_IKE_REKEYED,   /* ike_id: the new one */
 	CP_EVENT_IKE_GONE,      /* ike_id */
 	CP_EVENT_CHILD_UP,      /* ike_id, child_id, spi_be, inner_be, remote_be, is_udp, suite */
-	CP_EVENT_CHILD_REKEYED, /* old_child_id, child_id, spi_be, suite */
+	CP_EVENT_CHILD_REKEYED, /* old_child_id, child_id, spi_be, suite; in a collision twice, the
+	                           last one stays (RFC 7296 section 2.8.1) */
 	CP_EVENT_CHILD_DOWN,    /* child_id */
 	CP_EVENT_REASON,        /* why, rank: explains what will end this attempt or this tunnel */
 	CP_EVENT_TIME,          /* nothing happened but time */
@@ -80,6 +81,7 @@ struct cp_event {
 
 struct cp_child {
 	uint32_t id;
+	uint32_t old_id; /* the one that it took the place of; 0: none */
 	uint32_t spi_be;
 	bool is_stale; /* its keys were in a dataplane that is no more */
 };

@@ -263,6 +263,32 @@ static void test_rekeying_is_not_noticed(void **state)
 	assert_int_equal(world.tunnel.ike_rekeys, 1);
 }
 
+/* Both sides began: the server's successor is told first, then ours, which stays. */
+static void test_rekeying_collision_leaves_the_last_one(void **state)
+{
+	struct world world = up_world();
+	struct cp_event rekeyed = {
+		.type = CP_EVENT_CHILD_REKEYED, .old_child_id = 1, .child_id = 3, .spi_be = 8
+	};
+
+	(void)state;
+	step(&world, rekeyed);
+	rekeyed.child_id = 2;
+	rekeyed.spi_be = 7;
+	step(&world, rekeyed);
+	assert_int_equal(world.tunnel.child_count, 1);
+	assert_int_equal(world.tunnel.children[0].spi_be, 7);
+	assert_int_equal(world.tunnel.child_rekeys, 1);
+	rekeyed.old_child_id = 2;
+	rekeyed.child_id = 4;
+	step(&world, rekeyed);
+	assert_int_equal(world.tunnel.child_rekeys, 2);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 4 }) &
+			CP_SAY_LOST,
+		CP_SAY_LOST);
+}
+
 static void test_reauthentication_makes_before_it_breaks(void **state)
 {
 	struct world world = up_world();
@@ -424,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_no_virtual_ip_is_a_failure),
 		cmocka_unit_test(test_attempt_without_end_is_ended),
 		cmocka_unit_test(test_rekeying_is_not_noticed),
+		cmocka_unit_test(test_rekeying_collision_leaves_the_last_one),
 		cmocka_unit_test(test_reauthentication_makes_before_it_breaks),
 		cmocka_unit_test(test_failed_reauthentication_leaves_it_up),
 		cmocka_unit_test(test_loss_of_a_stable_tunnel_reconnects_at_once),
