@@ -213,6 +213,7 @@ int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint3
 	set_deadline(t, e, w->now_s, DP_SA_LARVAL_SECONDS);
 	place.entry = (uint32_t)(e - t->entries);
 	place_add(t, t->in, &place);
+	w->count->sas_now++;
 	*spi_be = place.spi_be;
 	return 0;
 }
@@ -439,6 +440,7 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	e->spi_be = sa->spi_be;
 	set_deadline(t, e, w->now_s, add->hard_seconds);
 	place_add(t, t->out, &place);
+	w->count->sas_now++;
 	tunnel_push(w, sa);
 	return 0;
 }
@@ -539,6 +541,7 @@ static void *remove_at(struct dp_worker *w, struct dp_sa_place *place)
 		place_remove(t, t->in, (uint32_t)(place - t->in));
 	}
 	entry_give_back(t, e);
+	w->count->sas_now--;
 	return memory;
 }
 

@@ -42,6 +42,7 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(egress_out_bytes, "egress/out-bytes"),
 	FIELD(egress_in_packets, "egress/in-packets"),
 	FIELD(egress_in_bytes, "egress/in-bytes"),
+	FIELD(sas_now, "esp/sas-now"),
 	FIELD(sessions_created, "sessions/created"),
 	FIELD(sessions_ended, "sessions/ended"),
 	FIELD(sessions_reclaimed, "sessions/reclaimed"),

@@ -54,6 +54,7 @@ struct dp_counters {
 	uint64_t egress_out_bytes;
 	uint64_t egress_in_packets;
 	uint64_t egress_in_bytes;
+	uint64_t sas_now; /* both directions, and SPIs that wait for their key */
 	uint64_t sessions_created;
 	uint64_t sessions_ended;
 	uint64_t sessions_reclaimed; /* of those: for their port */

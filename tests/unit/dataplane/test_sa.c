@@ -284,10 +284,13 @@ static void ends_at_its_capacity(void **state)
 	add.id.spi_be = htonl(3001);
 	assert_int_equal(world_add(x, &add, 0), -ENOSPC);
 	assert_int_equal(dp_sa_spi_alloc(&x->w, 0, 1, &add.id.spi_be), -ENOSPC);
+	assert_int_equal(x->w.count->sas_now, 3);
 	assert_int_equal(delete (x, IPC_IN, ntohl(spi_be)), 0); /* a larval one */
 	assert_null(dp_sa_lookup(x->w.sas, spi_be));
+	assert_int_equal(x->w.count->sas_now, 2);
 	add.id.spi_be = htonl(3001);
 	assert_int_equal(world_add(x, &add, 0), 0);
+	assert_int_equal(x->w.count->sas_now, 3);
 	world_destroy(x);
 	{
 		struct dp_sa_table *t;
