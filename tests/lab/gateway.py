@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import socket
 
 from .host import Heir, LabError, wait_until
 
@@ -238,6 +239,18 @@ environment: {{
             return done.returncode, json.loads(done.stdout)
         except ValueError:
             return done.returncode, None
+
+    def ask(self, command):
+        """The result of COMMAND at the control plane's API, without the command line between."""
+        with socket.socket(socket.AF_UNIX) as api:
+            api.settimeout(20)
+            api.connect(os.path.join(self.run_dir, "control.sock"))
+            api.sendall(json.dumps({"command": command}).encode() + b"\n")
+            with api.makefile("rb") as answers:
+                answer = json.loads(answers.readline())
+        if not answer["ok"]:
+            raise LabError(f"{command}: {answer['error']}")
+        return answer["result"]
 
     def tunnels(self):
         """The tunnels by (environment, server); empty while nobody answers."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from .host import wait_until
+from .vici import Vici
 
 PAGE = "<body><h1>Hello world!</h1></body></html>"
 
@@ -201,6 +202,10 @@ conn accounts
 
     def list_sas(self):
         return self.swanctl("--list-sas")
+
+    def vici(self):
+        """Its control socket, for many commands in a row."""
+        return Vici(self._vici.removeprefix("unix://"))
 
     def rekey_ike(self, connection="accounts"):
         self.swanctl("--rekey", "--ike", connection)
