@@ -124,8 +124,10 @@ def _flags(directory):
     for command in commands:
         path = os.path.relpath(os.path.join(command["directory"], command["file"]), ROOT)
         if path.startswith(directory + os.sep):
-            return command["directory"], list(_without_files(
-                shlex.split(command["command"])[1:]))
+            words = shlex.split(command["command"])
+            while not words[0].startswith("-"):  # the compiler, or `ccache` and the compiler
+                del words[0]
+            return command["directory"], list(_without_files(words))
     pytest.fail(f"nothing of {directory} is built in {BUILD}")
 
 
