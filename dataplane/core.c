@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include <rte_eal.h>
@@ -13,6 +14,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
+#include <rte_memory.h>
 #include <rte_pause.h>
 
 #include "common/log.h"
@@ -266,6 +268,16 @@ static int start_ports(struct dp_core *core, const struct dp_eal *eal, char why[
 	return 0;
 }
 
+/* Has the kernel give pages for all of it now. */
+static int populate(const struct rte_memseg_list *list, const struct rte_memseg *segment,
+                    size_t bytes, void *unused)
+{
+	(void)unused;
+	if (list->external)
+		return 0;
+	return madvise(segment->addr, bytes, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+}
+
 static int start_eal(struct dp_core *core, struct dp_eal *eal, char why[256])
 {
 	char *argv[DP_EAL_ARGUMENTS_MAX]; /* EAL writes into it: the strings stay eal's */
@@ -281,6 +293,14 @@ static int start_eal(struct dp_core *core, struct dp_eal *eal, char why[256])
 			"EAL did not start: %s (its own lines above say more; a device that is not there, or too little memory?)",
 			rte_strerror(rte_errno));
 		return -ENODEV;
+	}
+	/* a worker never waits for a page, and memory that is not there is missing now, not later
+	 */
+	rc = rte_memseg_contig_walk(populate, NULL);
+	if (rc < 0) {
+		snprintf(why, 256, "the kernel has not enough memory (dataplane.memory_mb): %s",
+		         strerror(-rc));
+		return rc;
 	}
 	core->worker_count = eal->workers;
 	return 0;
