@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the suites that scripts/test names, one after the other, and counts.
+"""Runs the suites that scripts/test names, one after the other, cheap and telling ones first, and counts.
 
 A suite that dies, hangs or runs no test counts as one failure.
 """
 
+import concurrent.futures
 import glob
 import json
 import os
@@ -11,12 +12,22 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "10"))
-LIMIT_S = 900  # for one suite
+FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
+LIMIT_S = 900  # for one program
+LANES = 2  # of tests that spend most of their time waiting
+# These count every packet at a high rate.
+ALONE = ("test_restart_lossless.py", "test_soak.py")
+# The longest ones begin first, so that the lanes end together.
+LONG = ("test_suites.py", "test_rekey_limits.py", "test_restart.py", "test_bad_server.py",
+        "test_revocation.py", "test_rekey.py")
+NO_TESTS_COLLECTED = 5  # pytest's: all of a file were deselected
+
+_printing = threading.Lock()
 
 
 class Outcome:
@@ -47,30 +58,62 @@ class Outcome:
                 self.skipped += 1
             else:
                 self.passed += 1
+        if status != 0 and not self.failed:
+            self.failed.append(f"{os.path.basename(path)}: ended with status {status}")
+
+    def take(self, other):
+        """Adds what a part of the suite came to."""
+        self.passed += other.passed
+        self.skipped += other.skipped
+        self.failed += other.failed
+
+    def require_some(self):
         if self.passed + len(self.failed) == 0:
-            self.failed.append(f"no test was run (status {status})")
-        elif status != 0 and not self.failed:
-            self.failed.append(f"the suite ended with status {status}")
+            self.failed.append("no test was run")
 
 
-def _run(argv, limit=LIMIT_S, **environment):
+_running = set()
+
+
+def _run(argv, limit=LIMIT_S, output=None, **environment):
     """Runs ARGV to its end; a program that takes too long is asked to clean up, then ended."""
-    process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True,
+    process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
+                               stderr=output and subprocess.STDOUT, start_new_session=True,
                                env={**os.environ, **environment})
+    _running.add(process)
     try:
         return process.wait(limit)
     except subprocess.TimeoutExpired:
         print(f"test: not done within {limit} s: {' '.join(argv)}")
-        process.terminate()
-        try:
-            return process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return process.wait()
+        return _end(process)
     except KeyboardInterrupt:
-        process.terminate()
-        process.wait(60)
+        _end(process)
         raise
+    finally:
+        _running.discard(process)
+
+
+def _end(process):
+    process.terminate()
+    try:
+        return process.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
+
+
+def _side_by_side(jobs):
+    """Calls JOBS, LANES at a time; returns what they return. Whoever is interrupted ends them."""
+    pool = concurrent.futures.ThreadPoolExecutor(LANES)
+    try:
+        return list(pool.map(lambda job: job(), jobs))
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        for process in list(_running):
+            _end(process)
+        pool.shutdown()
 
 
 def _meson(build, *options):
@@ -82,16 +125,49 @@ def _meson(build, *options):
                       ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="halt_on_error=1",
                       TSAN_OPTIONS="suppressions=" + os.path.join(ROOT, "tests", "unit", "tsan.suppressions"))
         outcome.add_junit(junit, status)
+        outcome.require_some()
     return suite
 
 
+def _pytest_job(what, build, temporary, *options):
+    """A pytest of its own for WHAT, whose output is shown when it is done; returns its outcome."""
+    def job():
+        name = os.path.basename(what)
+        path = os.path.join(temporary, name)
+        with open(f"{path}.log", "wb") as log:
+            status = _run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                           f"--junit-xml={path}.xml", *options, what], output=log,
+                          SALLYPORT_BUILD=build, UBSAN_OPTIONS="print_stacktrace=1")
+        outcome = Outcome()
+        if status != NO_TESTS_COLLECTED:
+            outcome.add_junit(f"{path}.xml", status)
+        with open(f"{path}.log", encoding="utf-8", errors="replace") as log:
+            lines = log.read()
+        with _printing:
+            print(f"{name}: {lines.strip()}" if outcome.failed else
+                  f"{name}: {lines.strip().rpartition(chr(10))[2]}", flush=True)
+        return outcome
+    return job
+
+
 def _pytest(directory, build="build", *options):
+    """All tests of DIRECTORY one after the other: they share what is slow to start."""
     def suite(outcome, temporary):
-        junit = os.path.join(temporary, "junit.xml")
-        status = _run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-                       f"--junit-xml={junit}", *options, directory], SALLYPORT_BUILD=build,
-                      UBSAN_OPTIONS="print_stacktrace=1")
-        outcome.add_junit(junit, status)
+        outcome.take(_pytest_job(directory, build, temporary, *options)())
+        outcome.require_some()
+    return suite
+
+
+def _pytest_by_file(directory, build="build", *options):
+    """The files of DIRECTORY side by side, but for those that want the machine for themselves."""
+    def suite(outcome, temporary):
+        files = sorted(glob.glob(os.path.join(ROOT, directory, "test_*.py")),
+                       key=lambda path: (os.path.basename(path) not in LONG, path))
+        jobs = {path: _pytest_job(path, build, temporary, *options) for path in files}
+        alone = [jobs.pop(path) for path in files if os.path.basename(path) in ALONE]
+        for part in _side_by_side(jobs.values()) + [job() for job in alone]:
+            outcome.take(part)
+        outcome.require_some()
     return suite
 
 
@@ -103,37 +179,33 @@ def _fuzz_targets():
                   and os.path.basename(target["filename"][0]).startswith("fuzz_"))
 
 
-def _fuzz(outcome, temporary):
-    """Each target for a while, from the corpus in the tree; two at a time."""
-    targets = _fuzz_targets()
-    for pair in (targets[i:i + 2] for i in range(0, len(targets), 2)):
-        running = []
-        for target in pair:
-            name = os.path.basename(target)
-            found = os.path.join(temporary, name)
-            os.makedirs(found)
-            corpus = glob.glob(os.path.join(ROOT, "tests", "fuzz", "corpus",
-                                            name.removeprefix("fuzz_")))
-            log = os.path.join(temporary, f"{name}.log")
-            with open(log, "wb") as output:
-                running.append((name, log, subprocess.Popen(
-                    [target, f"-max_total_time={FUZZ_SECONDS}", "-timeout=5", "-rss_limit_mb=2048",
-                     f"-artifact_prefix={found}/", found, *corpus], stdin=subprocess.DEVNULL,
-                    stdout=output, stderr=subprocess.STDOUT)))
-        for name, log, process in running:
-            try:
-                status = process.wait(FUZZ_SECONDS + 120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                status = process.wait()
-            outcome.add(name, status == 0)
-            with open(log, encoding="utf-8", errors="replace") as output:
-                lines = output.read().splitlines()
-            print(f"{name}: status {status}: {lines[-1] if lines else ''}")
+def _fuzz_job(target, temporary):
+    """Runs TARGET for a while, from its corpus in the tree; returns its name and whether all is well."""
+    def job():
+        name = os.path.basename(target)
+        found = os.path.join(temporary, name)
+        os.makedirs(found)
+        corpus = glob.glob(os.path.join(ROOT, "tests", "fuzz", "corpus",
+                                        name.removeprefix("fuzz_")))
+        with open(f"{found}.log", "wb") as log:
+            status = _run([target, f"-max_total_time={FUZZ_SECONDS}", "-timeout=5",
+                           "-rss_limit_mb=2048", f"-artifact_prefix={found}/", found, *corpus],
+                          limit=FUZZ_SECONDS + 120, output=log)
+        with open(f"{found}.log", encoding="utf-8", errors="replace") as log:
+            lines = log.read().splitlines()
+        with _printing:
+            print(f"{name}: status {status}: {lines[-1] if lines else ''}", flush=True)
             if status != 0:
                 print("\n".join(lines[-60:]))
-    if not targets:
-        outcome.failed.append("there is no fuzz target")
+        return name, status == 0
+    return job
+
+
+def _fuzz(outcome, temporary):
+    for name, is_well in _side_by_side([_fuzz_job(target, temporary)
+                                        for target in _fuzz_targets()]):
+        outcome.add(name, is_well)
+    outcome.require_some()
 
 
 SUITES = {
@@ -141,11 +213,11 @@ SUITES = {
     "unit": _meson("build"),
     "unit-asan": _meson("build-asan"),
     "unit-tsan": _meson("build-tsan", "--suite", "threads"),
-    "fuzz": _fuzz,
     "packet": _pytest("tests/packet"),
+    "e2e": _pytest_by_file("tests/e2e"),
+    "fuzz": _fuzz,
     "packet-asan": _pytest("tests/packet", "build-asan"),
-    "e2e": _pytest("tests/e2e"),
-    "e2e-asan": _pytest("tests/e2e", "build-asan", "-m", "sanitized"),
+    "e2e-asan": _pytest_by_file("tests/e2e", "build-asan", "-m", "sanitized"),
 }
 
 

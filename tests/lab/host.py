@@ -7,6 +7,7 @@ after an exception or Ctrl-C, and also in another process (Run.load), which is h
 ended. What a Run of a process that died left behind, the next one removes.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -86,7 +87,7 @@ def _remove_namespace(name):
         _end([(pid, _started_at(pid)) for pid in strays])
         _command("ip", "netns", "delete", name)
     shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
-    if os.path.isdir("/etc/netns") and not os.listdir("/etc/netns"):
+    with contextlib.suppress(OSError):  # others have theirs there
         os.rmdir("/etc/netns")
 
 
@@ -269,7 +270,9 @@ class Host:
 
     def set_names(self, names):
         directory = f"/etc/netns/{self.namespace}"
-        os.makedirs(directory, exist_ok=True)
+        while not os.path.isdir(directory):
+            with contextlib.suppress(FileNotFoundError):  # another run just removed /etc/netns
+                os.makedirs(directory, exist_ok=True)
         with open(f"{directory}/hosts", "w", encoding="utf-8") as hosts:
             hosts.write("127.0.0.1 localhost\n")
             for name, addresses in names.items():
