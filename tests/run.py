@@ -20,8 +20,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 LIMIT_S = 900  # for one program
 LANES = 2  # of tests that spend most of their time waiting
-# These count every packet at a high rate.
-ALONE = ("test_restart_lossless.py", "test_soak.py")
+# These count every packet at a high rate: those that use tests/e2e/datagrams.py.
+ALONE = ("test_restart_lossless.py", "test_soak.py", "test_upgrade.py")
 # The longest ones begin first, so that the lanes end together.
 LONG = ("test_suites.py", "test_rekey_limits.py", "test_restart.py", "test_bad_server.py",
         "test_revocation.py", "test_rekey.py")
