@@ -209,7 +209,7 @@ static void warn_of_secrets(const struct cp_config *config, const char *user)
 }
 
 /* What a successor is to be started with: read now, while it is certain. */
-static int describe_successor(struct program *program)
+static void describe_successor(struct program *program)
 {
 	static const char deleted[] = " (deleted)"; /* what a replaced file is called */
 	struct options *options = &program->options;
@@ -229,8 +229,9 @@ static int describe_successor(struct program *program)
 
 	_Static_assert(sizeof(arguments) == sizeof(program->arguments), "arguments");
 	if (length < 0 || (size_t)length == sizeof(program->path) - 1) {
-		sp_log(SP_LOG_ERR, "main: /proc/self/exe does not tell where this program is");
-		return length < 0 ? -errno : -ENAMETOOLONG;
+		sp_log(SP_LOG_WARN,
+		       "main: /proc/self/exe does not tell where this program is: it cannot be upgraded");
+		length = 0;
 	}
 	program->path[length] = 0;
 	end = program->path + length - (sizeof(deleted) - 1);
@@ -238,7 +239,6 @@ static int describe_successor(struct program *program)
 		*end = 0;
 	program->log_level[0] = (char)('0' + options->log_level);
 	memcpy(program->arguments, arguments, sizeof(arguments));
-	return 0;
 }
 
 /* What both ways to start need. */
@@ -260,8 +260,7 @@ static int create(struct program *program)
 	if (rc == 0)
 		rc = cp_supervisor_create(program->config, program->dp, program->epoch,
 		                          &program->supervisor);
-	if (rc == 0)
-		rc = describe_successor(program);
+	describe_successor(program);
 	takeover.supervisor = program->supervisor;
 	if (rc == 0)
 		rc = cp_takeover_create(&takeover, &program->takeover);
@@ -392,6 +391,7 @@ int main(int argc, char **argv)
 	/* Tunnels stay up in the dataplane: nothing is said to servers, nothing is taken from the
 	 * dataplane. An orderly end of libcharon would do both, so there is none: the kernel takes
 	 * the memory back. */
+	cp_takeover_cancel(program.takeover);
 	cp_supervisor_mute(program.supervisor);
 	cp_api_stop(program.api);
 	sp_log(SP_LOG_INFO, "main: ended");

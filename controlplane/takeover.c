@@ -35,7 +35,7 @@ struct cp_takeover {
 	struct cp_api *api;
 	enum cp_takeover_phase phase;
 	char why[CP_TAKEOVER_WHY_LEN];
-	pid_t successor;
+	pid_t successor; /* 0: none */
 	int channel;
 };
 
@@ -121,14 +121,18 @@ static int expect(int channel, enum cp_successor_kind kind, int timeout_ms, char
 }
 
 /* It is gone or will be: in words what became of it, unless it told why itself. */
-static void bury(pid_t pid, int rc, char *why, size_t size)
+static void bury(struct cp_takeover *takeover, int rc, char *why, size_t size)
 {
+	const pid_t pid = takeover->successor;
 	int status;
 
 	if (rc == -ETIMEDOUT || rc == -ECONNABORTED)
 		kill(pid, SIGKILL); /* our own child, not waited for yet */
 	if (waitpid(pid, &status, 0) != pid)
 		status = 0;
+	pthread_mutex_lock(&takeover->lock);
+	takeover->successor = 0;
+	pthread_mutex_unlock(&takeover->lock);
 	if (rc == -ECONNABORTED)
 		return;
 	if (rc == -ETIMEDOUT)
@@ -146,7 +150,7 @@ static int hand_over(struct cp_takeover *takeover, char *why, size_t size)
 	int rc = expect(takeover->channel, CP_SUCCESSOR_READY, START_MS, why, size);
 
 	if (rc != 0) {
-		bury(takeover->successor, rc, why, size);
+		bury(takeover, rc, why, size);
 		return rc;
 	}
 	cp_supervisor_step_aside(takeover->options.supervisor);
@@ -157,7 +161,7 @@ static int hand_over(struct cp_takeover *takeover, char *why, size_t size)
 		return 0;
 	/* first it must be gone: two that connect in turn would take the dataplane from each other
 	 */
-	bury(takeover->successor, rc, why, size);
+	bury(takeover, rc, why, size);
 	cp_supervisor_take_back(takeover->options.supervisor);
 	return rc;
 }
@@ -234,6 +238,14 @@ int cp_takeover_begin(struct cp_takeover *takeover, pid_t *pid)
 	}
 	pthread_mutex_unlock(&takeover->lock);
 	return rc;
+}
+
+void cp_takeover_cancel(struct cp_takeover *takeover)
+{
+	pthread_mutex_lock(&takeover->lock);
+	if (takeover->successor > 0)
+		kill(takeover->successor, SIGTERM);
+	pthread_mutex_unlock(&takeover->lock);
 }
 
 enum cp_takeover_phase cp_takeover_phase(struct cp_takeover *takeover,

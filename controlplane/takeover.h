@@ -40,6 +40,9 @@ void cp_takeover_set_api(struct cp_takeover *takeover, struct cp_api *api);
  * status 0. Returns 0, -EALREADY (one is running) or -errno. Any thread. */
 int cp_takeover_begin(struct cp_takeover *takeover, pid_t *pid);
 
+/* This process ends: a successor that has not taken over yet shall, too. Any thread. */
+void cp_takeover_cancel(struct cp_takeover *takeover);
+
 /* Any thread. */
 enum cp_takeover_phase cp_takeover_phase(struct cp_takeover *takeover,
                                          char why[CP_TAKEOVER_WHY_LEN]);
