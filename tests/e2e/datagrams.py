@@ -124,16 +124,28 @@ def _socket_drops(host):
 
 
 def _device_drops(host):
-    """What a host's full transmit queues lost: those of devices and what stands before them."""
+    """What full queues of a host lost, by device: what it sends (the device's and what stands before
+    it), and what a TUN device takes from its program."""
     links = json.loads(host.run("ip", "-json", "-statistics", "link").stdout)
     queues = json.loads(host.run("tc", "-json", "-statistics", "qdisc", "show").stdout)
-    return (sum(link["stats64"]["tx"]["dropped"] for link in links)
-            + sum(queue.get("drops", 0) for queue in queues if queue.get("root")))
+    lost = {link["ifname"]: link["stats64"]["tx"]["dropped"] for link in links}
+    for queue in queues:
+        if queue.get("root"):
+            lost[queue["dev"]] += queue.get("drops", 0)
+    lost.update({f"from {link['ifname']}": link["stats64"]["rx"]["dropped"] for link in links})
+    return lost
 
 
 def _sent(host, device):
     links = json.loads(host.run("ip", "-json", "-statistics", "link", "show", device).stdout)
     return links[0]["stats64"]["tx"]["packets"]
+
+
+# The devices on each way, in order; ipsec0 is the server's TUN device.
+_OUT = (("client", "eth0"), ("cluster", "to-gateway"), ("internet", "to-a"),
+        ("server", "from ipsec0"), ("server", "lan"))
+_BACK = (("target", "eth0"), ("server", "ipsec0"), ("server", "wan"), ("internet", "to-gateway"),
+         ("cluster", "to-client"))
 
 
 class Datagrams:
@@ -153,19 +165,33 @@ class Datagrams:
         self.wait_for_more(500)
 
     def _own_losses(self):
+        """As _read_own_losses(), when two readings in a row say the same: its counters are read one
+        after the other, and what passes meanwhile (an ARP request) is in some of them."""
+        readings = [self._read_own_losses()]
+
+        def is_settled():
+            readings.append(self._read_own_losses())
+            return readings[-1] == readings[-2]
+        wait_until(is_settled, 20, "the counters stand still")
+        return readings[-1]
+
+    def _read_own_losses(self):
         """What the laboratory's hosts lost on the way out and back, being too slow: no fault of
         the gateway's. The server (a program that encrypts) has its buffers full now and then."""
         hosts, topology = self._hosts, self._topology
         counters = topology.gateway.counters()
+        devices = {name: _device_drops(host) for name, host in
+                   {**hosts, "cluster": topology.cluster, "internet": topology.internet}.items()}
         out = {name: _socket_drops(hosts[name]) for name in ("server", "target")}
-        back = {"client": _socket_drops(hosts["client"]), "server": _device_drops(hosts["server"]),
-                "internet": _device_drops(topology.internet)}
+        back = {"client": _socket_drops(hosts["client"])}
+        for way, path in ((out, _OUT), (back, _BACK)):
+            way.update({f"{host} {device}": devices[host].get(device, 0) for host, device in path})
         # frames that a port's ring had no room for while the dataplane's core was taken away
         out["ring"] = (_sent(topology.cluster, "to-gateway")
                        - counters.get("port/cluster/rx-packets", 0))
         back["ring"] = (_sent(topology.internet, "to-gateway")
                         - counters.get("port/uplink/rx-packets", 0))
-        return sum(out.values()), sum(back.values())
+        return {"out": out, "back": back}
 
     def _last(self, kind):
         complete = self._process.output().rpartition("\n")[0]
@@ -193,9 +219,16 @@ class Datagrams:
         report = json.loads(self._last("end ") or "null")
         if not report or not report["target"]:
             raise LabError(f"the stream's end did not get through: {report}")
-        out, back = (after - before for after, before in zip(self._own_losses(), self._before))
-        report["own"] = {"out": out, "back": back}
-        report["out"] = report["sent"] - report["target"]["got"] - out
-        report["back"] = report["target"]["sent"] - report["got"] - back + lost_on_purpose
+        after = self._own_losses()
+        own = {way: {place: after[way][place] - count for place, count in self._before[way].items()}
+               for way in ("out", "back")}
+        report["own"] = {way: {place: n for place, n in own[way].items() if n} for way in own}
+        missing = {"out": report["sent"] - report["target"]["got"] - sum(own["out"].values()),
+                   "back": (report["target"]["sent"] - report["got"] - sum(own["back"].values())
+                            + lost_on_purpose)}
+        # full buffers lose IKE's messages and other streams' packets, too
+        report["others"] = {way: -min(0, n) for way, n in missing.items()}
+        report.update({way: max(0, n) for way, n in missing.items()})
+        report["drops"] = self._topology.gateway.drops()
         report["rate"] = report["sent"] / report["seconds"]
         return report

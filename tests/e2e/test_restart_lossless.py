@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A control plane that ends, whatever way, costs no packet: docs/restart.md."""
 
+import json
+
 import pytest
 
 from datagrams import PORT, TARGET_PORT, Datagrams
@@ -9,10 +11,6 @@ from lab.topology import TARGET
 
 IPSEC_CONF = "ipsec.conf"  # the server is configured by that, and has its default: "replace"
 UNIQUE = ("no", "never", "keep", "replace", IPSEC_CONF)
-# 10,000 datagrams a second are much for this laboratory's own hosts: on a busy machine they lose some themselves, and not all of
-# that can be told apart. A case that fails twice has failed.
-pytestmark = pytest.mark.flaky(reruns=1)
-
 FORWARDS = {PORT: {"to": f"{TARGET}:{TARGET_PORT}", "transport": "udp"}}
 
 
@@ -49,8 +47,9 @@ class Restarts:
         self.wait_up()
         self.stream.wait_for_more(2000)
         report = self.stream.end(lost_on_purpose)
-        assert (report["out"], report["back"]) == (0, 0), report
-        assert report["again"] == 0 and report["target"]["again"] == 0, report
+        assert (report["out"], report["back"]) == (0, 0), json.dumps(report)
+        assert max(report["others"].values()) < 50, json.dumps(report)  # IKE's messages at most
+        assert report["again"] == 0 and report["target"]["again"] == 0, json.dumps(report)
         assert report["rate"] > 5000, f"the laboratory is too slow for this test: {report}"
 
 
@@ -68,9 +67,10 @@ def test_no_packet_is_lost(lab, unique, is_killed):
 @pytest.mark.parametrize("unique", UNIQUE)
 def test_last_answer_is_lost(lab, unique):
     """The server sends on the new SA from its last answer on, whether or not that arrives."""
+    loss = LostAnswer(lab)
     gateway = Restarts(lab, unique)
     gateway.end()
-    loss = LostAnswer(lab, message_id=5)  # of IKE_AUTH with EAP-MSCHAPv2
+    loss.begin(message_id=5)  # of IKE_AUTH with EAP-MSCHAPv2
     gateway.start()
     assert loss.wait() == 1
     gateway.check(lost_on_purpose=1)

@@ -4,14 +4,13 @@
 import os
 import re
 import shutil
-import signal
 import socket
 
 import pytest
 
 from datagrams import PORT, TARGET_PORT, Datagrams
 from lab.gateway import program
-from lab.host import wait_until
+from lab.host import Heir, wait_until
 from lab.server import PAGE
 from lab.topology import TARGET
 from streams import Stream
@@ -69,6 +68,25 @@ def test_successor_serves(lab):
     assert lab.gateway.command("status").returncode == 3
     lab.gateway.start_controlplane()
     lab.gateway.wait_up()
+
+
+def _check_privileges(pid):
+    """Of every thread: an unprivileged user, no capability, and no way to get one."""
+    for thread in os.scandir(f"/proc/{pid}/task"):
+        with open(os.path.join(thread.path, "status"), encoding="ascii") as file:
+            status = dict(line.split(":\t", 1) for line in file.read().splitlines())
+        assert status["NoNewPrivs"] == "1", thread.name
+        assert "0" not in status["Uid"].split(), thread.name
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(status[kind], 16) == 0, f"{thread.name} {kind}"
+
+
+def test_no_privileges(lab):
+    """Neither the one that was started by root nor its successor has any."""
+    _start(lab)
+    _check_privileges(lab.gateway.controlplane.pid)
+    assert lab.gateway.upgrade().returncode == 0
+    _check_privileges(lab.gateway.controlplane.pid)
 
 
 @pytest.mark.parametrize("unique", ("no", "replace"))
@@ -149,6 +167,30 @@ def test_successor_is_refused(lab_with_two):
     assert lab.curl().stdout == PAGE
 
 
+def _begin_half(lab):
+    """An upgrade that waits for its second tunnel, as that server is dead: the command and the
+    successor."""
+    old = lab.gateway.controlplane
+    lab.sites["b"].server.kill()
+    upgrade = lab.gateway.start_command("upgrade")
+    wait_until(lambda: "supervisor: up environment=production" in
+               old.output().partition("started a successor")[2], 20, "it has the first tunnel")
+    pid = int(re.search(r"started a successor pid=(\d+)", old.output()).group(1))
+    return upgrade, Heir(lab.run, pid, old)
+
+
+def test_stopped_meanwhile(lab_with_two):
+    """Who ends the control plane in the middle of an upgrade ends both."""
+    lab = lab_with_two
+    _start_two(lab)
+    _, successor = _begin_half(lab)
+    assert lab.gateway.controlplane.stop() == 0
+    successor.wait(10)
+    assert lab.gateway.command("status").returncode == 3
+    lab.gateway.start_controlplane()
+    lab.gateway.wait_up("production", "a")
+
+
 @pytest.mark.parametrize("unique", ("no", "replace"))
 def test_successor_dies(lab_with_two, unique):
     """It has one tunnel and waits for the other one when it is killed: no packet is lost."""
@@ -157,14 +199,9 @@ def test_successor_dies(lab_with_two, unique):
     _start_two(lab)
     old = lab.gateway.controlplane
     stream = Datagrams(lab)
-    lab.sites["b"].server.kill()
-    upgrade = lab.gateway.start_command("upgrade")
-    wait_until(lambda: "ike: started" in old.output().partition("started a successor")[2]
-               and "supervisor: up environment=production" in
-               old.output().partition("started a successor")[2], 20, "it has the first tunnel")
+    upgrade, successor = _begin_half(lab)
     stream.wait_for_more(1000)
-    successor = int(re.search(r"started a successor pid=(\d+)", old.output()).group(1))
-    os.kill(successor, signal.SIGKILL)
+    successor.kill()
     assert upgrade.wait() == 1
     assert "signal 9" in upgrade.output()
     lab.gateway.wait_up("production", "a")

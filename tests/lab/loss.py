@@ -10,9 +10,13 @@ IKE_AUTH = 35
 
 
 class LostAnswer:
-    """The next answer of any server to the IKE_AUTH request number MESSAGE_ID is lost, once."""
+    """The next answer of any server to an IKE_AUTH request is lost, once.
 
-    def __init__(self, topology, message_id):
+    Made before there is traffic that is counted: a link loses packets while its queue is replaced,
+    and counts them nowhere.
+    """
+
+    def __init__(self, topology):
         self._host = topology.internet
         self._tc("qdisc", "add", "dev", "to-gateway", "root", "handle", "1:", "htb")
         self._tc("class", "add", "dev", "to-gateway", "parent", "1:", "classid", "1:1", "htb",
@@ -20,6 +24,9 @@ class LostAnswer:
         # a queue of one byte: nothing fits
         self._tc("qdisc", "add", "dev", "to-gateway", "parent", "1:1", "handle", "11:", "bfifo",
                  "limit", "1")
+
+    def begin(self, message_id):
+        """From now on the answer to the request number MESSAGE_ID will be lost."""
         self._tc("filter", "add", "dev", "to-gateway", "parent", "1:", "protocol", "ip", "u32",
                  "match", "ip", "protocol", "17", "0xff",
                  "match", "u32", "0", "0xffffffff", "at", str(_MARKER),
