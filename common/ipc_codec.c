@@ -230,14 +230,19 @@ static const struct field environment_fields[] = {
 	RANGE(struct ipc_environment, flags, 0,
 	      IPC_ENVIRONMENT_KEEP_SESSIONS | IPC_ENVIRONMENT_UNPROBED),
 	FIELD(FIELD_OPTIONAL_HOST, struct ipc_environment, probe_target_be),
+	RANGE(struct ipc_environment, port_quota, 0, 65536),
+	FIELD(FIELD_PAD, struct ipc_environment, pad1),
 	{ 0 },
 };
 
 static int check_environment(const void *body, size_t length)
 {
 	const struct ipc_environment *environment = body;
+	uint64_t bps = environment->rate_bps;
 
 	(void)length;
+	if (bps && (bps < IPC_RATE_MIN || bps > IPC_RATE_MAX))
+		return -EINVAL;
 	return check_prefixes(environment->sources, environment->source_count);
 }
 
@@ -556,6 +561,7 @@ static const struct field environment_state_fields[] = {
 	RANGE(struct ipc_environment_state, is_settled, 0, 1),
 	RANGE(struct ipc_environment_state, is_lost, 0, 1),
 	FIELD(FIELD_PAD, struct ipc_environment_state, pad),
+	FIELD(FIELD_PAD, struct ipc_environment_state, pad1),
 	{ 0 },
 };
 

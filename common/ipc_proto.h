@@ -164,12 +164,18 @@ struct ipc_environment {
 	uint32_t flags; /* IPC_ENVIRONMENT_* */
 	uint32_t
 		probe_target_be; /* asked inside its tunnels whether they live; 0: targets in use */
+	uint32_t port_quota; /* of one address towards one target, in whole blocks of 256; 0: all */
+	uint32_t pad1;
+	uint64_t rate_bps; /* in each direction, bits of IPv4 packets a second,
+	                      IPC_RATE_MIN to IPC_RATE_MAX; 0: no limit */
 };
 /* The customer's network routes the inner addresses: sessions go on through another tunnel that has
  * the same one. Without it they are reset when their tunnel fails. */
 #define IPC_ENVIRONMENT_KEEP_SESSIONS 0x1u
 /* Nothing is sent into its tunnels to ask whether they live: the control plane alone finds out. */
 #define IPC_ENVIRONMENT_UNPROBED 0x2u
+#define IPC_RATE_MIN 64000ull
+#define IPC_RATE_MAX 1000000000000ull
 
 /* A tunnel is a server of an environment. */
 struct ipc_tunnel {
@@ -392,6 +398,14 @@ struct ipc_environment_state {
 	uint8_t is_settled;  /* 1: both numbers are final */
 	uint8_t is_lost;     /* 1: no tunnel answers; new sessions are refused */
 	uint8_t pad[5];
+	/* what it was refused; since 1.3 */
+	uint64_t refused_sessions; /* over its session quota, or no room in the table */
+	uint64_t refused_ports;    /* no port left towards the target, or none of its quota */
+	uint64_t refused_sources;  /* called by who may not */
+	uint64_t rate_dropped_out; /* packets over its rate, towards the customer */
+	uint64_t rate_dropped_in;
+	uint32_t refused_source_be; /* the last of them; 0: none */
+	uint32_t pad1;
 };
 
 enum ipc_liveness {
@@ -522,7 +536,7 @@ _Static_assert(sizeof(struct ipc_prefix) == 8, "ipc_prefix");
 _Static_assert(sizeof(struct ipc_port) == 144, "ipc_port");
 _Static_assert(sizeof(struct ipc_node) == 672, "ipc_node");
 _Static_assert(sizeof(struct ipc_generation) == 8, "ipc_generation");
-_Static_assert(sizeof(struct ipc_environment) == 312, "ipc_environment");
+_Static_assert(sizeof(struct ipc_environment) == 328, "ipc_environment");
 _Static_assert(sizeof(struct ipc_tunnel) == 64, "ipc_tunnel");
 _Static_assert(sizeof(struct ipc_server) == 80, "ipc_server");
 _Static_assert(sizeof(struct ipc_forward) == 80, "ipc_forward");
@@ -538,7 +552,7 @@ _Static_assert(sizeof(struct ipc_sa_info) == 152, "ipc_sa_info");
 _Static_assert(sizeof(struct ipc_keepsake) == 1096, "ipc_keepsake");
 _Static_assert(sizeof(struct ipc_cursor) == 8, "ipc_cursor");
 _Static_assert(sizeof(struct ipc_list) == 16, "ipc_list");
-_Static_assert(sizeof(struct ipc_environment_state) == 248, "ipc_environment_state");
+_Static_assert(sizeof(struct ipc_environment_state) == 296, "ipc_environment_state");
 _Static_assert(sizeof(struct ipc_tunnel_info) == 184, "ipc_tunnel_info");
 _Static_assert(sizeof(struct ipc_session_query) == 48, "ipc_session_query");
 _Static_assert(sizeof(struct ipc_session) == 120, "ipc_session");

@@ -97,6 +97,8 @@ struct cp_environment {
 	uint32_t snat_be[IPC_EGRESS_ADDRESSES_MAX]; /* its sources leave for the Internet with one
 	                                               of these */
 	size_t snat_count;                          /* 0: as egress says */
+	uint32_t port_quota;                        /* towards one target; 0: all ports */
+	uint64_t rate_bps;                          /* in each direction; 0: no limit */
 	uint32_t probe_target_be; /* asked inside the tunnels; 0: targets in use */
 	bool is_unprobed;         /* nothing is asked there */
 	bool keep_sessions;       /* the customer routes our inner addresses */

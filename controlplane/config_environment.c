@@ -109,22 +109,6 @@ static void read_vpn(struct cp_reader *reader, const struct cp_node *node, void 
 		cp_mistake(reader, node, NULL, "must be \"ipsec\"");
 }
 
-static const struct cp_key quota_keys[] = {
-	{ .name = "sessions",
-	  .kind = CP_KEY_UINT32,
-	  .offset = offsetof(struct cp_environment, session_quota),
-	  .min = 1,
-	  .max = 16777216 },
-	{ 0 },
-};
-
-static void read_quota(struct cp_reader *reader, const struct cp_node *node, void *target)
-{
-	const struct cp_section sections[] = { { quota_keys, target } };
-
-	cp_keys_read(reader, node, sections, 1);
-}
-
 #define ENVIRONMENT_FIELD(member) offsetof(struct cp_environment, member)
 
 static const struct cp_key environment_keys[] = {
@@ -142,7 +126,6 @@ static const struct cp_key environment_keys[] = {
 	  .count = ENVIRONMENT_FIELD(source_count),
 	  .is_required = true },
 	{ .name = "vpn", .kind = CP_KEY_CUSTOM, .read = read_vpn },
-	{ .name = "quota", .kind = CP_KEY_CUSTOM, .read = read_quota },
 	{ .name = "snat_address", .kind = CP_KEY_CUSTOM, .read = cp_read_environment_snat },
 	{ .name = "servers", .kind = CP_KEY_CUSTOM, .is_required = true },
 	{ .name = "forwards", .kind = CP_KEY_CUSTOM },
@@ -182,6 +165,7 @@ static void read_environment(struct cp_reader *reader, const struct cp_node *nod
 	struct cp_environment *environment = &draft->environment;
 	const struct cp_section sections[] = { { environment_keys, environment },
 		                               { cp_failover_keys, environment },
+		                               { cp_limit_keys, environment },
 		                               { cp_tunnel_keys, &draft->inherited } };
 	const struct cp_node *sources = cp_node_child(node, "sources");
 	const struct cp_node *servers = cp_node_child(node, "servers");
@@ -220,7 +204,8 @@ const struct cp_key_group cp_environment_key_groups[] = {
 	{ "environment.probe.", cp_probe_keys },
 	{ "environment.", cp_tunnel_keys },
 	{ "environment.retry.", cp_retry_keys },
-	{ "environment.quota.", quota_keys },
+	{ "environment.", cp_limit_keys },
+	{ "environment.quota.", cp_quota_keys },
 	{ "environment.servers.", cp_server_keys },
 	{ "environment.forwards.", forward_keys },
 	{ NULL, NULL },

@@ -147,6 +147,11 @@ void cp_read_environment_snat(struct cp_reader *reader, const struct cp_node *no
 void cp_check_egress(struct cp_reader *reader, const struct cp_node *gateway,
                      const struct cp_node *const *roots);
 
+/* ---- limits ---- */
+
+extern const struct cp_key cp_limit_keys[]; /* of an environment */
+extern const struct cp_key cp_quota_keys[];
+
 /* ---- servers ---- */
 
 /* A server while it is read. The environment has one too: what its servers inherit. */

@@ -101,6 +101,8 @@ static int emit_environment(const struct cp_environment *from, cp_dp_emit_fn emi
 	struct ipc_environment environment = {
 		.pod_address_be = from->pod_address_be,
 		.session_quota = from->session_quota,
+		.port_quota = from->port_quota,
+		.rate_bps = from->rate_bps,
 		.source_count = (uint32_t)from->source_count,
 		.flags = (from->keep_sessions ? IPC_ENVIRONMENT_KEEP_SESSIONS : 0u) |
 		         (from->is_unprobed ? IPC_ENVIRONMENT_UNPROBED : 0u),

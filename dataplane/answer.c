@@ -10,6 +10,7 @@
 
 #include "dataplane/ipv4.h"
 #include "dataplane/port.h"
+#include "dataplane/share.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
@@ -185,7 +186,7 @@ bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 
 	if (!may_be_told(p, answer))
 		return false;
-	if (!dp_bucket_take(&w->answer_limit, w->now_ns)) {
+	if (!dp_bucket_take(&dp_share_in(w->shares, p->environment)->answers, w->now_ns)) {
 		w->count->answers_limited++;
 		return false;
 	}

@@ -3,6 +3,7 @@
 #include "dataplane/batch.h"
 
 #include "dataplane/answer.h"
+#include "dataplane/share.h"
 #include "dataplane/worker.h"
 
 /* Not inlined: the packets that go on should not pay for those that do not. */
@@ -11,6 +12,7 @@ static __rte_noinline void end_packet(struct dp_worker *w, struct dp_pkt *p)
 	if (p->verdict == DP_TAKEN)
 		return;
 	w->count->drop[p->verdict]++;
+	dp_share_count(w, p);
 	if (dp_verdict_answer(p->verdict) != DP_ANSWER_NONE && dp_answer(w, p))
 		return;
 	rte_pktmbuf_free(p->m);

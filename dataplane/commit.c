@@ -17,6 +17,7 @@
 #include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
 #include "dataplane/sa_list.h"
+#include "dataplane/share.h"
 
 #define FORWARDS_LIMIT (1u << 20)
 #define INBOUND_LIMIT 4096u
@@ -218,6 +219,9 @@ static int add_environment(struct dp_generation *g, struct dp_core *core,
 	memcpy(e->name, from->name, sizeof(e->name));
 	e->pod_address_be = from->pod_address_be;
 	e->session_quota = from->session_quota;
+	e->port_quota = from->port_quota;
+	e->rate_bps = from->rate_bps;
+	g->has_rates |= e->rate_bps != 0;
 	e->source_count = from->source_count;
 	memcpy(e->sources, from->sources, sizeof(e->sources));
 	e->slot = dp_core_find_environment(core, from->name);
@@ -390,6 +394,7 @@ static int reserve_ports(struct dp_worker *w, void *staging)
 static int use_generation(struct dp_worker *w, void *generation)
 {
 	w->generation = generation;
+	dp_shares_configure(w);
 	for (uint32_t i = 0; i < w->generation->environment_count; i++) {
 		const struct dp_environment *e = &w->generation->environments[i];
 
@@ -438,6 +443,12 @@ static int retire_tunnel(struct dp_worker *w, void *argument)
 	dp_reassembly_forget(w, w->tunnels[r->tunnel].environment, r->tunnel);
 	memset(&w->tunnels[r->tunnel], 0, sizeof(w->tunnels[r->tunnel]));
 	w->tunnels[r->tunnel].environment = DP_NONE_SLOT;
+	return 0;
+}
+
+static int retire_share(struct dp_worker *w, void *argument)
+{
+	dp_share_clear(w, *(uint16_t *)argument);
 	return 0;
 }
 
@@ -507,9 +518,10 @@ static void settle(struct dp_core *core)
 	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++) {
 		uint16_t slot = (uint16_t)i;
 
-		if (*core->environment_slots[i].environment && !core->generation->by_slot[i])
-			dp_worker_call(core->workers[dp_core_home(core, slot)], retire_environment,
-			               &slot);
+		if (!*core->environment_slots[i].environment || core->generation->by_slot[i])
+			continue;
+		dp_core_call_all(core, retire_share, &slot);
+		dp_worker_call(core->workers[dp_core_home(core, slot)], retire_environment, &slot);
 	}
 	free_slots(core);
 	core->is_settling = false;

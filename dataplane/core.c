@@ -31,6 +31,7 @@
 #include "dataplane/reassembly.h"
 #include "dataplane/resync.h"
 #include "dataplane/sa.h"
+#include "dataplane/share.h"
 
 #define RING_SIZE 2048u
 #define SAS_PER_WORKER 32768u
@@ -38,7 +39,6 @@
 #define ARP_PER_SECOND 1000u
 #define PUNTS_PER_SECOND 5000u
 #define SERVER_PUNTS_PER_SECOND 500u
-#define ICMP_ERRORS_PER_SECOND 1000u
 #define PMTUS_PER_SECOND 20u
 
 static const char *const port_names[DP_PORT_COUNT] = {
@@ -93,11 +93,9 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	rc = dp_portpool_create(&w->portpool, RTE_MAX(1024u, sessions), random64(), socket);
 	if (rc)
 		return say(why, "port pool", rc);
-	w->egress_sessions = rte_zmalloc_socket("egress_sessions",
-	                                        DP_EGRESS_ACCOUNTS * sizeof(*w->egress_sessions),
-	                                        RTE_CACHE_LINE_SIZE, socket);
-	if (!w->egress_sessions)
-		return say(why, "counts of egress sessions", -ENOMEM);
+	rc = dp_shares_create(&w->shares, socket);
+	if (rc)
+		return say(why, "shares", rc);
 	rc = dp_reassembly_create(&w->reassembly, random64(), socket);
 	if (rc)
 		return say(why, "reassembly", rc);
@@ -141,7 +139,6 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	w->datagrams = core->datagrams;
 	w->identification = (uint16_t)random64();
 	w->count = dp_stats_cells(core->stats, index);
-	w->answer_limit.per_second = ANSWERS_PER_SECOND;
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++)
 		w->echo_limit[id].per_second = w->arp_answer_limit[id].per_second =
 			ANSWERS_PER_SECOND;
@@ -150,7 +147,6 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
 		w->server_limit[i].per_second = SERVER_PUNTS_PER_SECOND;
 	w->resync_limit.per_second = DP_RESYNC_WORKER_PER_SECOND;
-	w->icmp_limit.per_second = ICMP_ERRORS_PER_SECOND;
 	w->pmtu_limit.per_second = PMTUS_PER_SECOND;
 	dp_worker_clock_init(w);
 	return make_tables(core, w, socket, why);
@@ -166,7 +162,7 @@ static void destroy_worker(struct dp_worker *w)
 		dp_flow_table_destroy(w->flows);
 	if (w->portpool)
 		dp_portpool_destroy(w->portpool);
-	rte_free(w->egress_sessions);
+	rte_free(w->shares);
 	dp_reassembly_destroy(w->reassembly);
 	if (w->crypto)
 		dp_crypto_destroy(w->crypto);

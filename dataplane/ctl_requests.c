@@ -20,6 +20,7 @@
 #include "dataplane/nexthop.h"
 #include "dataplane/sa.h"
 #include "dataplane/sa_list.h"
+#include "dataplane/share.h"
 
 #define LIST_ROOM(type) \
 	((sizeof(((struct dp_reply *)0)->body) - sizeof(struct ipc_list)) / sizeof(type))
@@ -451,6 +452,19 @@ struct state_request {
 	struct ipc_environment_state *out;
 };
 
+/* A worker's part of what belongs to an environment on all of them. */
+static void add_share(struct ipc_environment_state *out, const struct dp_share *s)
+{
+	out->sessions += s->sessions;
+	out->refused_sessions += s->refused_sessions;
+	out->refused_ports += s->refused_ports;
+	out->refused_sources += s->refused_sources;
+	out->rate_dropped_out += s->rate_dropped_out;
+	out->rate_dropped_in += s->rate_dropped_in;
+	if (s->refused_source_be)
+		out->refused_source_be = s->refused_source_be;
+}
+
 static int on_state(struct dp_worker *w, void *argument)
 {
 	const struct state_request *q = argument;
@@ -460,6 +474,7 @@ static int on_state(struct dp_worker *w, void *argument)
 		const struct dp_environment_state *s = &w->environments[e->slot];
 		struct ipc_environment_state *out = &q->out[n];
 
+		add_share(out, dp_share_in(w->shares, e->slot));
 		if (e->home != w->index)
 			continue;
 		memcpy(out->name, e->name, IPC_NAME_LEN);
@@ -470,7 +485,6 @@ static int on_state(struct dp_worker *w, void *argument)
 		out->bytes_out = s->bytes_out;
 		out->packets_in = s->packets_in;
 		out->bytes_in = s->bytes_in;
-		out->sessions = s->sessions;
 		out->home_worker = e->home;
 	}
 	return 0;

@@ -24,7 +24,7 @@
 
 #define AF_PACKET_FRAMES 2048u
 #define SESSION_BYTES 240u      /* flows, lookup table, cold part, ports: an upper bound */
-#define WORKER_BYTES (8u << 20) /* SA table, rings, what waits */
+#define WORKER_BYTES (9u << 20) /* SA table, shares, rings, what waits */
 #define TUNNELS 4096u           /* more of them: memory_mb */
 #define TUNNEL_SAS 4u           /* both directions, old and new while keys are changed */
 #define HEAP_OVERHEAD 192u      /* of one small allocation: its header, alignment */

@@ -63,11 +63,10 @@ static int claim(struct claims *c, const struct ipc_prefix *prefix, uint8_t rank
 		c->list = grown;
 		c->room = room;
 	}
-	c->list[c->count++] =
-		(struct claim){ .address = rte_be_to_cpu_32(prefix->address_be),
-		                .length = prefix->length,
-		                .rank = rank,
-		                .value = value };
+	c->list[c->count++] = (struct claim){ .address = rte_be_to_cpu_32(prefix->address_be),
+		                              .length = prefix->length,
+		                              .rank = rank,
+		                              .value = value };
 	return 0;
 }
 

@@ -20,12 +20,6 @@
 
 #define DP_SCOPE_EGRESS DP_ENVIRONMENTS_MAX /* in the place of a slot in keys of egress */
 
-/* A worker's counts of egress sessions: by the slot of whose quota they are part, and behind them
- */
-#define DP_EGRESS_NOBODY DP_ENVIRONMENTS_MAX         /* of no environment's */
-#define DP_EGRESS_INBOUND (DP_ENVIRONMENTS_MAX + 1u) /* opened from the Internet */
-#define DP_EGRESS_ACCOUNTS (DP_ENVIRONMENTS_MAX + 2u)
-
 /* What holds for all addresses from FIRST on, up to the next range; the first one begins at 0. */
 struct dp_egress_range {
 	uint32_t first;       /* host byte order */

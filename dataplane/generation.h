@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_hash_crc.h>
@@ -23,6 +24,8 @@ struct dp_environment {
 	char name[IPC_NAME_LEN];
 	uint32_t pod_address_be;
 	uint32_t session_quota;
+	uint32_t port_quota; /* towards one target; 0: all */
+	uint64_t rate_bps;   /* in each direction; 0: no limit */
 	uint16_t slot;
 	uint16_t home; /* worker */
 	uint16_t tunnel_count;
@@ -50,6 +53,7 @@ struct dp_generation {
 	uint32_t forward_count;
 	uint32_t environment_count;
 	uint32_t address_mask;
+	bool has_rates;                      /* an environment has a limit */
 	struct dp_forward *forwards;         /* open addressing, at most half full */
 	struct dp_environment **addresses;   /* by pod address, open addressing */
 	struct dp_environment *environments; /* dense */

@@ -30,16 +30,6 @@ static bool is_refused(const struct dp_egress *e, uint32_t destination_be)
 	       dp_egress_owns(e, destination_be);
 }
 
-bool dp_nat_egress_has_room(const struct dp_worker *w, uint16_t environment)
-{
-	const struct dp_environment *e =
-		environment == DP_NONE_SLOT ? NULL : w->generation->by_slot[environment];
-
-	/* each worker has its part of the quota, as it has of the table */
-	return !e || w->egress_sessions[environment] <
-	                     (e->session_quota + w->worker_count - 1) / w->worker_count;
-}
-
 enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key *key,
                                    uint32_t sequence, struct dp_flow *stale, struct dp_flow **flow)
 {
@@ -58,8 +48,6 @@ enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key
 		return DP_EGRESS_DESTINATION;
 	if (stale)
 		dp_session_end(w, dp_flow_session(w->flows, stale));
-	if (!dp_nat_egress_has_room(w, source->environment))
-		return DP_SESSION_QUOTA;
 	plan.endpoint = (struct dp_port_endpoint){
 		.inner_be = dp_egress_address(&e->pools[source->pool], key->source_be),
 		.remote_be = key->destination_be,
@@ -81,6 +69,7 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 	struct dp_flow *f = NULL;
 	enum dp_verdict verdict = dp_session_check_opening(p, &segment, DP_NO_SESSION);
 
+	p->environment = find_source(e, key->source_be)->environment; /* whose refusal it is */
 	/* who may not at all is told so in mid-stream, too */
 	if (verdict == DP_NO_SESSION && find_source(e, key->source_be)->pool == DP_NONE_SLOT)
 		verdict = DP_EGRESS_SOURCE;
@@ -146,6 +135,8 @@ static inline void egress_out(struct dp_worker *w, struct dp_pkt *p, uint16_t mt
 
 	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
 	if (unlikely(dp_nat_is_too_big(p, mtu))) {
+		p->environment =
+			find_source(w->generation->egress, dp_load32(p->l3 + 12))->environment;
 		p->limit = mtu;
 		p->verdict = DP_TOO_BIG;
 		return;

@@ -31,9 +31,6 @@ bool dp_nat_egress_allows(struct dp_worker *w, uint32_t session);
 enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key *key,
                                    uint32_t sequence, struct dp_flow *stale, struct dp_flow **flow);
 
-/* Whether the source's quota has room for another session. */
-bool dp_nat_egress_has_room(const struct dp_worker *w, uint16_t environment);
-
 /* The largest segment that fits both ports: what a SYN may offer, bytes. */
 static inline uint16_t dp_nat_egress_mss(const struct dp_worker *w)
 {

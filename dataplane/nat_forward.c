@@ -81,9 +81,6 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 		return NULL;
 	if (stale)
 		dp_session_end(w, dp_flow_session(w->flows, stale));
-	p->verdict = DP_SESSION_QUOTA;
-	if (w->environments[fwd->environment].sessions >= e->session_quota)
-		return NULL;
 	plan = (struct dp_session_plan){ .outward = key,
 		                         .endpoint = { .inner_be = w->tunnels[tunnel].inner_be,
 		                                       .remote_be = fwd->to_address_be,

@@ -13,6 +13,7 @@
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_rewrite.h"
 #include "dataplane/nat_step.h"
+#include "dataplane/share.h"
 #include "dataplane/worker.h"
 
 #define ERROR_MAX 1280u /* RFC 1812 section 4.3.2.3 asks for 576; it has to fit any way out */
@@ -121,6 +122,12 @@ static void translate(struct dp_pkt *p, const struct dp_flow *sent, uint32_t fro
 	dp_store16(l3 + 10, (uint16_t)~dp_ipv4_sum(l3));
 }
 
+/* The environment that a flow is part of; egress has one scope for all. */
+static uint16_t whose_is(const struct dp_worker *w, const struct dp_flow *f)
+{
+	return w->flows->cold[dp_flow_session(w->flows, f)].environment;
+}
+
 /* The flow whose packet is quoted, as it was received; NULL: the verdict is set. */
 static struct dp_flow *find_sent(struct dp_worker *w, struct dp_pkt *p, enum dp_flow_direction from)
 {
@@ -136,7 +143,7 @@ static struct dp_flow *find_sent(struct dp_worker *w, struct dp_pkt *p, enum dp_
 	if (p->l3[8] <= 1)
 		return NULL;
 	p->verdict = DP_RATE_LIMITED;
-	if (!dp_bucket_take(&w->icmp_limit, w->now_ns))
+	if (!dp_bucket_take(&dp_share_in(w->shares, whose_is(w, f))->errors, w->now_ns))
 		return NULL;
 	p->verdict = DP_OK;
 	w->count->icmp_translated++;

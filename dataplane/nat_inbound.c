@@ -7,6 +7,7 @@
 #include "dataplane/nat_egress.h"
 #include "dataplane/nat_step.h"
 #include "dataplane/port.h"
+#include "dataplane/share.h"
 
 /* Anybody can open these: a flood of them leaves most of the table to the cluster. */
 #define INBOUND_PART 4u
@@ -51,7 +52,10 @@ struct dp_flow *dp_nat_inbound_open(struct dp_worker *w, struct dp_pkt *p, struc
 	                                  w->generation->egress->source_count, outward.source_be)
 	                           ->environment;
 	p->verdict = DP_SESSION_QUOTA;
-	if (w->egress_sessions[DP_EGRESS_INBOUND] >= w->flows->capacity / INBOUND_PART)
+	if (dp_share_in(w->shares, DP_SHARE_INBOUND)->sessions >= w->flows->capacity / INBOUND_PART)
+		return NULL;
+	p->verdict = (uint8_t)dp_share_admit(w, DP_SHARE_INBOUND);
+	if (p->verdict != DP_OK)
 		return NULL;
 	p->verdict = (uint8_t)dp_session_add(w, &plan, key, &f);
 	if (p->verdict != DP_OK)
@@ -77,6 +81,7 @@ static struct dp_flow *open_hairpin(struct dp_worker *w, struct dp_pkt *p, struc
 	struct dp_tcp_segment segment;
 	struct dp_flow *f = NULL;
 
+	p->environment = source->environment;
 	p->verdict = DP_EGRESS_DESTINATION;
 	if (!mapping)
 		return NULL;
@@ -88,9 +93,6 @@ static struct dp_flow *open_hairpin(struct dp_worker *w, struct dp_pkt *p, struc
 		return NULL;
 	if (stale)
 		dp_session_end(w, dp_flow_session(w->flows, stale));
-	p->verdict = DP_SESSION_QUOTA;
-	if (!dp_nat_egress_has_room(w, source->environment))
-		return NULL;
 	plan.sequence = segment.sequence;
 	plan.endpoint = (struct dp_port_endpoint){ .inner_be = key->destination_be,
 		                                   .remote_be = mapping->to_address_be,

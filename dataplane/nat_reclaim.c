@@ -5,6 +5,7 @@
 #include <rte_byteorder.h>
 
 #include "dataplane/nat_flow.h"
+#include "dataplane/share.h"
 #include "dataplane/tcp_track.h"
 #include "dataplane/worker.h"
 
@@ -32,26 +33,29 @@ static bool is_reclaimable(const struct dp_flow *in, uint32_t silence, uint32_t 
 }
 
 uint32_t dp_nat_reclaim_find(struct dp_worker *w, const struct dp_port_endpoint *e,
-                             uint32_t sequence)
+                             uint16_t environment, uint32_t sequence)
 {
+	struct dp_share *share = dp_share_in(w->shares, environment);
+	struct dp_port_window window = share->ports;
 	struct dp_flow_key key = { .source_be = e->remote_be,
 		                   .source_port_be = e->remote_port_be,
 		                   .destination_be = e->inner_be,
 		                   .protocol = e->protocol,
 		                   .direction = DP_FLOW_INWARD,
 		                   .environment = e->scope };
+	unsigned first = window.first * DP_PORT_BLOCK, ports = window.count * DP_PORT_BLOCK;
 	uint32_t found = DP_FLOW_NONE, longest = 0;
 	unsigned candidates = 0;
 
-	if (w->now_ns < w->reclaim_due_ns)
+	if (w->now_ns < share->reclaim_due_ns)
 		return DP_FLOW_NONE;
 	for (unsigned i = 0; i < DP_RECLAIM_LOOKUPS && candidates < DP_RECLAIM_CANDIDATES; i++) {
 		const struct dp_flow *in;
 		uint32_t silence;
 
-		key.destination_port_be =
-			rte_cpu_to_be_16((uint16_t)(FIRST_PORT + w->reclaim_port));
-		w->reclaim_port = (uint16_t)((w->reclaim_port + 1) % PORTS);
+		share->reclaim_port = (uint16_t)((share->reclaim_port + 1u) % ports);
+		key.destination_port_be = rte_cpu_to_be_16(
+			(uint16_t)(FIRST_PORT + (first + share->reclaim_port) % PORTS));
 		in = dp_flow_lookup(w->flows, &key, dp_flow_hash(w->flows, &key));
 		if (!in)
 			continue;
@@ -65,6 +69,6 @@ uint32_t dp_nat_reclaim_find(struct dp_worker *w, const struct dp_port_endpoint 
 		}
 	}
 	if (found == DP_FLOW_NONE)
-		w->reclaim_due_ns = w->now_ns + DP_RECLAIM_PAUSE_NS;
+		share->reclaim_due_ns = w->now_ns + DP_RECLAIM_PAUSE_NS;
 	return found;
 }

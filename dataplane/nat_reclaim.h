@@ -26,7 +26,8 @@
 
 struct dp_worker;
 
-/* The session towards the endpoint, all of whose ports are taken, that a connection with this
- * initial sequence number may replace, or DP_FLOW_NONE. Worker only. */
+/* The session towards the endpoint that a connection of ENVIRONMENT with this initial sequence
+ * number may replace, or DP_FLOW_NONE: of those whose ports are in the environment's window, all of
+ * which are taken. Worker only. */
 uint32_t dp_nat_reclaim_find(struct dp_worker *w, const struct dp_port_endpoint *endpoint,
-                             uint32_t sequence);
+                             uint16_t environment, uint32_t sequence);

@@ -13,6 +13,7 @@
 #include "dataplane/nat_forward.h"
 #include "dataplane/nat_reclaim.h"
 #include "dataplane/nat_rewrite.h"
+#include "dataplane/share.h"
 
 #define SWEEP_AT_ONCE 4096u /* looks at sessions; some 0.1 ms */
 #define END_COST 8u         /* looks: what ending one takes beyond */
@@ -33,16 +34,10 @@ static struct dp_port_endpoint endpoint_of(const struct dp_flow *out)
 		                          .protocol = out->key.protocol };
 }
 
-/* The count that a session is part of. Egress has its own in each worker, as all of them have
- * sessions of an environment; what strangers open is counted apart. */
-static uint32_t *find_account(struct dp_worker *w, uint16_t scope, enum dp_session_kind kind,
-                              uint16_t environment)
+/* Whose share a session is part of; what strangers open is counted apart. */
+static uint16_t account_of(enum dp_session_kind kind, uint16_t environment)
 {
-	if (scope != DP_SCOPE_EGRESS)
-		return &w->environments[environment].sessions;
-	if (kind == DP_SESSION_INBOUND)
-		return &w->egress_sessions[DP_EGRESS_INBOUND];
-	return &w->egress_sessions[RTE_MIN(environment, (uint16_t)DP_EGRESS_NOBODY)];
+	return kind == DP_SESSION_INBOUND ? DP_SHARE_INBOUND : environment;
 }
 
 void dp_session_end(struct dp_worker *w, uint32_t session)
@@ -53,7 +48,7 @@ void dp_session_end(struct dp_worker *w, uint32_t session)
 
 	if (cold->kind != DP_SESSION_INBOUND)
 		dp_portpool_release(w->portpool, &endpoint, out->source_port_be);
-	(*find_account(w, out->key.environment, cold->kind, cold->environment))--;
+	dp_share_session_ends(w, account_of(cold->kind, cold->environment));
 	w->count->sessions_ended++;
 	w->count->sessions_now--;
 	dp_flow_del(w->flows, session);
@@ -75,22 +70,22 @@ static void fill_session(struct dp_flow *out, struct dp_flow *in, uint16_t tunne
 	dp_nat_rewrite_prepare(in);
 }
 
-/* A port towards the endpoint; for a TCP connection with this initial sequence number also that of
- * one that is over. */
-static int find_port(struct dp_worker *w, const struct dp_port_endpoint *endpoint,
-                     uint32_t sequence, uint16_t *port_be)
+/* A port of the window towards the endpoint; for a TCP connection also that of one that is over. */
+static int find_port(struct dp_worker *w, const struct dp_session_plan *plan,
+                     struct dp_port_window window, uint16_t *port_be)
 {
-	int rc = dp_portpool_take(w->portpool, endpoint, port_be);
+	const struct dp_port_endpoint *endpoint = &plan->endpoint;
+	int rc = dp_portpool_take(w->portpool, endpoint, window, port_be);
 	uint32_t session;
 
 	if (likely(rc != -EADDRINUSE) || endpoint->protocol != IPPROTO_TCP)
 		return rc;
-	session = dp_nat_reclaim_find(w, endpoint, sequence);
+	session = dp_nat_reclaim_find(w, endpoint, plan->environment, plan->sequence);
 	if (session == DP_FLOW_NONE)
 		return rc;
 	dp_session_end(w, session);
 	w->count->sessions_reclaimed++;
-	return dp_portpool_take(w->portpool, endpoint, port_be);
+	return dp_portpool_take(w->portpool, endpoint, window, port_be);
 }
 
 static enum dp_flow_state first_state(uint8_t protocol)
@@ -118,7 +113,7 @@ enum dp_verdict dp_session_add(struct dp_worker *w, const struct dp_session_plan
 	w->flows->cold[session].environment = plan->environment;
 	w->flows->cold[session].kind = (uint8_t)plan->kind;
 	dp_flow_schedule(w->flows, session, w->now_s + dp_flow_timeout_s(state));
-	(*find_account(w, inward->environment, plan->kind, plan->environment))++;
+	dp_share_session_begins(w, account_of(plan->kind, plan->environment));
 	w->count->sessions_created++;
 	w->count->sessions_now++;
 	return DP_OK;
@@ -136,10 +131,14 @@ enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_p
 		                                           ? DP_FLOW_OUTWARD
 		                                           : DP_FLOW_INWARD,
 		                      .environment = endpoint->scope };
+	struct dp_port_window window = dp_share_in(w->shares, plan->environment)->ports;
 	enum dp_verdict verdict;
 
-	if (find_port(w, endpoint, plan->sequence, &inward.destination_port_be) < 0)
-		return DP_PORTS_EXHAUSTED;
+	verdict = dp_share_admit(w, plan->environment);
+	if (verdict != DP_OK)
+		return verdict;
+	if (find_port(w, plan, window, &inward.destination_port_be) < 0)
+		return window.count < DP_PORT_BLOCKS ? DP_PORT_QUOTA : DP_PORTS_EXHAUSTED;
 	verdict = dp_session_add(w, plan, &inward, flow);
 	if (verdict != DP_OK)
 		dp_portpool_release(w->portpool, endpoint, inward.destination_port_be);
@@ -195,11 +194,10 @@ static bool is_allowed(struct dp_worker *w, uint32_t session)
 void dp_session_set_environment(struct dp_worker *w, uint32_t session, uint16_t environment)
 {
 	struct dp_flow_cold *cold = &w->flows->cold[session];
-	uint16_t scope = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD)->key.environment;
 
-	(*find_account(w, scope, cold->kind, cold->environment))--;
+	dp_share_session_ends(w, account_of(cold->kind, cold->environment));
 	cold->environment = environment;
-	(*find_account(w, scope, cold->kind, cold->environment))++;
+	dp_share_session_begins(w, account_of(cold->kind, cold->environment));
 }
 
 /* Goes on with the sweep, for a time of BUDGET looks. */

@@ -31,9 +31,10 @@ struct dp_session_plan {
 };
 
 /*
- * Takes a port and a place in the table: DP_OK and the outward flow, DP_PORTS_EXHAUSTED or
- * DP_SESSION_TABLE_FULL. For a TCP connection the port may be that of one that is over
- * (dataplane/nat_reclaim.h). Tracking begins with dp_tcp_open().
+ * Takes a port and a place in the table: DP_OK and the outward flow, or why its environment has
+ * none: DP_SESSION_QUOTA, DP_SESSION_TABLE_FULL, DP_PORT_QUOTA, DP_PORTS_EXHAUSTED. For a TCP
+ * connection the port may be that of one that is over (dataplane/nat_reclaim.h). Tracking begins
+ * with dp_tcp_open().
  */
 enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_plan *plan,
                                   struct dp_flow **flow);

@@ -131,6 +131,7 @@ static struct dp_batch *sort_from_cluster(struct dp_worker *w, struct dp_pkt *p,
                                           struct dp_from_cluster *sorted)
 {
 	const struct dp_generation *g = w->generation;
+	const struct dp_environment *e;
 	uint32_t destination_be;
 
 	if (unlikely(p->verdict != DP_OK || p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP))
@@ -140,8 +141,11 @@ static struct dp_batch *sort_from_cluster(struct dp_worker *w, struct dp_pkt *p,
 		p->verdict = DP_NO_CONFIGURATION;
 		return &sorted->local;
 	}
-	if (dp_environment_lookup(g, destination_be) != NULL)
+	e = dp_environment_lookup(g, destination_be);
+	if (e) {
+		p->environment = e->slot;
 		return sort_forward(p, sorted);
+	}
 	if (unlikely(destination_be == w->ports[DP_PORT_CLUSTER].address_be))
 		return sort_own(p, sorted, DP_NOT_FOR_US);
 	if (unlikely(!g->egress)) {

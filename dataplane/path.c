@@ -21,6 +21,7 @@
 #include "dataplane/nexthop.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
+#include "dataplane/rate.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/worker.h"
 
@@ -73,6 +74,7 @@ static void forward_out(struct dp_worker *w, struct dp_batch *b)
 	run(w, &errors, dp_local_echo); /* requests that came in fragments */
 	/* session; DNAT to the target, SNAT to the tunnel's inner address */
 	run(w, b, dp_nat_forward_out);
+	run(w, b, dp_rate_out);
 	dp_fragment_for_tunnel(w, b, &oversized);
 	dp_batch_compact(w, b);
 	into_tunnel(w, b);
@@ -94,6 +96,7 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 	dp_batch_compact(w, b);
 	/* a session of this tunnel's environment; back to the client */
 	run(w, b, dp_nat_forward_in);
+	run(w, b, dp_rate_in);
 	leave_in_pieces(w, b);
 	run(w, &errors, dp_nat_icmp_in); /* about a request: quoted as the client knows it */
 	leave(w, &errors);

@@ -19,8 +19,8 @@
 #include "dataplane/keyed_hash.h"
 
 #define FIRST_PORT 1024u
-#define BLOCKS_PER_ENDPOINT 252u
-#define BLOCK_PORTS 256u
+#define BLOCKS_PER_ENDPOINT DP_PORT_BLOCKS
+#define BLOCK_PORTS DP_PORT_BLOCK
 #define BITMAP_WORDS 4u /* of 64 bits */
 #define NONE UINT32_MAX
 #define RANDOM_TRIES 4u
@@ -116,6 +116,23 @@ static bool is_full(const uint64_t *taken)
 static unsigned random_below(struct dp_portpool *p, unsigned limit)
 {
 	return (unsigned)((dp_random(&p->random) >> 32) * limit >> 32);
+}
+
+/* The block I places behind the window's first. */
+static unsigned block_at(struct dp_port_window window, unsigned i)
+{
+	return (window.first + i) % BLOCKS_PER_ENDPOINT;
+}
+
+/* Leaves the blocks of the window set in OPEN. */
+static void mask_window(uint64_t *open, struct dp_port_window window)
+{
+	uint64_t inside[BITMAP_WORDS] = { 0 };
+
+	for (unsigned i = 0; i < window.count; i++)
+		bit_set(inside, block_at(window, i));
+	for (unsigned i = 0; i < BITMAP_WORDS; i++)
+		open[i] &= inside[i];
 }
 
 static struct port_key make_key(const struct dp_port_endpoint *e, unsigned block)
@@ -233,13 +250,19 @@ static struct port_summary *make_summary(struct dp_portpool *p, const struct dp_
 }
 
 static int take_by_summary(struct dp_portpool *p, struct port_summary *s,
-                           const struct dp_port_endpoint *e, uint16_t *port_be)
+                           const struct dp_port_endpoint *e, struct dp_port_window window,
+                           uint16_t *port_be)
 {
-	unsigned start = random_below(p, BLOCKS_PER_ENDPOINT), tries = bit_count(s->open);
+	unsigned start = block_at(window, random_below(p, window.count)), tries;
+	uint64_t open[BITMAP_WORDS];
 	int result = -EADDRINUSE;
 
+	memcpy(open, s->open, sizeof(open));
+	if (window.count < BLOCKS_PER_ENDPOINT)
+		mask_window(open, window);
+	tries = bit_count(open);
 	while (tries-- > 0) {
-		int n = bit_find(s->open, 0, start);
+		int n = bit_find(open, 0, start);
 		struct port_block *b;
 
 		assert(n >= 0);
@@ -318,14 +341,15 @@ void dp_portpool_reserve(struct dp_portpool *p, uint16_t port)
 	}
 }
 
-int dp_portpool_take(struct dp_portpool *p, const struct dp_port_endpoint *e, uint16_t *port_be)
+int dp_portpool_take(struct dp_portpool *p, const struct dp_port_endpoint *e,
+                     struct dp_port_window window, uint16_t *port_be)
 {
 	struct port_summary *s = find_summary(p, e);
 
 	if (s)
-		return take_by_summary(p, s, e, port_be);
+		return take_by_summary(p, s, e, window, port_be);
 	for (unsigned i = 0; i < RANDOM_TRIES; i++) {
-		unsigned n = random_below(p, BLOCKS_PER_ENDPOINT);
+		unsigned n = block_at(window, random_below(p, window.count));
 		struct port_block *b = find_block(p, e, n);
 
 		if (is_full(b ? b->taken : p->reserved[n]))
@@ -335,7 +359,7 @@ int dp_portpool_take(struct dp_portpool *p, const struct dp_port_endpoint *e, ui
 		*port_be = take_port(p, b);
 		return 0;
 	}
-	return take_by_summary(p, make_summary(p, e), e, port_be);
+	return take_by_summary(p, make_summary(p, e), e, window, port_be);
 }
 
 void dp_portpool_release(struct dp_portpool *p, const struct dp_port_endpoint *e, uint16_t port_be)

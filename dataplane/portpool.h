@@ -15,6 +15,15 @@
 
 struct dp_portpool;
 
+#define DP_PORT_BLOCK 256u  /* ports */
+#define DP_PORT_BLOCKS 252u /* of an endpoint */
+
+/* Blocks that a port may come out of: FIRST and those behind it, around the end. */
+struct dp_port_window {
+	uint8_t first; /* below DP_PORT_BLOCKS */
+	uint8_t count; /* 1 to DP_PORT_BLOCKS */
+};
+
 /* The side of the translation that is fixed; SCOPE keeps equal addresses of different environments
  * apart (slot). */
 struct dp_port_endpoint {
@@ -34,10 +43,10 @@ void dp_portpool_destroy(struct dp_portpool *pool);
 /* Never gives PORT (host byte order) again, to no endpoint; who has it keeps it. */
 void dp_portpool_reserve(struct dp_portpool *pool, uint16_t port);
 
-/* Takes a port towards the endpoint. Returns 0, -EADDRINUSE (all are in use) or -ENOSPC (no block
- * is left). */
+/* Takes a port of the window towards the endpoint. Returns 0, -EADDRINUSE (all are in use) or
+ * -ENOSPC (no block is left). */
 int dp_portpool_take(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,
-                     uint16_t *port_be);
+                     struct dp_port_window window, uint16_t *port_be);
 
 /* Gives a port back that was taken with the same endpoint. */
 void dp_portpool_release(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,

@@ -43,8 +43,7 @@ struct dp_environment_state {
 	uint64_t packets_in;
 	uint64_t bytes_in;
 	uint64_t move_counter;
-	uint32_t sessions;
 	uint16_t active; /* tunnel slot; DP_NONE_SLOT: none */
-	uint16_t pad[9];
+	uint16_t pad[11];
 } __rte_cache_aligned;
 _Static_assert(sizeof(struct dp_environment_state) == 64, "dp_environment_state: one line");

@@ -55,6 +55,8 @@ enum dp_answer {
 	X(SESSION_TABLE_FULL, "session-table-full", UNREACHABLE, "no room for another session")                        \
 	X(SESSION_QUOTA, "session-quota", UNREACHABLE, "the environment's session quota is used up")                   \
 	X(PORTS_EXHAUSTED, "ports-exhausted", UNREACHABLE, "no port left towards this target")                         \
+	X(PORT_QUOTA, "port-quota", UNREACHABLE, "no port left of the environment's quota towards this target")          \
+	X(RATE, "rate", NONE, "over the environment's rate")                                                           \
 	X(NO_TUNNEL, "no-tunnel", UNREACHABLE, "no tunnel of the environment is up")                                   \
 	X(TOO_BIG, "too-big", TOO_BIG, "does not fit the tunnel and may not be fragmented")                            \
 	/* uplink side */                                                                                              \

@@ -32,6 +32,7 @@ struct dp_portpool;
 struct dp_port;
 struct dp_reassembly;
 struct dp_sa_table;
+struct dp_share;
 struct dp_tx;
 
 /* A function that the control thread lets run on a worker, between two bursts. */
@@ -95,10 +96,11 @@ struct dp_worker {
 	struct dp_sa_table *sas;
 	struct dp_flow_table *flows;
 	struct dp_portpool *portpool;
+	struct dp_share *shares; /* [DP_SHARES] */
+	uint32_t reserved;       /* places in the session table that are kept for environments */
 	struct dp_reassembly *reassembly;
 	struct dp_crypto *crypto;
 	struct dp_counters *count;
-	uint32_t *egress_sessions; /* [DP_EGRESS_ACCOUNTS] */
 	/* shared arrays, an entry belongs to its home worker */
 	struct dp_tunnel *tunnels;                 /* [DP_TUNNELS_MAX] */
 	struct dp_environment_state *environments; /* [DP_ENVIRONMENTS_MAX] */
@@ -116,7 +118,6 @@ struct dp_worker {
 	struct rte_mempool *datagrams; /* large buffers: of reassembly (shared) */
 	/* one each, so that no flood stops another kind: a host that pings us must not make us deaf
 	 * to ARP */
-	struct dp_bucket answer_limit; /* RST and ICMP errors */
 	struct dp_bucket echo_limit[DP_PORT_COUNT];
 	struct dp_bucket arp_answer_limit[DP_PORT_COUNT];
 	struct dp_bucket arp_limit;  /* ARP to the control thread */
@@ -125,9 +126,6 @@ struct dp_worker {
 		server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
 	struct dp_bucket resync_limit;          /* packets tried with other sequence numbers */
 	struct dp_keepalive keepalive;
-	uint64_t reclaim_due_ns; /* dp_nat_reclaim_find() */
-	uint16_t reclaim_port;
-	struct dp_bucket icmp_limit;     /* errors translated */
 	struct dp_bucket pmtu_limit;     /* "packet too big" about ESP */
 	struct dp_batch *answers;        /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */

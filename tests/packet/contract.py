@@ -22,6 +22,8 @@ NAME_LEN = 32
 DEVICE_LEN = 128
 PREFIXES_MAX = 32
 FORWARDS_MAX = 128
+RATE_MIN = 64000
+RATE_MAX = 1000000000000
 EGRESS_ADDRESSES_MAX = 16
 INBOUND_MAX = 256
 KEY_MAX = 96
@@ -159,7 +161,8 @@ class Generation(Struct):
 
 class Environment(Struct):
     _fields_ = [("name", chars(NAME_LEN)), ("pod_address_be", u32), ("session_quota", u32), ("source_count", u32),
-                ("pad", u32), ("sources", Prefix * PREFIXES_MAX), ("flags", u32), ("probe_target_be", u32)]
+                ("pad", u32), ("sources", Prefix * PREFIXES_MAX), ("flags", u32), ("probe_target_be", u32),
+                ("port_quota", u32), ("pad1", u32), ("rate_bps", u64)]
 
 
 class TunnelId(Struct):
@@ -238,7 +241,9 @@ class EnvironmentState(Struct):
                 ("bytes_out", u64), ("packets_in", u64), ("bytes_in", u64), ("sessions", u32), ("home_worker", u32),
                 ("moved_from", chars(NAME_LEN)), ("moved_ns", u64), ("detection_ns", u64), ("switch_ns", u64),
                 ("moves", u64 * MOVE_REASONS), ("sessions_kept", u32), ("sessions_reset", u32), ("move_reason", u8),
-                ("is_settled", u8), ("is_lost", u8), ("pad", u8 * 5)]
+                ("is_settled", u8), ("is_lost", u8), ("pad", u8 * 5), ("refused_sessions", u64), ("refused_ports", u64),
+                ("refused_sources", u64), ("rate_dropped_out", u64), ("rate_dropped_in", u64), ("refused_source_be", u32),
+                ("pad1", u32)]
 
 
 class TunnelInfo(Struct):

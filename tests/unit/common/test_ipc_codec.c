@@ -449,6 +449,11 @@ static void test_configuration(void **state)
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL,
 	        m.environment.probe_target_be = ADDRESS(224, 0, 0, 1));
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.sources[31].length = 31);
+	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.port_quota = 65537);
+	REFUSED(IPC_CONFIG_ENVIRONMENT, -EBADMSG, m.environment.pad1 = 1);
+	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.rate_bps = IPC_RATE_MIN - 1);
+	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.rate_bps = IPC_RATE_MAX + 1);
+	TAKEN(IPC_CONFIG_ENVIRONMENT, m.environment.rate_bps = IPC_RATE_MAX);
 
 	TUNNEL_FAULTS(IPC_CONFIG_SERVER, server.id);
 	REFUSED(IPC_CONFIG_SERVER, -EBADMSG, m.server.pad[2] = 1);
@@ -758,8 +763,8 @@ static void test_lists(void **state)
 		m.list.count = UINT32_MAX;
 		assert_int_equal(decode(), -EBADMSG);
 		/* A product that is right in 32 bits. */
-		begin_list(lists[i].type, 2, 256);
-		m.list.count = 2 + (1u << 24);
+		begin_list(lists[i].type, 2, 512);
+		m.list.count = 2 + (1u << 23);
 		assert_int_equal(decode(), -EBADMSG);
 		m.list.count = 2;
 		assert_int_equal(decode(), 0);

@@ -87,6 +87,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config->ike_log_level, 0);
 	assert_int_equal(config->environment_count, 1);
 	assert_int_equal(config->environments[0].session_quota, 1048576);
+	assert_int_equal(config->environments[0].port_quota, 0);
+	assert_int_equal(config->environments[0].rate_bps, 0);
 	assert_int_equal(config->environments[0].vpn, CP_VPN_IPSEC);
 	assert_int_equal(config->environments[0].probe_target_be, 0);
 	assert_false(config->environments[0].keep_sessions);
@@ -133,7 +135,7 @@ static void test_every_key(void **state)
 		"  vpn = \"ipsec\"; auth = \"eap-mschapv2\"; account = \"me\"; password_file = \"/s/p\"; server_ca = \"/s/ca\";\n"
 		"  ike_proposals = \"aes256-sha256-modp2048\"; esp_proposals = [\"aes128gcm16-ecp256-esn-noesn\"];\n"
 		"  ike_rekey = 0; child_rekey = 5; dpd = 10; force_encapsulation = true; retry: { min = 2; max = 20; };\n"
-		"  quota: { sessions = 200000; };\n"
+		"  quota: { sessions = 200000; ports = 16000; }; rate = \"2.5 Gbps\";\n"
 		"  probe: { target = \"192.168.100.1\"; }; keep_sessions = true; failback = \"after 300 s\"; hold_down = 30;\n"
 		"  servers = ( { name = \"late\"; address = \"198.51.100.101\"; priority = 10; zone = \"z1\"; },\n"
 		"              { name = \"second\"; address = \"vpn-b.customer.example\"; server_identity = \"vpn-b\"; account = \"you\";\n"
@@ -179,6 +181,8 @@ static void test_every_key(void **state)
 	assert_int_equal(production->pod_address_be, ADDRESS(10, 0, 0, 33));
 	assert_int_equal(production->source_count, 2);
 	assert_int_equal(production->session_quota, 200000);
+	assert_int_equal(production->port_quota, 16000);
+	assert_int_equal(production->rate_bps, 2500000000u);
 	assert_int_equal(production->probe_target_be, ADDRESS(192, 168, 100, 1));
 	assert_true(production->keep_sessions);
 	assert_int_equal(production->failback_s, 300);
@@ -478,6 +482,24 @@ static const struct bad bad[] = {
 	{ NULL, MORE("keep_sessions = 1;"), 6, "environment.keep_sessions", "must be" },
 	{ NULL, MORE("quota: { sessions = 0; };"), 6, "environment.quota.sessions",
 	  "must be 1 to 16777216" },
+	{ NULL, MORE("quota: { ports = 255; };"), 6, "environment.quota.ports", "256 to 64512" },
+	{ NULL, MORE("quota: { ports = 64513; };"), 6, "environment.quota.ports", "256 to 64512" },
+	{ NULL, MORE("rate = 3;"), 6, "environment.rate", "must be text" },
+	{ NULL, MORE("rate = \"3\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"3 gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"3  Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"3 Gbps \";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"-3 Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"3. Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \".5 Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"1.2345 Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"1.2.3 Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"63.999 kbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"1000.001 Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"0 Gbps\";"), 6, "environment.rate", "64 kbps to 1000 Gbps" },
+	{ NULL, MORE("rate = \"99999999999999999999 kbps\";"), 6, "environment.rate",
+	  "64 kbps to 1000 Gbps" },
 	{ NULL, MORE("acount = \"x\";"), 6, "environment.acount", "did you mean \"account\"?" },
 
 	/* environments: logging in */

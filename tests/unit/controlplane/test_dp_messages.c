@@ -51,6 +51,8 @@ static struct cp_config *make_config(void)
 		(struct ipc_prefix){ .address_be = htonl(0x0a000100), .length = 24 };
 	environment->source_count = 1;
 	environment->session_quota = 1000;
+	environment->port_quota = 1024;
+	environment->rate_bps = 3000000000u;
 	environment->keep_sessions = true;
 	environment->is_unprobed = true;
 	environment->probe_target_be = htonl(0xc0a86401);
@@ -107,6 +109,9 @@ static int take(void *context, uint16_t type, const void *body, size_t length)
 		assert_int_equal(environment->flags,
 		                 IPC_ENVIRONMENT_KEEP_SESSIONS | IPC_ENVIRONMENT_UNPROBED);
 		assert_int_equal(environment->probe_target_be, htonl(0xc0a86401));
+		assert_int_equal(environment->session_quota, 1000);
+		assert_int_equal(environment->port_quota, 1024);
+		assert_int_equal(environment->rate_bps, 3000000000u);
 	}
 	if (type == IPC_CONFIG_EGRESS)
 		memcpy(&sent->rules[sent->rule_count++], body, length);

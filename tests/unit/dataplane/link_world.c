@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/dataplane/link_world.h"
+#include "dataplane/share.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -180,8 +181,8 @@ struct link_world *link_create(void)
 	x->w.tunnels = x->tunnels;
 	x->w.mbufs = pool;
 	x->w.datagrams = datagrams;
-	x->w.answer_limit.per_second = x->w.arp_limit.per_second = x->w.punt_limit.per_second =
-		x->w.icmp_limit.per_second = x->w.pmtu_limit.per_second = 1000000;
+	x->w.arp_limit.per_second = x->w.punt_limit.per_second = x->w.pmtu_limit.per_second =
+		1000000;
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
 		x->w.server_limit[i].per_second = 1000000;
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++)
@@ -194,6 +195,7 @@ struct link_world *link_create(void)
 	x->w.hold = dp_hold_create();
 	if (!x->w.peers || !x->w.punt || !x->w.send || !x->w.hold ||
 	    dp_nexthops_create(&x->w.nexthops) != 0 ||
+	    dp_shares_create(&x->w.shares, SOCKET_ID_ANY) != 0 ||
 	    dp_reassembly_create(&x->w.reassembly, 1, SOCKET_ID_ANY) != 0) {
 		link_destroy(x);
 		return NULL;

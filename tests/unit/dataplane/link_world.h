@@ -19,6 +19,7 @@
 
 #define LINK_UPLINK 0xcb00710au  /* 203.0.113.10/24, router .1 */
 #define LINK_CLUSTER 0x0a000002u /* 10.0.0.2/32, router 10.0.0.1, routes 10.0.0.0/16 */
+#define LINK_ENVIRONMENT 0       /* slot */
 #define LINK_POD 0x0a000021u     /* 10.0.0.33, the environment's address */
 #define LINK_CLIENT 0x0a000105u  /* 10.0.1.5 */
 #define LINK_SERVER 0xc6336465u  /* 198.51.100.101, may send IKE */

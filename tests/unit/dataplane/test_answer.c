@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dataplane/nexthop.h"
+#include "dataplane/share.h"
 #include "tests/unit/dataplane/link_world.h"
 #include "tests/unit/dataplane/nat_packet.h"
 
@@ -268,6 +269,7 @@ static void needs_headroom(void **state)
 static void keeps_to_its_limits(void **state)
 {
 	struct link_world *x = link_create();
+	struct dp_share *share = dp_share_in(x->w.shares, LINK_ENVIRONMENT);
 	struct nat_packet tcp = { .protocol = TCP,
 		                  .source = LINK_CLIENT,
 		                  .destination = LINK_POD,
@@ -276,7 +278,7 @@ static void keeps_to_its_limits(void **state)
 		                  .flags = SYN };
 
 	(void)state;
-	x->w.answer_limit.per_second = 3;
+	share->answers.per_second = 3;
 	for (unsigned i = 0; i < 5; i++)
 		refuse_tcp(x, &tcp, DP_NO_FORWARD);
 	assert_int_equal(x->answers.n, 3);
@@ -286,7 +288,7 @@ static void keeps_to_its_limits(void **state)
 	refuse_tcp(x, &tcp, DP_NO_FORWARD);
 	assert_int_equal(x->answers.n, 4);
 	/* no more than a burst of answers waits */
-	x->w.answer_limit = (struct dp_bucket){ .per_second = 1000000 };
+	share->answers = (struct dp_bucket){ .per_second = 1000000 };
 	for (unsigned i = 0; i < DP_BURST; i++)
 		refuse_tcp(x, &tcp, DP_NO_FORWARD);
 	assert_int_equal(x->answers.n, DP_BURST);

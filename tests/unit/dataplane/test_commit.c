@@ -22,6 +22,7 @@
 #include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
 #include "dataplane/sa_list.h"
+#include "dataplane/share.h"
 #include "tests/unit/dataplane/link_world.h"
 #include "tests/unit/dataplane/nat_packet.h"
 
@@ -81,6 +82,8 @@ static struct commit_world *create(void)
 		assert_int_equal(dp_sa_table_create(&w->sas, i, 64, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_flow_table_create(&w->flows, 256, 1, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_portpool_create(&w->portpool, 64, 1, SOCKET_ID_ANY), 0);
+		assert_int_equal(dp_shares_create(&w->shares, SOCKET_ID_ANY), 0);
+		w->workers = x->core.workers;
 	}
 	x->staging = dp_staging_create();
 	assert_non_null(x->staging);
@@ -96,6 +99,7 @@ static void destroy(struct commit_world *x)
 		dp_reassembly_destroy(x->workers[i].reassembly);
 		dp_flow_table_destroy(x->workers[i].flows);
 		dp_portpool_destroy(x->workers[i].portpool);
+		rte_free(x->workers[i].shares);
 	}
 	dp_staging_destroy(x->staging);
 	dp_generation_destroy(x->core.generation);
@@ -177,6 +181,16 @@ static void commit_two(struct commit_world *x)
 static uint16_t slot(struct commit_world *x, const char *name)
 {
 	return dp_core_find_environment(&x->core, name);
+}
+
+/* On all workers. */
+static uint32_t sessions_of(struct commit_world *x, uint16_t environment)
+{
+	uint32_t sum = 0;
+
+	for (unsigned i = 0; i < WORKERS; i++)
+		sum += dp_share_in(x->workers[i].shares, environment)->sessions;
+	return sum;
 }
 
 static uint16_t tunnel(struct commit_world *x, const char *of, const char *name)
@@ -496,7 +510,7 @@ static void changes_nothing_when_it_refuses(void **state)
 		}
 	}
 	assert_int_equal(count_sas(x, "b", "one"), 2);
-	assert_int_equal(x->core.environments[slot(x, "b")].sessions, 1);
+	assert_int_equal(sessions_of(x, slot(x, "b")), 1);
 	free(before);
 	destroy(x);
 }
@@ -651,7 +665,7 @@ static void takes_down_a_server_with_all_it_had(void **state)
 	assert_int_equal(call(x, "a", POD_A, 33000, 4000), DP_OK); /* through "one" */
 	assert_int_equal(call(x, "a", POD_A, 33001, 4001), DP_OK); /* through "two" */
 	assert_int_equal(call(x, "b", POD_B, 33000, 4000), DP_OK);
-	assert_int_equal(s->sessions, 2);
+	assert_int_equal(sessions_of(x, slot(x, "a")), 2);
 	/* many SAs: more than one call takes */
 	for (uint32_t i = 0; i < 40; i++)
 		assert_int_equal(add_sa(x, "a", "one", IPC_OUT, 0x5000 + i), 0);
@@ -666,7 +680,7 @@ static void takes_down_a_server_with_all_it_had(void **state)
 	assert_int_equal(commit(x), 0);
 	assert_int_equal(s->active, two);
 	assert_int_equal(s->move_counter, 2);
-	assert_int_equal(s->sessions, 1);
+	assert_int_equal(sessions_of(x, slot(x, "a")), 1);
 	assert_int_equal(count_sas(x, "a", "one"), 0);
 	assert_int_equal(count_sas(x, "a", "two"), 2);
 	assert_int_equal(count_sas(x, "b", "one"), 2);
@@ -674,7 +688,7 @@ static void takes_down_a_server_with_all_it_had(void **state)
 	assert_int_equal(x->core.tunnels[one].is_up, 0);
 	assert_int_equal(x->core.tunnels[one].environment, DP_NONE_SLOT);
 	assert_true(x->core.tunnels[two].is_up);
-	assert_int_equal(x->core.environments[slot(x, "b")].sessions, 1);
+	assert_int_equal(sessions_of(x, slot(x, "b")), 1);
 	destroy(x);
 }
 
@@ -708,7 +722,7 @@ static void takes_down_an_environment_with_all_it_had(void **state)
 	assert_int_equal(commit(x), 0);
 	assert_int_equal(slot(x, "a"), DP_NONE_SLOT);
 	assert_int_equal(count_sas(x, "a", "one"), 0);
-	assert_int_equal(x->core.environments[a].sessions, 0);
+	assert_int_equal(sessions_of(x, a), 0);
 	assert_int_equal(x->core.environments[a].active, DP_NONE_SLOT);
 	assert_int_equal(x->core.environments[a].move_counter, 0);
 	assert_int_equal(x->workers[dp_core_home(&x->core, a)].flows->count, 0);
@@ -717,7 +731,7 @@ static void takes_down_an_environment_with_all_it_had(void **state)
 	assert_int_equal(dp_peers_port(x->core.peers, htons(4500)), DP_PEER_PORT_NONE);
 	assert_int_equal(dp_peers_port(x->core.peers, htons(4600)), DP_PEER_PORT_NATT);
 	/* the other one did not notice */
-	assert_int_equal(x->core.environments[slot(x, "b")].sessions, 1);
+	assert_int_equal(sessions_of(x, slot(x, "b")), 1);
 	assert_int_equal(count_sas(x, "b", "one"), 2);
 	assert_int_equal(x->core.environments[slot(x, "b")].active, tunnel(x, "b", "one"));
 	destroy(x);
@@ -741,6 +755,7 @@ static void keeps_the_slots_of_sessions(void **state)
 	assert_int_equal(dp_flow_table_create(&w->flows, 2 * COUNT, 1, SOCKET_ID_ANY), 0);
 	assert_int_equal(dp_portpool_create(&w->portpool, 2 * COUNT, 1, SOCKET_ID_ANY), 0);
 	x->core.generation->by_slot[a]->session_quota = COUNT;
+	dp_shares_configure(w);
 	bring_up(x, "a", "one");
 	bring_up(x, "b", "one");
 	for (unsigned i = 0; i < COUNT; i++)
@@ -757,7 +772,7 @@ static void keeps_the_slots_of_sessions(void **state)
 	assert_int_equal(count_sas(x, "a", "one"), 0);
 	assert_false(dp_core_has_tunnel(&x->core, one));
 	assert_int_equal(x->core.tunnels[one].environment, DP_NONE_SLOT);
-	assert_in_range(x->core.environments[a].sessions, COUNT / 2, COUNT - 1);
+	assert_in_range(sessions_of(x, a), COUNT / 2, COUNT - 1);
 	assert_string_equal(x->core.environment_slots[a].environment, "a");
 	assert_string_equal(x->core.tunnel_slots[one].server, "one");
 	/* at the next commit they are over, and another "a" may have the slots */
@@ -775,8 +790,8 @@ static void keeps_the_slots_of_sessions(void **state)
 	a2 = slot(x, "a");
 	assert_int_equal(a2, a);
 	assert_int_equal(tunnel(x, "a", "one"), one);
-	assert_int_equal(x->core.environments[a2].sessions, 0);
-	assert_int_equal(x->core.environments[slot(x, "b")].sessions, 1);
+	assert_int_equal(sessions_of(x, a2), 0);
+	assert_int_equal(sessions_of(x, slot(x, "b")), 1);
 	assert_int_equal(w->flows->count, home(x, "b") == w ? 1 : 0);
 	assert_int_equal(call(x, "a", POD_A, 33000, 1024), DP_NO_TUNNEL);
 	destroy(x);
@@ -801,21 +816,21 @@ static void does_not_touch_what_stays(void **state)
 		commit_two(x);
 		assert_int_equal(s->active, two);
 		assert_int_equal(s->move_counter, 2);
-		assert_int_equal(s->sessions, 1);
+		assert_int_equal(sessions_of(x, slot(x, "a")), 1);
 		assert_int_equal(count_sas(x, "a", "one") + count_sas(x, "a", "two"), 4);
 		assert_true(x->core.tunnels[two].is_up);
 		assert_int_equal(x->core.tunnels[two].inner_be, htonl(INNER));
 	}
 	/* a forward that goes takes its sessions along */
 	assert_int_equal(call(x, "a", POD_A, 33001, 4001), DP_OK);
-	assert_int_equal(s->sessions, 2);
+	assert_int_equal(sessions_of(x, slot(x, "a")), 2);
 	begin(x);
 	environment(x, "a", POD_A);
 	server(x, "a", "one");
 	server(x, "a", "two");
 	forward(x, "a", "", 33000, TARGET);
 	assert_int_equal(commit(x), 0);
-	assert_int_equal(s->sessions, 1);
+	assert_int_equal(sessions_of(x, slot(x, "a")), 1);
 	assert_int_equal(call(x, "a", POD_A, 33001, 4001), DP_NO_FORWARD);
 	destroy(x);
 }

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 
 #include <rte_byteorder.h>
+#include <rte_malloc.h>
 
 #include "dataplane/nat_flow.h"
 #include "dataplane/port.h"
 #include "dataplane/portpool.h"
+#include "dataplane/share.h"
 #include "dataplane/tcp_track.h"
 #include "tests/unit/dataplane/nat_packet.h"
 
@@ -33,6 +35,7 @@
 #define NOW 5000u
 #define MSS 1360
 #define SESSIONS 3000
+#define KEPT (SESSIONS / 2 / 2) /* of each environment */
 
 static struct {
 	struct dp_worker w;
@@ -115,8 +118,16 @@ static int set_up(void **state)
 	set_tunnel(TUNNEL_2, PROD, INNER_2);
 	set_tunnel(TUNNEL_DEV, DEV, INNER);
 	set_forwards();
-	return dp_flow_table_create(&x.w.flows, SESSIONS, 1, -1) |
-	       dp_portpool_create(&x.w.portpool, SESSIONS, 2, -1);
+	assert_int_equal(dp_flow_table_create(&x.w.flows, SESSIONS, 1, -1), 0);
+	assert_int_equal(dp_portpool_create(&x.w.portpool, SESSIONS, 2, -1), 0);
+	assert_int_equal(dp_shares_create(&x.w.shares, -1), 0);
+	dp_shares_configure(&x.w);
+	return 0;
+}
+
+static uint32_t sessions_of(uint16_t environment)
+{
+	return dp_share_in(x.w.shares, environment)->sessions;
 }
 
 static void clear(void)
@@ -133,8 +144,7 @@ static int tear_down(void **state)
 	clear();
 	assert_int_equal(x.count.sessions_now, x.w.flows->count);
 	assert_int_equal(x.count.sessions_created - x.count.sessions_ended, x.w.flows->count);
-	assert_int_equal(x.w.environments[PROD].sessions + x.w.environments[DEV].sessions,
-	                 x.w.flows->count);
+	assert_int_equal(sessions_of(PROD) + sessions_of(DEV), x.w.flows->count);
 	x.generation.by_slot[PROD] = x.generation.by_slot[DEV] = NULL;
 	for (int more = dp_nat_sweep(&x.w); more;)
 		more = dp_nat_sweep_on(&x.w);
@@ -142,6 +152,7 @@ static int tear_down(void **state)
 	assert_int_equal(dp_portpool_blocks(x.w.portpool), 0);
 	dp_flow_table_destroy(x.w.flows);
 	dp_portpool_destroy(x.w.portpool);
+	rte_free(x.w.shares);
 	free(x.w.tunnels);
 	free(x.w.environments);
 	return 0;
@@ -335,7 +346,7 @@ static void test_there_and_back(void **state)
 	assert_int_equal(x.w.environments[PROD].bytes_out, 40 + 3 * 540);
 	assert_int_equal(x.w.environments[PROD].packets_in, 1);
 	assert_int_equal(x.w.environments[PROD].bytes_in, 40);
-	assert_int_equal(x.w.environments[PROD].sessions, 1);
+	assert_int_equal(sessions_of(PROD), 1);
 	assert_int_equal(x.w.environments[DEV].packets_out, 0);
 	assert_int_equal(x.count.sessions_created, 1);
 }
@@ -595,6 +606,7 @@ static void test_quota(void **state)
 
 	(void)state;
 	x.environment[0].session_quota = 5;
+	dp_shares_configure(&x.w);
 	for (uint16_t i = 0; i < 5; i++)
 		open_port((uint16_t)(100 + i));
 	assert_int_equal(send_request(200, SYN), DP_SESSION_QUOTA);
@@ -609,17 +621,102 @@ static void test_quota(void **state)
 
 static void test_table_full(void **state)
 {
+	struct nat_packet other = request(1, SYN);
 	unsigned blocks;
 
 	(void)state;
 	x.environment[0].session_quota = SESSIONS + 1;
-	for (uint16_t i = 0; i < SESSIONS; i++)
+	dp_shares_configure(&x.w);
+	for (uint16_t i = 0; i < SESSIONS - KEPT; i++)
 		assert_int_equal(send_request((uint16_t)(1000 + i), SYN), DP_OK);
 	blocks = dp_portpool_blocks(x.w.portpool);
 	for (uint16_t i = 0; i < 100; i++)
 		assert_int_equal(send_request((uint16_t)(10000 + i), SYN), DP_SESSION_TABLE_FULL);
 	assert_int_equal(dp_portpool_blocks(x.w.portpool), blocks); /* the port went back */
 	assert_int_equal(send_request(1000, SYN), DP_OK);
+	/* the other one's part was kept for it, and is its alone */
+	other.destination = POD_B;
+	for (uint16_t i = 0; i < KEPT; i++) {
+		other.source_port = (uint16_t)(1000 + i);
+		expect(out(&other), DP_OK);
+	}
+	other.source_port = 50000;
+	expect(out(&other), DP_SESSION_TABLE_FULL);
+	assert_int_equal(send_request(10000, SYN), DP_SESSION_TABLE_FULL);
+	assert_int_equal(x.w.flows->count, SESSIONS);
+	assert_int_equal(dp_share_in(x.w.shares, PROD)->refused_sessions, 0); /* batch.c counts */
+}
+
+/* Quotas that fit the table together: each finds a place up to its own, whatever the order. */
+static void test_quotas_that_fit(void **state)
+{
+	struct nat_packet other = request(1, SYN);
+
+	(void)state;
+	x.environment[0].session_quota = SESSIONS - 10;
+	x.environment[1].session_quota = 10;
+	dp_shares_configure(&x.w);
+	for (uint16_t i = 0; i < SESSIONS - 10; i++)
+		assert_int_equal(send_request((uint16_t)(1000 + i), SYN), DP_OK);
+	assert_int_equal(send_request(50000, SYN), DP_SESSION_QUOTA);
+	other.destination = POD_B;
+	for (uint16_t i = 0; i < 10; i++) {
+		other.source_port = (uint16_t)(1000 + i);
+		expect(out(&other), DP_OK);
+	}
+	other.source_port = 50000;
+	expect(out(&other), DP_SESSION_QUOTA);
+	/* a change while sessions are there: what they have stays, what is kept is counted anew */
+	x.environment[0].session_quota = 5;
+	dp_shares_configure(&x.w);
+	assert_int_equal(send_request(1000, SYN), DP_OK);
+	assert_int_equal(send_request(50000, SYN), DP_SESSION_QUOTA);
+	assert_int_equal(x.w.reserved, 0);
+	x.generation.by_slot[PROD] = NULL;
+	for (int more = dp_nat_sweep(&x.w); more;)
+		more = dp_nat_sweep_on(&x.w);
+	x.generation.by_slot[PROD] = &x.environment[0];
+	assert_int_equal(x.w.reserved, 5);
+	open_port(50000);
+	assert_int_equal(x.w.reserved, 4);
+}
+
+/* Its own part of the ports towards one target, nobody else's. */
+static void test_port_quota(void **state)
+{
+	enum { QUOTA = 300 };
+	struct nat_packet other = request(1, SYN);
+	unsigned lowest = 65536, highest = 0;
+
+	(void)state;
+	x.environment[0].port_quota = QUOTA;
+	x.environment[0].session_quota = SESSIONS;
+	dp_shares_configure(&x.w);
+	for (unsigned port = 1024; port < 65536; port++) {
+		if (port % 256 >= 4) /* four of each block are left */
+			dp_portpool_reserve(x.w.portpool, (uint16_t)port);
+	}
+	for (uint16_t i = 0; i < 8; i++) { /* two blocks */
+		unsigned port = open_port((uint16_t)(100 + i));
+
+		lowest = RTE_MIN(lowest, port);
+		highest = RTE_MAX(highest, port);
+	}
+	assert_true(highest - lowest < 512);
+	assert_int_equal(send_request(200, SYN), DP_PORT_QUOTA);
+	other.destination_port = 33001; /* another target */
+	other.source_port = 200;
+	expect(out(&other), DP_OK);
+	other = request(1, SYN);
+	other.destination = POD_B;
+	for (uint16_t i = 0; i < 100; i++) {
+		other.source_port = (uint16_t)(100 + i);
+		expect(out(&other), DP_OK);
+	}
+	assert_int_equal(send_request(200, SYN), DP_PORT_QUOTA);
+	x.environment[0].port_quota = 0;
+	dp_shares_configure(&x.w);
+	assert_int_equal(send_request(200, SYN), DP_OK);
 }
 
 static void test_ports_exhausted(void **state)
@@ -961,8 +1058,9 @@ static void test_purge_goes_on(void **state)
 
 	(void)state;
 	dp_flow_table_destroy(x.w.flows);
-	assert_int_equal(dp_flow_table_create(&x.w.flows, COUNT, 1, -1), 0);
+	assert_int_equal(dp_flow_table_create(&x.w.flows, 2 * COUNT, 1, -1), 0);
 	x.environment[0].session_quota = COUNT;
+	dp_shares_configure(&x.w);
 	for (unsigned i = 0; i < COUNT; i++)
 		open_port((uint16_t)(1000 + i));
 	memset(x.forwards, 0, sizeof(x.forwards));
@@ -986,8 +1084,8 @@ static void test_environment_gone(void **state)
 	}
 	x.generation.by_slot[PROD] = NULL;
 	assert_int_equal(dp_nat_sweep(&x.w), 0);
-	assert_int_equal(x.w.environments[PROD].sessions, 0);
-	assert_int_equal(x.w.environments[DEV].sessions, 50);
+	assert_int_equal(sessions_of(PROD), 0);
+	assert_int_equal(sessions_of(DEV), 50);
 	expect(out(&other), DP_OK);
 	assert_int_equal(x.count.sessions_created, 100);
 }
@@ -1007,7 +1105,7 @@ static void test_tunnel_gone(void **state)
 	expect(out(&other), DP_OK);
 	assert_int_equal(send_request(100, ACK), DP_NO_TUNNEL); /* before anything is ended */
 	assert_int_equal(dp_nat_sweep(&x.w), 0);
-	assert_int_equal(x.w.environments[PROD].sessions, 50);
+	assert_int_equal(sessions_of(PROD), 50);
 	expect(out(&other), DP_OK);
 	assert_int_equal(x.count.sessions_created, 100);
 	assert_int_equal(send_request(100, ACK), DP_NO_SESSION);
@@ -1080,6 +1178,8 @@ int main(void)
 		T(test_tunnel_lost),
 		T(test_quota),
 		T(test_table_full),
+		T(test_quotas_that_fit),
+		T(test_port_quota),
 		T(test_ports_exhausted),
 		T(test_too_big),
 		T(test_inward_refused),

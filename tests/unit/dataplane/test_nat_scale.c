@@ -9,6 +9,7 @@
  * sources are included here.
  */
 #include <stdlib.h>
+#include <rte_malloc.h>
 
 #include "dataplane/keyed_hash.h"
 
@@ -28,6 +29,7 @@ static inline uint64_t counted_hash16(const struct dp_hash_seed *seed, uint64_t 
 #include "dataplane/nat_reclaim.c"
 #include "dataplane/nat_session.c"
 #include "dataplane/nat_forward.c"
+#include "dataplane/share.h"
 
 #include "tests/unit/dataplane/nat_packet.h"
 
@@ -140,6 +142,8 @@ static int set_up(void **state)
 	assert_non_null(x.port_of);
 	assert_int_equal(dp_flow_table_create(&x.w.flows, CAPACITY, 1, -1), 0);
 	assert_int_equal(dp_portpool_create(&x.w.portpool, CAPACITY / 4, 2, -1), 0);
+	assert_int_equal(dp_shares_create(&x.w.shares, -1), 0);
+	dp_shares_configure(&x.w);
 	for (unsigned i = 0; i < RESERVED; i++)
 		dp_portpool_reserve(x.w.portpool, (uint16_t)(RESERVED_FIRST + i));
 	return 0;
@@ -156,6 +160,7 @@ static int tear_down(void **state)
 	assert_int_equal(dp_portpool_blocks(x.w.portpool), 0);
 	dp_flow_table_destroy(x.w.flows);
 	dp_portpool_destroy(x.w.portpool);
+	rte_free(x.w.shares);
 	free(x.port_of);
 	return 0;
 }

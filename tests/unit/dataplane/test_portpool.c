@@ -15,6 +15,7 @@
 #define PORTS 65536u
 #define USABLE 64511u /* 1024 to 65535 but 4500 */
 
+static const struct dp_port_window all = { .first = 0, .count = DP_PORT_BLOCKS };
 static uint64_t seed = 99;
 
 static struct dp_port_endpoint endpoint(unsigned n)
@@ -41,7 +42,7 @@ static unsigned take(struct dp_portpool *p, unsigned n, uint8_t *taken)
 	uint16_t port_be;
 	unsigned port;
 
-	assert_int_equal(dp_portpool_take(p, &e, &port_be), 0);
+	assert_int_equal(dp_portpool_take(p, &e, all, &port_be), 0);
 	port = rte_be_to_cpu_16(port_be);
 	assert_in_range(port, 1024, 65535);
 	assert_int_not_equal(port, 4500);
@@ -64,7 +65,7 @@ static void check_exhausted(struct dp_portpool *p, unsigned n)
 	struct dp_port_endpoint e = endpoint(n);
 	uint16_t port_be;
 
-	assert_int_equal(dp_portpool_take(p, &e, &port_be), -EADDRINUSE);
+	assert_int_equal(dp_portpool_take(p, &e, all, &port_be), -EADDRINUSE);
 }
 
 static unsigned random_port(const uint8_t *taken)
@@ -143,8 +144,8 @@ static void test_apart(void **state)
 	e[5].remote_be++;
 	for (unsigned i = 0; i < 6; i++) {
 		for (unsigned k = 0; k < USABLE; k++)
-			assert_int_equal(dp_portpool_take(p, &e[i], &port_be), 0);
-		assert_int_equal(dp_portpool_take(p, &e[i], &port_be), -EADDRINUSE);
+			assert_int_equal(dp_portpool_take(p, &e[i], all, &port_be), 0);
+		assert_int_equal(dp_portpool_take(p, &e[i], all, &port_be), -EADDRINUSE);
 	}
 	dp_portpool_destroy(p);
 }
@@ -189,10 +190,10 @@ static void test_refusal_time(void **state)
 		uint16_t port_be;
 
 		for (unsigned i = 0; i < TIMES; i++)
-			dp_portpool_take(p, &full, &port_be);
+			dp_portpool_take(p, &full, all, &port_be);
 		middle = __builtin_ia32_rdtsc();
 		for (unsigned i = 0; i < TIMES; i++) {
-			dp_portpool_take(p, &other, &port_be);
+			dp_portpool_take(p, &other, all, &port_be);
 			dp_portpool_release(p, &other, port_be);
 		}
 		best_refusal = RTE_MIN(best_refusal, middle - start);
@@ -268,17 +269,17 @@ static void test_no_block(void **state)
 	(void)state;
 	for (; given < 510; given++)
 		port = take(p, 0, taken);
-	while (dp_portpool_take(p, &e, &port_be) == 0)
+	while (dp_portpool_take(p, &e, all, &port_be) == 0)
 		taken[rte_be_to_cpu_16(port_be)] = 1;
-	assert_int_equal(dp_portpool_take(p, &e, &port_be), -ENOSPC);
-	assert_int_equal(dp_portpool_take(p, &other, &port_be), -ENOSPC);
+	assert_int_equal(dp_portpool_take(p, &e, all, &port_be), -ENOSPC);
+	assert_int_equal(dp_portpool_take(p, &other, all, &port_be), -ENOSPC);
 	release(p, 0, port, taken);
 	assert_int_equal(take(p, 0, taken), port);
 	for (unsigned i = 0; i < PORTS; i++) {
 		if (taken[i])
 			release(p, 0, i, taken);
 	}
-	assert_int_equal(dp_portpool_take(p, &other, &port_be), 0);
+	assert_int_equal(dp_portpool_take(p, &other, all, &port_be), 0);
 	dp_portpool_destroy(p);
 }
 
