@@ -20,6 +20,7 @@
 #include "tests/unit/dataplane/link_world.h"
 
 #define MESSAGE_MAX 2048u
+#define PASSED_ON_MAX 1260u /* of a longer one the end is cut off */
 #define TARGET 0xc0a8641eu
 #define INNER 0x0a090807u
 #define SLOT 0u
@@ -96,6 +97,8 @@ static void put_session(uint8_t *quote, int is_inside, uint8_t protocol)
 
 static void check(const struct dp_pkt *p, unsigned length, int is_inside)
 {
+	if (length > PASSED_ON_MAX)
+		length = PASSED_ON_MAX;
 	require(p->l3_length == 20 + length && p->flow != NULL);
 	require(link_sum(p->l3, 20) == 0xffff && link_sum(p->l3 + 20, length) == 0xffff);
 	require(dp_load32(p->l3 + 16) == rte_cpu_to_be_32(is_inside ? LINK_CLIENT : TARGET));
