@@ -34,6 +34,21 @@ void dp_answer_queue(struct dp_worker *w, struct rte_mbuf *m, enum dp_port_id po
 	a->verdict = DP_OK;
 }
 
+void dp_answer_queue_inside(struct dp_worker *w, struct rte_mbuf *m, uint16_t tunnel)
+{
+	struct dp_pkt *a = &w->answers_inside->p[w->answers_inside->n++];
+
+	a->m = m;
+	a->l3 = rte_pktmbuf_mtod(m, uint8_t *);
+	a->l3_length = m->data_len;
+	a->l3_header = 20;
+	a->protocol = a->l3[9];
+	a->port = DP_PORT_UPLINK;
+	a->tunnel = tunnel;
+	a->flow = NULL;
+	a->verdict = DP_OK;
+}
+
 static void place(struct rte_mbuf *m, const uint8_t *l3, uint16_t length)
 {
 	m->data_off = (uint16_t)(l3 - (uint8_t *)m->buf_addr);
@@ -54,21 +69,10 @@ static bool emit(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3, uint1
 /* The same into the tunnel that the packet came out of. */
 static bool emit_inside(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3, uint16_t length)
 {
-	struct dp_pkt *a;
-
 	if (w->answers_inside->n == DP_BURST)
 		return false;
 	place(p->m, l3, length);
-	a = &w->answers_inside->p[w->answers_inside->n++];
-	a->m = p->m;
-	a->l3 = l3;
-	a->l3_length = length;
-	a->l3_header = 20;
-	a->protocol = IPPROTO_ICMP;
-	a->port = DP_PORT_UPLINK;
-	a->tunnel = p->tunnel;
-	a->flow = NULL;
-	a->verdict = DP_OK;
+	dp_answer_queue_inside(w, p->m, p->tunnel);
 	return true;
 }
 

@@ -27,3 +27,6 @@ enum dp_verdict dp_answer_echo(struct dp_worker *w, struct dp_pkt *p);
  * end of the burst; cut to pieces there if it is larger than the port's MTU and has DF clear. There
  * must be room: w->answers->n < DP_BURST. Worker only. */
 void dp_answer_queue(struct dp_worker *w, struct rte_mbuf *m, enum dp_port_id port);
+
+/* The same into a tunnel: room in w->answers_inside. */
+void dp_answer_queue_inside(struct dp_worker *w, struct rte_mbuf *m, uint16_t tunnel);

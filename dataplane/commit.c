@@ -135,6 +135,7 @@ void dp_generation_destroy(struct dp_generation *g)
 		return;
 	dp_egress_destroy(g->egress);
 	free(g->forwards);
+	free(g->tunnels);
 	free(g->addresses);
 	free(g->environments);
 	free(g);
@@ -224,6 +225,8 @@ static int add_environment(struct dp_generation *g, struct dp_core *core,
 	g->has_rates |= e->rate_bps != 0;
 	e->source_count = from->source_count;
 	memcpy(e->sources, from->sources, sizeof(e->sources));
+	e->flags = from->flags;
+	e->probe_target_be = from->probe_target_be;
 	e->slot = dp_core_find_environment(core, from->name);
 	if (e->slot == DP_NONE_SLOT)
 		e->slot = take_slot(core->environment_slots, DP_ENVIRONMENTS_MAX,
@@ -277,7 +280,7 @@ static uint16_t find_server(const struct dp_core *core, const struct dp_environm
 static int add_forward(struct dp_generation *g, struct dp_core *core,
                        const struct ipc_forward *from, char why[256])
 {
-	const struct dp_environment *e = find_environment(g, from->environment);
+	struct dp_environment *e = find_environment(g, from->environment);
 	unsigned port = rte_be_to_cpu_16(from->port_be);
 	struct dp_forward f = { .to_address_be = from->to_address_be,
 		                .to_port_be = from->to_port_be,
@@ -303,6 +306,32 @@ static int add_forward(struct dp_generation *g, struct dp_core *core,
 			              e->name);
 	g->forwards[at] = f;
 	g->forward_count++;
+	if (e->last_forward)
+		g->forwards[e->last_forward - 1].next = at + 1;
+	else
+		e->first_forward = at + 1;
+	e->last_forward = at + 1;
+	return 0;
+}
+
+/* Lists the tunnels of each worker, for those that have to look at all of theirs in turn. */
+static int list_tunnels(struct dp_generation *g, uint32_t count)
+{
+	uint32_t n = 0;
+
+	g->tunnels = calloc(count + 1, sizeof(*g->tunnels));
+	if (!g->tunnels)
+		return -ENOMEM;
+	for (unsigned home = 0; home < DP_WORKERS_MAX; home++) {
+		g->homes[home] = n;
+		for (uint32_t i = 0; i < g->environment_count; i++) {
+			const struct dp_environment *e = &g->environments[i];
+
+			for (unsigned t = 0; e->home == home && t < e->tunnel_count; t++)
+				g->tunnels[n++] = e->tunnels[t];
+		}
+	}
+	g->homes[DP_WORKERS_MAX] = n;
 	return 0;
 }
 
@@ -354,6 +383,8 @@ static int build(struct dp_staging *s, struct dp_core *core, struct dp_generatio
 		rc = add_forward(g, core, &s->forwards[i], why);
 	if (rc == 0)
 		rc = add_egress(g, core, s, why);
+	if (rc == 0 && list_tunnels(g, s->server_count) < 0)
+		rc = refuse(why, -ENOMEM, "out of memory");
 	if (rc) {
 		dp_generation_destroy(g);
 		return rc;
@@ -438,11 +469,14 @@ static int retire_sas(struct dp_worker *w, void *argument)
 static int retire_tunnel(struct dp_worker *w, void *argument)
 {
 	struct retire *r = argument;
+	uint16_t environment = w->tunnels[r->tunnel].environment;
 
 	dp_sa_disown_larval(w, r->tunnel);
 	dp_reassembly_forget(w, w->tunnels[r->tunnel].environment, r->tunnel);
 	memset(&w->tunnels[r->tunnel], 0, sizeof(w->tunnels[r->tunnel]));
 	w->tunnels[r->tunnel].environment = DP_NONE_SLOT;
+	if (environment != DP_NONE_SLOT && w->environments[environment].moved_from == r->tunnel)
+		w->environments[environment].moved_from = DP_NONE_SLOT;
 	return 0;
 }
 

@@ -148,6 +148,8 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 		w->server_limit[i].per_second = SERVER_PUNTS_PER_SECOND;
 	w->resync_limit.per_second = DP_RESYNC_WORKER_PER_SECOND;
 	w->pmtu_limit.per_second = PMTUS_PER_SECOND;
+	w->failover.secret[0] = random64();
+	w->failover.secret[1] = random64();
 	dp_worker_clock_init(w);
 	return make_tables(core, w, socket, why);
 }

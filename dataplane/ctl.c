@@ -399,6 +399,14 @@ static void expire_sas(struct ctl *c)
 	}
 }
 
+static void watch_failover(struct ctl *c)
+{
+	for (uint16_t i = 0; i < c->core->worker_count; i++)
+		if (atomic_exchange_explicit(&c->core->workers[i]->failover.is_changed, 0,
+		                             memory_order_relaxed))
+			c->requests.changed |= IPC_CHANGED_TUNNELS;
+}
+
 static void watch_links(struct ctl *c)
 {
 	static const char *const names[DP_PORT_COUNT] = {
@@ -457,6 +465,7 @@ static void turn(struct ctl *c)
 	while (take_punted(c) == PUNT_BURST)
 		;
 	keep_house(c, now);
+	watch_failover(c);
 	send_events(c);
 }
 

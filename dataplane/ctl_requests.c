@@ -465,6 +465,23 @@ static void add_share(struct ipc_environment_state *out, const struct dp_share *
 		out->refused_source_be = s->refused_source_be;
 }
 
+static void describe_move(const struct dp_core *core, const struct dp_worker *w,
+                          const struct dp_environment_state *s, struct ipc_environment_state *out)
+{
+	if (s->move_counter && s->moved_from != DP_NONE_SLOT)
+		memcpy(out->moved_from, core->tunnel_slots[s->moved_from].server, IPC_NAME_LEN);
+	out->moved_ns = s->moved_ns;
+	out->detection_ns = s->detection_ns;
+	out->switch_ns = s->switch_ns;
+	memcpy(out->moves, s->moves, sizeof(out->moves));
+	out->sessions_kept = s->sessions_kept;
+	out->sessions_reset = s->sessions_reset;
+	out->move_reason = s->move_reason;
+	out->is_settled = s->is_settled || !s->moved_ns;
+	out->is_lost = s->active != DP_NONE_SLOT &&
+	               w->tunnels[s->active].liveness.state == IPC_LIVENESS_DEAD;
+}
+
 static int on_state(struct dp_worker *w, void *argument)
 {
 	const struct state_request *q = argument;
@@ -486,6 +503,7 @@ static int on_state(struct dp_worker *w, void *argument)
 		out->packets_in = s->packets_in;
 		out->bytes_in = s->bytes_in;
 		out->home_worker = e->home;
+		describe_move(q->core, w, s, out);
 	}
 	return 0;
 }
@@ -513,6 +531,19 @@ struct tunnels_request {
 	uint16_t slots[LIST_ROOM(struct ipc_tunnel_info)];
 };
 
+static void describe_liveness(const struct dp_liveness *l, struct ipc_tunnel_info *out)
+{
+	out->alive_since_ns = l->alive_since_ns;
+	out->answered_ns = l->answered_ns;
+	out->probes_sent = l->asked;
+	out->probes_answered = l->answered;
+	out->probes_missed = l->missed;
+	out->deaths = l->deaths;
+	out->rtt_us = (uint32_t)((l->srtt_ns + 999) / 1000);
+	out->rtt_deviation_us = (uint32_t)(l->rttvar_ns / 1000);
+	out->liveness = l->state;
+}
+
 static int on_tunnels(struct dp_worker *w, void *argument)
 {
 	const struct tunnels_request *q = argument;
@@ -536,6 +567,7 @@ static int on_tunnels(struct dp_worker *w, void *argument)
 		out->inner_mtu = t->inner_mtu;
 		out->is_up = t->is_up;
 		out->is_active = w->environments[slot->environment_slot].active == q->slots[n];
+		describe_liveness(&t->liveness, out);
 	}
 	return 0;
 }
@@ -561,20 +593,22 @@ struct move_request {
 	uint16_t environment;
 	uint16_t tunnel;
 	uint64_t expected;
+	enum ipc_move_reason reason;
 };
 
 static int on_move(struct dp_worker *w, void *argument)
 {
 	struct move_request *q = argument;
 
-	return dp_failover_move(w, q->environment, q->tunnel, q->expected);
+	return dp_failover_move(w, q->environment, q->tunnel, q->expected, q->reason);
 }
 
 static void move(struct dp_requests *r, const struct ipc_move *m, struct dp_reply *reply)
 {
 	struct ipc_move *out = (struct ipc_move *)reply->body;
 	const struct dp_environment_state *s;
-	struct move_request q = { .expected = m->move_counter };
+	struct move_request q = { .expected = m->move_counter,
+		                  .reason = (enum ipc_move_reason)m->reason };
 	struct ipc_tunnel id;
 
 	memcpy(id.environment, m->environment, IPC_NAME_LEN);

@@ -19,6 +19,7 @@
 #define DP_ENVIRONMENTS_MAX 4096u
 #define DP_TUNNELS_MAX 16384u
 #define DP_ENVIRONMENT_TUNNELS_MAX 16u
+#define DP_WORKERS_MAX 64u
 
 struct dp_environment {
 	char name[IPC_NAME_LEN];
@@ -32,6 +33,10 @@ struct dp_environment {
 	uint16_t tunnels[DP_ENVIRONMENT_TUNNELS_MAX]; /* slots, preferred first */
 	uint32_t source_count;
 	struct ipc_prefix sources[IPC_PREFIXES_MAX];
+	uint32_t flags;           /* IPC_ENVIRONMENT_* */
+	uint32_t probe_target_be; /* 0: none */
+	uint32_t first_forward;   /* place in the table + 1; 0: none */
+	uint32_t last_forward;
 };
 
 struct dp_egress;
@@ -43,7 +48,9 @@ struct dp_forward {
 	uint16_t to_port_be;
 	uint16_t environment; /* slot */
 	uint16_t tunnel;      /* preferred one's slot, DP_NONE_SLOT: the active one */
-	uint16_t pad[7];
+	uint16_t pad[3];
+	uint32_t next; /* of the same environment: place + 1; 0: that was the last */
+	uint32_t pad1;
 };
 _Static_assert(sizeof(struct dp_forward) == 32, "dp_forward: two in a line");
 
@@ -59,6 +66,8 @@ struct dp_generation {
 	struct dp_environment *environments; /* dense */
 	struct dp_egress *egress;            /* NULL: none */
 	struct dp_environment *by_slot[DP_ENVIRONMENTS_MAX]; /* NULL: no such environment */
+	uint16_t *tunnels;                                   /* slots, by home */
+	uint32_t homes[DP_WORKERS_MAX + 1]; /* where a worker's begin, and the next one's */
 };
 
 /* Destination address, port and protocol as they stand in the packet; never 0 for a real forward.
@@ -79,6 +88,11 @@ static inline const struct dp_forward *dp_forward_lookup(const struct dp_generat
 		i = (i + 1) & g->forward_mask;
 	}
 	return &g->forwards[i];
+}
+
+static inline uint8_t dp_forward_protocol(const struct dp_forward *f)
+{
+	return (uint8_t)(f->key >> 32);
 }
 
 /* The environment whose pod address this is, or NULL. */

@@ -11,6 +11,7 @@
 #include <rte_byteorder.h>
 
 #include "dataplane/ipv4.h"
+#include "dataplane/nat_failover.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_session.h"
 #include "dataplane/nat_step.h"
@@ -30,21 +31,6 @@ static bool is_source_allowed(const struct dp_environment *e, uint32_t source_be
 			return true;
 	}
 	return false;
-}
-
-static bool is_usable(const struct dp_worker *w, uint16_t tunnel)
-{
-	return tunnel != DP_NONE_SLOT && w->tunnels[tunnel].is_up && w->tunnels[tunnel].inner_be;
-}
-
-/* The forward's preferred tunnel, else the environment's active one, else none. */
-static uint16_t choose_tunnel(const struct dp_worker *w, const struct dp_forward *fwd)
-{
-	uint16_t active = w->environments[fwd->environment].active;
-
-	if (is_usable(w, fwd->tunnel))
-		return fwd->tunnel;
-	return is_usable(w, active) ? active : DP_NONE_SLOT;
 }
 
 /*
@@ -72,7 +58,8 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 	if (!is_source_allowed(e, key->source_be))
 		return NULL;
 	p->verdict = DP_NO_TUNNEL;
-	tunnel = choose_tunnel(w, fwd);
+	w->environments[fwd->environment].opened_key = fwd->key;
+	tunnel = dp_failover_choose(w, fwd);
 	if (tunnel == DP_NONE_SLOT)
 		return NULL;
 	p->verdict = DP_TOO_BIG;
@@ -131,7 +118,14 @@ static inline enum dp_verdict check_session(const struct dp_worker *w, const str
 	if (unlikely(f->destination_be != fwd->to_address_be ||
 	             f->destination_port_be != fwd->to_port_be))
 		return DP_NO_SESSION;
-	return unlikely(!t->is_up || t->inner_be != f->source_be) ? DP_NO_TUNNEL : DP_OK;
+	return unlikely(!t->is_usable || t->inner_be != f->source_be) ? DP_NO_TUNNEL : DP_OK;
+}
+
+/* The session's tunnel failed: another one may do. */
+static __rte_noinline enum dp_verdict find_other_way(struct dp_worker *w, struct dp_flow *f,
+                                                     const struct dp_forward *fwd)
+{
+	return dp_nat_failover_keep(w, f, fwd) ? DP_OK : DP_NO_TUNNEL;
 }
 
 static inline void forward_out(struct dp_worker *w, struct dp_pkt *p, const struct dp_forward *fwd)
@@ -141,6 +135,8 @@ static inline void forward_out(struct dp_worker *w, struct dp_pkt *p, const stru
 	enum dp_verdict obstacle = likely(f != NULL) ? check_session(w, f, fwd) : DP_NO_SESSION;
 	enum dp_tcp_verdict tracked;
 
+	if (unlikely(obstacle == DP_NO_TUNNEL))
+		obstacle = find_other_way(w, f, fwd);
 	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
 	if (unlikely(obstacle == DP_OK && dp_nat_is_too_big(p, w->tunnels[f->tunnel].inner_mtu))) {
 		p->limit = w->tunnels[f->tunnel].inner_mtu;
@@ -198,7 +194,8 @@ static inline void forward_in(struct dp_worker *w, struct dp_pkt *p)
 	struct dp_environment_state *state = &w->environments[p->environment];
 	struct dp_flow *f = dp_nat_find_flow(w, p);
 
-	if (unlikely(!f || f->tunnel != p->tunnel)) {
+	if (unlikely(!f ||
+	             (f->tunnel != p->tunnel && !dp_nat_failover_is_way_back(w, f, p->tunnel)))) {
 		p->flow = NULL;
 		p->verdict = DP_INNER_NO_SESSION;
 		return;
@@ -234,15 +231,21 @@ void dp_nat_forward_in(struct dp_worker *w, struct dp_batch *b)
 	}
 }
 
-bool dp_nat_forward_allows(const struct dp_worker *w, const struct dp_flow *out)
+const struct dp_forward *dp_nat_forward_of(const struct dp_worker *w, const struct dp_flow *out)
 {
-	const struct dp_tunnel *tunnel = &w->tunnels[out->tunnel];
 	const struct dp_forward *fwd = dp_forward_lookup(
 		w->generation, dp_forward_key(out->key.destination_be, out->key.protocol,
 	                                      out->key.destination_port_be));
 
-	return fwd && fwd->environment == out->key.environment &&
-	       tunnel->environment == out->key.environment &&
+	return fwd && fwd->environment == out->key.environment ? fwd : NULL;
+}
+
+bool dp_nat_forward_allows(const struct dp_worker *w, const struct dp_flow *out)
+{
+	const struct dp_tunnel *tunnel = &w->tunnels[out->tunnel];
+	const struct dp_forward *fwd = dp_nat_forward_of(w, out);
+
+	return fwd && tunnel->environment == out->key.environment &&
 	       fwd->to_address_be == out->destination_be &&
 	       fwd->to_port_be == out->destination_port_be &&
 	       w->generation->by_slot[fwd->environment] &&

@@ -22,6 +22,9 @@ void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b);
  * nexthop_be and port. */
 void dp_nat_forward_in(struct dp_worker *w, struct dp_batch *b);
 
+/* The forward of the session whose outward flow this is, in this generation, or NULL. */
+const struct dp_forward *dp_nat_forward_of(const struct dp_worker *w, const struct dp_flow *out);
+
 /* Whether the generation forwards this session still: its forward is there with the same target,
  * and allows its source, and its tunnel is there. Worker only. */
 bool dp_nat_forward_allows(const struct dp_worker *w, const struct dp_flow *outward);

@@ -10,6 +10,7 @@
 #include "dataplane/icmp_quote.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/nat_echo.h"
+#include "dataplane/nat_failover.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_rewrite.h"
 #include "dataplane/nat_step.h"
@@ -137,7 +138,8 @@ static struct dp_flow *find_sent(struct dp_worker *w, struct dp_pkt *p, enum dp_
 	/* the error came to the address that the quoted packet came from, as we sent it */
 	p->verdict = DP_NO_SESSION_QUOTED;
 	if (!f || dp_load32(p->l3 + 16) != f->key.destination_be ||
-	    (from == DP_FLOW_INWARD && f->tunnel != p->tunnel))
+	    (from == DP_FLOW_INWARD && f->tunnel != p->tunnel &&
+	     !dp_nat_failover_is_way_back(w, f, p->tunnel)))
 		return NULL;
 	p->verdict = DP_TTL;
 	if (p->l3[8] <= 1)

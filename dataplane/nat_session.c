@@ -10,6 +10,7 @@
 #include "dataplane/egress.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/nat_egress.h"
+#include "dataplane/nat_failover.h"
 #include "dataplane/nat_forward.h"
 #include "dataplane/nat_reclaim.h"
 #include "dataplane/nat_rewrite.h"
@@ -184,11 +185,14 @@ static uint32_t last_seen_s(struct dp_flow_table *t, uint32_t session)
 /* By the generation of now. */
 static bool is_allowed(struct dp_worker *w, uint32_t session)
 {
-	const struct dp_flow *out = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD);
+	struct dp_flow *out = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD);
 
-	if (out->key.environment != DP_SCOPE_EGRESS)
-		return dp_nat_forward_allows(w, out);
-	return dp_nat_egress_allows(w, session);
+	if (out->key.environment == DP_SCOPE_EGRESS)
+		return dp_nat_egress_allows(w, session);
+	/* one whose tunnel is gone may go on through another one */
+	if (unlikely(w->tunnels[out->tunnel].environment != out->key.environment))
+		dp_nat_failover_keep(w, out, dp_nat_forward_of(w, out));
+	return dp_nat_forward_allows(w, out);
 }
 
 void dp_session_set_environment(struct dp_worker *w, uint32_t session, uint16_t environment)
@@ -207,7 +211,7 @@ static unsigned sweep(struct dp_worker *w, unsigned budget)
 	unsigned ended = 0;
 
 	for (unsigned spent = 0; t->sweep != DP_FLOW_NONE && spent < budget; spent++) {
-		const struct dp_flow *out = dp_flow_at(t, t->sweep, DP_FLOW_OUTWARD);
+		struct dp_flow *out = dp_flow_at(t, t->sweep, DP_FLOW_OUTWARD);
 
 		if (t->sweep >= t->top) {
 			t->sweep = DP_FLOW_NONE;

@@ -21,6 +21,7 @@
 #include "dataplane/nexthop.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
+#include "dataplane/probe.h"
 #include "dataplane/rate.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/worker.h"
@@ -95,9 +96,12 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 	dp_nat_icmp_split(w, b, &errors);
 	dp_batch_compact(w, b);
 	/* a session of this tunnel's environment; back to the client */
-	run(w, b, dp_nat_forward_in);
+	dp_nat_forward_in(w, b);
+	dp_probe_take_segments(w, b); /* no session's, but asked for by us */
+	dp_batch_compact(w, b);
 	run(w, b, dp_rate_in);
 	leave_in_pieces(w, b);
+	run(w, &errors, dp_probe_take_echoes);
 	run(w, &errors, dp_nat_icmp_in); /* about a request: quoted as the client knows it */
 	leave(w, &errors);
 }

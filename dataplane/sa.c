@@ -236,6 +236,8 @@ static void refresh_tunnel(struct dp_worker *w, uint16_t tunnel)
 	t->inner_mtu = t->out ? t->out->inner_mtu : 0;
 	t->mss = t->inner_mtu > TCP_IPV4_HEADERS ? t->inner_mtu - TCP_IPV4_HEADERS : 0;
 	t->is_up = t->out && t->inner_be != 0;
+	if (!t->is_up)
+		t->is_usable = 0;
 }
 
 static void tunnel_push(struct dp_worker *w, struct dp_sa_out *sa)

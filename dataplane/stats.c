@@ -29,6 +29,15 @@ struct dp_stats {
 		FIELD(tx_packets[id], "port/" port "/tx-packets"), \
 		FIELD(tx_bytes[id], "port/" port "/tx-bytes")
 
+/* How often a time was at most so many milliseconds, and more than the bound before: the bounds are
+ * dp_failover_bounds_ms. */
+#define HISTOGRAM_FIELDS(field, text)                                                    \
+	FIELD(field[0], text "-ms-le-10"), FIELD(field[1], text "-ms-le-50"),            \
+		FIELD(field[2], text "-ms-le-100"), FIELD(field[3], text "-ms-le-150"),  \
+		FIELD(field[4], text "-ms-le-200"), FIELD(field[5], text "-ms-le-300"),  \
+		FIELD(field[6], text "-ms-le-500"), FIELD(field[7], text "-ms-le-1000"), \
+		FIELD(field[8], text "-ms-more"), FIELD(field##_ns, text "-ns")
+
 static const struct sp_stats_counter fields[] = {
 	PORT_FIELDS(DP_PORT_UPLINK, "uplink"),
 	PORT_FIELDS(DP_PORT_CLUSTER, "cluster"),
@@ -46,6 +55,8 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(sessions_created, "sessions/created"),
 	FIELD(sessions_ended, "sessions/ended"),
 	FIELD(sessions_reclaimed, "sessions/reclaimed"),
+	FIELD(sessions_moved, "sessions/moved"),
+	FIELD(sessions_reset, "sessions/reset"),
 	FIELD(sessions_now, "sessions/now"),
 	FIELD(session_capacity, "sessions/capacity"),
 	FIELD(answers_rst, "answers/rst"),
@@ -62,6 +73,18 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(fragments_waiting, "fragments/waiting"),
 	FIELD(fragments_out, "fragments/out"),
 	FIELD(reassembled, "fragments/reassembled"),
+	FIELD(probes_sent, "failover/probes-sent"),
+	FIELD(probes_answered, "failover/probes-answered"),
+	FIELD(probes_missed, "failover/probes-missed"),
+	FIELD(tunnel_deaths, "failover/tunnel-deaths"),
+	FIELD(moves[IPC_MOVE_UP - 1], "failover/moves-up"),
+	FIELD(moves[IPC_MOVE_DOWN - 1], "failover/moves-down"),
+	FIELD(moves[IPC_MOVE_DEAD - 1], "failover/moves-dead"),
+	FIELD(moves[IPC_MOVE_REMOVED - 1], "failover/moves-removed"),
+	FIELD(moves[IPC_MOVE_BY_HAND - 1], "failover/moves-by-hand"),
+	FIELD(moves[IPC_MOVE_BACK - 1], "failover/moves-back"),
+	HISTOGRAM_FIELDS(detection, "failover/detection"),
+	HISTOGRAM_FIELDS(switching, "failover/switch"),
 	FIELD(loops, "worker/loops"),
 	FIELD(loops_idle, "worker/loops-idle"),
 	FIELD(mbufs_free, "mbufs-free"),

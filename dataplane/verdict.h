@@ -74,6 +74,7 @@ enum dp_answer {
 	X(ESP_SEQUENCE, "esp-sequence", NONE, "the outbound sequence numbers are used up")                             \
 	X(INNER_INVALID, "inner-invalid", NONE, "what came out of the tunnel is no valid IPv4 packet")                 \
 	X(INNER_NO_SESSION, "inner-no-session", NONE, "from the tunnel, but no reply to a session of its environment") \
+	X(PROBE, "probe", NONE, "an answer to a probe of our own: as it should be")                                    \
 	X(NO_SESSION_QUOTED, "no-session-quoted", NONE, "ICMP, but no error about a packet of a session from that side") \
 	X(PMTU_ACCEPTED, "pmtu-accepted", NONE, "\"packet too big\" about our ESP: the tunnel's MTU was lowered")       \
 	X(PMTU_REFUSED, "pmtu-refused", NONE, "\"packet too big\" that quotes no recent ESP packet of ours")           \

@@ -160,10 +160,12 @@ int dp_worker_run(void *worker)
 		unsigned work;
 
 		dp_worker_tick(w);
+		dp_failover_tick(w);
 		work = receive_released(w);
 		work += receive(w);
 		work += receive_handed(w);
 		work += dp_port_send_others(w);
+		work += dp_failover_poll(w);
 		dp_keepalive(w);
 		if (w->answers->n || w->answers_inside->n)
 			dp_path_answers(w);

@@ -14,12 +14,12 @@
 #include "common/ipc_proto.h"
 #include "dataplane/batch.h"
 #include "dataplane/bucket.h"
+#include "dataplane/failover.h"
 #include "dataplane/generation.h"
 #include "dataplane/keepalive.h"
 #include "dataplane/tunnel.h"
 #include "dataplane/verdict.h"
 
-#define DP_WORKERS_MAX 64u
 #define DP_SERVER_LIMITS 256u /* a power of two */
 
 struct dp_crypto;
@@ -59,6 +59,8 @@ struct dp_counters {
 	uint64_t sessions_created;
 	uint64_t sessions_ended;
 	uint64_t sessions_reclaimed; /* of those: for their port */
+	uint64_t sessions_moved;     /* to another tunnel */
+	uint64_t sessions_reset;     /* because their tunnel failed */
 	uint64_t sessions_now;
 	uint64_t session_capacity;
 	uint64_t answers_rst;
@@ -75,6 +77,16 @@ struct dp_counters {
 	uint64_t fragments_waiting; /* now */
 	uint64_t fragments_out;     /* pieces that we cut */
 	uint64_t reassembled;       /* datagrams */
+	uint64_t probes_sent;
+	uint64_t probes_answered;
+	uint64_t probes_missed;
+	uint64_t tunnel_deaths;
+	uint64_t moves[IPC_MOVE_BACK]; /* by reason - 1 */
+	/* of moves because a tunnel died: dp_failover_bounds_ms */
+	uint64_t detection[DP_FAILOVER_BOUNDS + 1];
+	uint64_t switching[DP_FAILOVER_BOUNDS + 1];
+	uint64_t detection_ns; /* sums */
+	uint64_t switching_ns;
 	uint64_t loops;
 	uint64_t loops_idle;
 	uint64_t mbufs_free; /* of the pool; the control thread alone */
@@ -126,6 +138,7 @@ struct dp_worker {
 		server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
 	struct dp_bucket resync_limit;          /* packets tried with other sequence numbers */
 	struct dp_keepalive keepalive;
+	struct dp_failover failover;
 	struct dp_bucket pmtu_limit;     /* "packet too big" about ESP */
 	struct dp_batch *answers;        /* built by dp_answer(), sent at the end of the burst */
 	struct dp_batch *answers_inside; /* those that go into a tunnel */

@@ -58,7 +58,8 @@ def configuration():
     environments, servers, forwards = [], [], []
     for name, pod in POD.items():
         environment = c.Environment(name=name.encode(), pod_address_be=c.ip_be(pod), source_count=2,
-                                    session_quota=QUOTA_OF_TINY if name == "tiny" else 10000)
+                                    session_quota=QUOTA_OF_TINY if name == "tiny" else 10000,
+                                    flags=c.ENVIRONMENT_UNPROBED)  # what a test does not send, nobody sends
         environment.sources[0] = c.prefix("10.0.1.0/24")
         environment.sources[1] = c.prefix("10.0.0.7/32")
         environments.append(environment)

@@ -236,10 +236,13 @@ def test_a_full_frame_does_not_fit_either(dp, flow):
 
 
 def test_the_tunnel_goes_down_under_a_connection(dp, tunnel):
-    """Nobody hangs: the next segment is answered with a RST."""
+    """Nobody hangs: the client is told at once, at the number it expects; so is what it says all the same, and what is new."""
     flow = Flow(tunnel).connect()
     tunnel.down()
-    flow.refused("no-tunnel", "PA")
+    reset = flow.take_at_client("a RST")
+    assert reset[TCP].flags == "R" and reset[TCP].seq == flow.server_next
+    flow.refused("no-session", "PA")
+    Flow(tunnel).refused("no-tunnel")
     tunnel.up()
     Flow(tunnel).connect()
 

@@ -810,7 +810,7 @@ static void does_not_touch_what_stays(void **state)
 	s = &x->core.environments[slot(x, "a")];
 	bring_up(x, "a", "one");
 	bring_up(x, "a", "two");
-	assert_int_equal(dp_failover_move(home(x, "a"), slot(x, "a"), two, 1), 0);
+	assert_int_equal(dp_failover_move(home(x, "a"), slot(x, "a"), two, 1, IPC_MOVE_BY_HAND), 0);
 	assert_int_equal(call(x, "a", POD_A, 33000, 4000), DP_OK);
 	for (unsigned i = 0; i < 3; i++) {
 		commit_two(x);

@@ -69,7 +69,8 @@ static void set_tunnel(uint16_t slot, uint16_t environment, uint32_t inner)
 		                                .environment = environment,
 		                                .inner_mtu = MSS + 40,
 		                                .mss = MSS,
-		                                .is_up = inner != 0 };
+		                                .is_up = inner != 0,
+		                                .is_usable = inner != 0 };
 }
 
 static void set_environment(unsigned i, uint16_t slot, uint32_t pod, uint16_t active)
@@ -565,7 +566,7 @@ static void test_tunnels(void **state)
 	x.w.environments[PROD].active = DP_NONE_SLOT;
 	assert_int_equal(send_request(3, SYN), DP_NO_TUNNEL);
 	x.w.environments[PROD].active = TUNNEL;
-	x.w.tunnels[TUNNEL].is_up = 0;
+	x.w.tunnels[TUNNEL].is_up = x.w.tunnels[TUNNEL].is_usable = 0;
 	assert_int_equal(send_request(3, SYN), DP_NO_TUNNEL);
 	set_tunnel(TUNNEL, PROD, 0);
 	x.w.tunnels[TUNNEL].is_up = 1; /* up, without an address */
@@ -583,9 +584,9 @@ static void test_tunnel_lost(void **state)
 
 	(void)state;
 	establish(40000);
-	x.w.tunnels[TUNNEL].is_up = 0;
+	x.w.tunnels[TUNNEL].is_up = x.w.tunnels[TUNNEL].is_usable = 0;
 	assert_int_equal(send_request(40000, ACK), DP_NO_TUNNEL);
-	x.w.tunnels[TUNNEL].is_up = 1;
+	x.w.tunnels[TUNNEL].is_up = x.w.tunnels[TUNNEL].is_usable = 1;
 	assert_int_equal(send_request(40000, ACK), DP_OK);
 	set_tunnel(TUNNEL, PROD, INNER + 1);
 	assert_int_equal(send_request(40000, ACK), DP_NO_TUNNEL);

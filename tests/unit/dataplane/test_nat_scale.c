@@ -114,7 +114,8 @@ static int set_up(void **state)
 		                                .environment = SLOT,
 		                                .inner_mtu = 1400,
 		                                .mss = 1360,
-		                                .is_up = 1 };
+		                                .is_up = 1,
+		                                .is_usable = 1 };
 	x.environments[SLOT].active = TUNNEL;
 	x.environment = (struct dp_environment){ .session_quota = UINT32_MAX,
 		                                 .slot = SLOT,
