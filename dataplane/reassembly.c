@@ -514,11 +514,13 @@ void dp_reassemble_egress_in(struct dp_worker *w, struct dp_batch *b)
  * and the Internet are told nothing: their addresses are easily forged. */
 static void tell_sender(struct dp_worker *w, struct datagram *d)
 {
-	const struct fragment *first = &w->reassembly->fragments[d->first];
 	struct dp_pkt p = { .verdict = DP_FRAGMENT_TIMEOUT };
+	const struct fragment *first;
 
-	if (d->first == NONE || first->offset != 0 ||
-	    (d->key.kind != CLUSTER && d->key.kind != INNER))
+	if (d->first == NONE || (d->key.kind != CLUSTER && d->key.kind != INNER))
+		return;
+	first = &w->reassembly->fragments[d->first];
+	if (first->offset != 0)
 		return;
 	p.m = first->m;
 	p.l3 = first->l3;
