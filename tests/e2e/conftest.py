@@ -67,6 +67,24 @@ def lab_with_two(request):
 
 
 @pytest.fixture
+def redundant(request):
+    """The topology with servers in two zones and a customer that routes; nothing is started."""
+    yield from _use(request, redundant="routes")
+
+
+@pytest.fixture(scope="module")
+def redundant_shared(request):
+    """As `redundant`, one for tests of a module."""
+    yield from _use(request, redundant="routes")
+
+
+@pytest.fixture
+def redundant_masquerading(request):
+    """The topology with servers in two zones and a customer that masquerades."""
+    yield from _use(request, redundant="masquerades")
+
+
+@pytest.fixture
 def up(lab):
     """The topology with everything running and the tunnel up."""
     lab.site.start()

@@ -141,11 +141,13 @@ def _sent(host, device):
     return links[0]["stats64"]["tx"]["packets"]
 
 
-# The devices on each way, in order; ipsec0 is the server's TUN device.
-_OUT = (("client", "eth0"), ("cluster", "to-gateway"), ("internet", "to-a"),
-        ("server", "from ipsec0"), ("server", "lan"))
-_BACK = (("target", "eth0"), ("server", "ipsec0"), ("server", "wan"), ("internet", "to-gateway"),
+# The devices on each way, in order, and those of each server; ipsec0 is the server's TUN device. The
+# target has eth0, or with servers in two zones a port to each.
+_OUT = (("client", "eth0"), ("cluster", "to-gateway"), ("internet", "to-a"), ("internet", "to-b"))
+_OUT_OF_SERVER = ("from ipsec0", "lan")
+_BACK = (("target", "eth0"), ("target", "to-a"), ("target", "to-b"), ("internet", "to-gateway"),
          ("cluster", "to-client"))
+_BACK_OF_SERVER = ("ipsec0", "wan")
 
 
 class Datagrams:
@@ -157,8 +159,8 @@ class Datagrams:
         target = web.host.start(sys.executable, "-c", _TARGET, web.address, str(TARGET_PORT),
                                 name="datagrams-target")
         web.wait_listening(target, TARGET_PORT, "-Hlun")
-        self._hosts = {"server": topology.site.server_host, "target": web.host,
-                       "client": topology.client}
+        self._servers = {host.name: host for host in topology.site.server_hosts}
+        self._hosts = {"target": web.host, "client": topology.client, **self._servers}
         self._before = self._own_losses()
         self._process = topology.client.start(sys.executable, "-c", _CLIENT, "vpn", str(PORT),
                                               str(rate), name="datagrams")
@@ -182,9 +184,10 @@ class Datagrams:
         counters = topology.gateway.counters()
         devices = {name: _device_drops(host) for name, host in
                    {**hosts, "cluster": topology.cluster, "internet": topology.internet}.items()}
-        out = {name: _socket_drops(hosts[name]) for name in ("server", "target")}
+        out = {name: _socket_drops(hosts[name]) for name in ("target", *self._servers)}
         back = {"client": _socket_drops(hosts["client"])}
-        for way, path in ((out, _OUT), (back, _BACK)):
+        for way, path, of_server in ((out, _OUT, _OUT_OF_SERVER), (back, _BACK, _BACK_OF_SERVER)):
+            path += tuple((name, device) for name in self._servers for device in of_server)
             way.update({f"{host} {device}": devices[host].get(device, 0) for host, device in path})
         # frames that a port's ring had no room for while the dataplane's core was taken away
         out["ring"] = (_sent(topology.cluster, "to-gateway")

@@ -69,6 +69,10 @@ class Site:
                                 password=PASSWORD, psk=PSK)
         self.web = WebServer(run, self.lan_host, address=TARGET, port=8080, page=page)
 
+    @property
+    def server_hosts(self):
+        return [self.server_host]
+
     def start(self):
         self.web.start()
         self.server.start()
