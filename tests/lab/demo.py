@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What scripts/demo shows: `curl vpn:33000`, from the service to the customer's web server."""
+"""What scripts/demo shows: `curl vpn:33000`, from the service to the customer's web server, and a
+zone of the customer's that fails under it."""
 
 import os
 import shlex
@@ -7,13 +8,37 @@ import signal
 import sys
 import textwrap
 
+from . import crowd
+from .cut import Cut
 from .gateway import program
-from .host import LabError, Run
+from .host import LabError, Run, wait_until
 from .server import PAGE
 from .topology import ACCOUNT, TARGET, Topology
 
 NAME = "demo"
+DOWNLOAD_MB = 64
+RATE_MB = 16  # a second
+TICKS = 33001
 STATE = "/run/sallyport-demo"  # of a demo that was kept: a symbolic link to its directory
+
+
+# Writes a line every 10 ms into curl, and notes when each one came back.
+_TICKING = """
+import subprocess, sys, threading, time
+curl = subprocess.Popen(["curl", "--silent", "--show-error", "--no-buffer", sys.argv[1]],
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def listen():
+    for line in curl.stdout:
+        print("tick", int(line), "%.3f" % time.monotonic(), flush=True)
+threading.Thread(target=listen, daemon=True).start()
+number = 0
+while curl.poll() is None:
+    curl.stdin.write(b"%d\\n" % number)
+    curl.stdin.flush()
+    number += 1
+    time.sleep(0.01)
+sys.exit(curl.returncode)
+"""
 
 
 def say(text=""):
@@ -26,22 +51,27 @@ def show(command, output):
 
 
 def build(topology):
-    say(f"""1. The customer. A strongSwan server (stock Debian) at 198.51.100.101 with a certificate
-        of the customer's own authority, accounts with passwords (EAP-MSCHAPv2) and a pool of
-        virtual addresses; behind it a private network with nginx on {TARGET}:8080.""")
+    say(f"""1. The customer. Two strongSwan servers (stock Debian) in two zones, 198.51.100.101 and
+        198.51.100.102, with certificates of the customer's own authority, accounts with passwords
+        (EAP-MSCHAPv2) and virtual addresses; behind both a private network with nginx on
+        {TARGET}:8080.""")
     topology.site.start()
     say("""2. The gateway. sallyport-dataplane has the two ports, the cluster's and the Internet's;
         the kernel has no address on either. sallyport-controlplane reads the configuration, and
         dials the customer's server through the dataplane.""")
-    gateway = topology.add_gateway(
-        [topology.environment(forwards={33000: f"{TARGET}:8080"})])
+    gateway = topology.add_gateway([topology.environment(
+        servers=topology.site.as_servers(),
+        forwards={33000: f"{TARGET}:8080", TICKS: f"{TARGET}:{crowd.TARGET_PORT}"},
+        options={"probe": {"target": topology.site.probe_target}, "keep_sessions": True})])
     with open(os.path.join(gateway.config_dir, "environments.d", "production.conf"),
               encoding="utf-8") as file:
         show("cat environments.d/production.conf", file.read())
     gateway.start()
     tunnel = gateway.wait_up()
-    say(f"""The tunnel is up: the server verified by its certificate, we by the account {ACCOUNT};
-        our address inside is {tunnel['inner_address']}.""")
+    gateway.wait_up(server="b")
+    wait_until(lambda: gateway.tunnel().get("active"), 20, "the preferred server is active")
+    say(f"""Both tunnels are up: the servers verified by their certificates, we by the account
+        {ACCOUNT}; our address inside is {tunnel['inner_address']}. Server a carries the traffic.""")
 
 
 def fetch(topology):
@@ -68,6 +98,54 @@ def watch(topology, capture):
         raise LabError(f"`sallyport status` says that something is wrong: {done.returncode}")
 
 
+def _ticks(process):
+    """(number, time) of each line that came back."""
+    lines = [line.split() for line in process.output().rpartition("\n")[0].splitlines()]
+    return [(int(line[1]), float(line[2])) for line in lines if line[:1] == ["tick"]]
+
+
+def _longest_gap(process):
+    times = [time for _, time in _ticks(process)]
+    return max(b - a for a, b in zip(times, times[1:]))
+
+
+def fail(topology):
+    web, gateway = topology.site.web, topology.gateway
+    digest = web.add_document("large", DOWNLOAD_MB)
+    crowd.start_target(web)
+    path = topology.run.path("download")
+    command = f"curl --limit-rate {RATE_MB}M --output download vpn:33000/large"
+    say(f"""5. A zone fails. The service downloads {DOWNLOAD_MB} MB (`{command}`), and another curl,
+        `curl telnet://vpn:{TICKS}`, sends a line every 10 ms and gets it back. Meanwhile
+        everything to and from server a vanishes: no error message tells anybody.""")
+    ticking = topology.client.start(sys.executable, "-c", _TICKING, f"telnet://vpn:{TICKS}",
+                                    name="ticking")
+    download = topology.client.start(
+        "curl", "--silent", "--show-error", "--limit-rate", f"{RATE_MB}M", "--max-time", "60",
+        "--output", path, "vpn:33000/large", name="download")
+    wait_until(lambda: os.path.exists(path) and os.path.getsize(path) > DOWNLOAD_MB << 18
+               and len(_ticks(ticking)) > 50, 30, "a quarter of the download")
+    before = _longest_gap(ticking)
+    with Cut(topology, "a"):
+        count = len(_ticks(ticking))
+        wait_until(lambda: gateway.tunnel(server="b").get("active"), 20, "server b is active")
+        wait_until(lambda: len(_ticks(ticking)) > count + 100, 20, "the ticking curl goes on")
+        if download.status is not None:
+            raise LabError("the download ended before the zone failed")
+        if download.wait(60) != 0:
+            raise LabError(f"the download failed: {download.output()}")
+        status = gateway.command("status")
+    ticking.stop()
+    sent = topology.client.run("sha256sum", path).stdout.split()[0]
+    numbers = [number for number, _ in _ticks(ticking)]
+    if sent != digest or numbers != list(range(len(numbers))):
+        raise LabError("what came is not what was sent")
+    show("sallyport status", status.stdout or status.stderr)
+    say(f"""The ticking curl saw no line for {_longest_gap(ticking) * 1000:.0f} ms (before that:
+        {before * 1000:.0f} ms at most), then all of them; the download ended intact, its SHA-256 is
+        right. No connection was lost.""")
+
+
 def explain(topology):
     gateway = topology.gateway
     options = shlex.join(["--instance", gateway.instance, "--run-dir", gateway.run_dir,
@@ -75,7 +153,8 @@ def explain(topology):
     hosts = {topology.client: "the service: curl vpn:33000",
              topology.gateway_host: "the gateway: two ports, no address of the kernel's",
              topology.internet: "the Internet: tcpdump -ni to-gateway",
-             topology.site.server_host: "the customer's VPN server",
+             topology.site.zones["a"].host: "the customer's VPN server in zone a",
+             topology.site.zones["b"].host: "the customer's VPN server in zone b",
              topology.site.lan_host: "the customer's web server"}
     print("It is left running. To enter a host:\n")
     for host, what in hosts.items():
@@ -107,11 +186,12 @@ def demonstrate(is_kept):
     if is_kept:
         os.symlink(run.directory, STATE)
     try:
-        topology = Topology(run)
+        topology = Topology(run, redundant="routes")
         capture = topology.capture("uplink")["uplink"]
         build(topology)
         fetch(topology)
         watch(topology, capture)
+        fail(topology)
         if is_kept:
             explain(topology)
         else:
