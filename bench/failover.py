@@ -153,7 +153,7 @@ def move_by_hand(run, moves):
     say(f"{moves} moves by hand at {report['rate']:.0f} packets/s each way: "
         f"{report['out']} lost on the way out, {report['back']} on the way back")
     return {"moves": moves, "packets": report["sent"], "rate": round(report["rate"]),
-            "lost": max(0, report["out"]) + max(0, report["back"])}
+            "lost": report["out"] + report["back"]}
 
 
 def in_run(function, *arguments):

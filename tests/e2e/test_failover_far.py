@@ -23,5 +23,5 @@ def test_no_false_moves(redundant_masquerading, rate):
     environment = zones.environment()
     assert environment["moves"] == moves, environment["last_move"]
     tunnels = {t["server"]: t for t in environment["tunnels"]}
-    assert all(150 < t["rtt_ms"] < 300 for t in tunnels.values()), tunnels
+    assert all(150 < t["rtt_ms"] < 500 for t in tunnels.values()), tunnels
     assert tunnels["a"]["deaths"] == 0, tunnels
