@@ -25,17 +25,22 @@ static bool is_alive(const struct ipc_tunnel_info *tunnel)
 	       tunnel->alive_since_ns;
 }
 
-/* The most preferred server that lives and is preferred to the active one. */
+/* The most preferred server that lives and is preferred to the active one. *IS_ANY_SUSPECT: one of
+ * them is silent at the moment, and nobody tells when it is heard again. */
 static const struct cp_server *find_better(const struct cp_environment *environment,
-                                           const struct cp_dp_picture *picture, const char *active)
+                                           const struct cp_dp_picture *picture, const char *active,
+                                           bool *is_any_suspect)
 {
+	*is_any_suspect = false;
 	for (size_t i = 0; i < environment->server_count; i++) {
 		const struct cp_server *server = &environment->servers[i];
+		const struct ipc_tunnel_info *tunnel = tunnel_of(environment, picture, server);
 
 		if (strncmp(server->name, active, IPC_NAME_LEN) == 0)
 			return NULL;
-		if (is_alive(tunnel_of(environment, picture, server)))
+		if (is_alive(tunnel))
 			return server;
+		*is_any_suspect |= tunnel && tunnel->liveness == IPC_LIVENESS_SUSPECT;
 	}
 	return NULL;
 }
@@ -48,13 +53,16 @@ const struct cp_server *cp_zone_failback(const struct cp_environment *environmen
 	const uint64_t hold_down_ns = environment->hold_down_s * SECOND_NS;
 	const struct cp_server *better;
 	uint64_t lived_ns, held_ns;
+	bool is_any_suspect;
 
 	*due_ns = 0;
 	if (!state || !state->active[0] || state->move_reason == IPC_MOVE_BY_HAND)
 		return NULL;
-	better = find_better(environment, picture, state->active);
-	if (!better)
+	better = find_better(environment, picture, state->active, &is_any_suspect);
+	if (!better) {
+		*due_ns = is_any_suspect ? now_ns + SECOND_NS : 0;
 		return NULL;
+	}
 	held_ns = state->moved_ns + hold_down_ns;
 	if (state->move_reason == IPC_MOVE_UP && now_ns < held_ns)
 		return better;
