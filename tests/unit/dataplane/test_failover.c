@@ -101,9 +101,10 @@ static struct world *create(void)
 static void fly(uint16_t tunnel, uint8_t kind, uint32_t host_be)
 {
 	struct world *x = the_world;
-	const struct server *s = &x->servers[tunnel];
+	const struct server *s;
+	uint64_t jitter;
 
-	if (x->w.tunnels != x->tunnels) {
+	if (x->w.tunnels != x->tunnels) { /* large_step() */
 		x->w.tunnels[tunnel].packets_out++;
 		if (tunnel == x->cut)
 			return;
@@ -111,8 +112,8 @@ static void fly(uint16_t tunnel, uint8_t kind, uint32_t host_be)
 		dp_failover_answered(&x->w, tunnel, kind, x->w.failover.now_at);
 		return;
 	}
-	uint64_t jitter = s->jitter_ns ? dp_random(&x->random) % (2 * s->jitter_ns) : 0;
-
+	s = &x->servers[tunnel];
+	jitter = s->jitter_ns ? dp_random(&x->random) % (2 * s->jitter_ns) : 0;
 	x->tunnels[tunnel].packets_out++;
 	if (s->is_cut || dp_random(&x->random) % 1000 < s->loss ||
 	    (kind == DP_PROBE_ECHO && s->is_echo_filtered) ||
