@@ -284,7 +284,7 @@ enum ipc_algorithm {
 #define IPC_SA_ESN 0x1u
 #define IPC_SA_UDP 0x2u /* ESP in UDP, RFC 3948 */
 /* SA_ADD, IPC_IN: the key as it is expected to be negotiated. Another SA_ADD without this flag, for
- * the same SPI, says what it became. */
+ * the same SPI, says what it became; until then SA_QUERY and SA_LIST show the flag. */
 #define IPC_SA_EARLY 0x4u
 
 struct ipc_sa_id {

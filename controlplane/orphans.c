@@ -18,6 +18,7 @@ struct cp_orphan {
 	struct ipc_tunnel tunnel;
 	struct ipc_sa_id id;
 	uint32_t suite;
+	bool is_begun; /* the negotiation: whether it came to its end is not known */
 	uint64_t added_ns;
 	struct cp_orphan *next;
 };
@@ -42,6 +43,7 @@ static void take_entry(void *context, const void *entry)
 		.tunnel = info->tunnel,
 		.id = info->id,
 		.suite = CP_IKE_SUITE(info->algorithm, info->flags),
+		.is_begun = info->flags & IPC_SA_EARLY && info->packets == 0,
 		.added_ns = info->added_ns,
 		.next = orphans->list,
 	};
@@ -89,6 +91,15 @@ uint32_t cp_orphans_suite(const struct cp_orphans *orphans, const struct ipc_tun
 			newest = orphan;
 	}
 	return newest ? newest->suite : 0;
+}
+
+bool cp_orphans_were_up(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel)
+{
+	for (const struct cp_orphan *orphan = orphans->list; orphan; orphan = orphan->next) {
+		if (is_same_tunnel(&orphan->tunnel, tunnel) && !orphan->is_begun)
+			return true;
+	}
+	return false;
 }
 
 static bool carries_traffic(struct cp_orphans *orphans, uint32_t spi_be, uint32_t local_be)

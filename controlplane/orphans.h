@@ -36,6 +36,10 @@ size_t cp_orphans_count(const struct cp_orphans *orphans, const struct ipc_tunne
 /* CP_IKE_SUITE() of the newest orphan of TUNNEL; 0: there is none. */
 uint32_t cp_orphans_suite(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel);
 
+/* Whether one of them came of a negotiation that ended well. An early SA (IPC_SA_EARLY) without a
+ * packet did not, as far as anybody can tell. */
+bool cp_orphans_were_up(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel);
+
 /* The orphans of TUNNEL, which has an inbound SA SPI_BE of ours at LOCAL_BE since ADDED_MS: removed
  * CP_ORPHANS_GRACE_MS after that one began to carry traffic (noted in *SWITCHED_MS, 0: not yet), or
  * CP_ORPHANS_KEEP_MS after ADDED_MS without any. Returns how many are left. */

@@ -349,7 +349,7 @@ static void handle(struct cp_supervisor *supervisor, const struct cp_queued *ite
 			step(supervisor, i, &item->event);
 		}
 	}
-	if (item->event.type != CP_EVENT_LOST)
+	if (item->event.type != CP_EVENT_LOST && supervisor->has_read)
 		supervisor->was_aside = false;
 }
 

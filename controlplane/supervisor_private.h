@@ -21,7 +21,7 @@ struct tunnel {
 	struct cp_tunnel_state state; /* stepped with the lock held */
 	const struct cp_ike_tunnel *ike;
 	size_t orphan_count;
-	bool was_carried;     /* there were orphans when the dataplane was found; with the lock */
+	bool was_carried;     /* orphans had it up when the dataplane was found; with the lock */
 	uint64_t up_ms;       /* our outbound SA is there since; 0: it is not */
 	bool has_left_ike;    /* predecessors' IKE_SAs at the server */
 	uint64_t switched_ms; /* the server sends on our SAs since; 0: it does not */
@@ -49,7 +49,7 @@ struct cp_supervisor {
 	bool is_leaving;          /* shall stand aside */
 	bool is_aside;            /* does */
 	pthread_cond_t moved;     /* is_leaving or is_aside */
-	bool was_aside;           /* since the dataplane was there last; the thread's own */
+	bool was_aside;           /* since its SAs were read last; the thread's own */
 };
 
 static inline uint64_t cp_now_ms(void)

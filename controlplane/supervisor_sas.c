@@ -55,7 +55,8 @@ void cp_supervisor_read_sas(struct cp_supervisor *supervisor)
 		if (suite)
 			tunnel->suite = suite;
 		pthread_mutex_lock(&supervisor->lock);
-		supervisor->tunnels[i].was_carried = suite != 0;
+		supervisor->tunnels[i].was_carried =
+			cp_orphans_were_up(&supervisor->orphans, &tunnel->id);
 		pthread_mutex_unlock(&supervisor->lock);
 	}
 	cp_ike_keepsake_read(&supervisor->ike);

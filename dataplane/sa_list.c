@@ -35,6 +35,8 @@ static void info_in(const struct dp_sa_in *sa, struct ipc_sa_info *info)
 	info->used_ns = sa->used_ns;
 	info->sequence = sa->replay.top;
 	info->algorithm = sa->suite.algorithm;
+	if (sa->is_early)
+		info->flags |= IPC_SA_EARLY;
 	if (is_expiring(info->sequence, sa->is_esn))
 		info->flags |= IPC_SA_EXPIRING;
 }

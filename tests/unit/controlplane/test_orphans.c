@@ -209,6 +209,35 @@ static void test_knows_the_newest_suite(void **state)
 	end(&orphans);
 }
 
+/* An early SA shows that a negotiation was begun: its end shows by a packet, or by the other SA. */
+static void test_tells_a_beginning_from_an_end(void **state)
+{
+	struct cp_orphans orphans;
+	const struct ipc_tunnel a = tunnel("a");
+
+	(void)state;
+	memset(&dataplane, 0, sizeof(dataplane));
+	cp_orphans_init(&orphans, NULL, OUR_EPOCH);
+	add("a", OUR_SPI, OUR_EPOCH);
+	add("b", 2, OUR_EPOCH - 1);
+	assert_int_equal(cp_orphans_read(&orphans), 0);
+	assert_false(cp_orphans_were_up(&orphans, &a));
+	add("a", 1, OUR_EPOCH - 1);
+	dataplane.sas[2].flags = IPC_SA_UDP | IPC_SA_EARLY;
+	assert_int_equal(cp_orphans_read(&orphans), 0);
+	assert_int_equal(cp_orphans_count(&orphans, &a), 1);
+	assert_false(cp_orphans_were_up(&orphans, &a));
+	dataplane.sas[2].packets = 1;
+	assert_int_equal(cp_orphans_read(&orphans), 0);
+	assert_true(cp_orphans_were_up(&orphans, &a));
+	dataplane.sas[2].packets = 0;
+	add("a", 3, OUR_EPOCH - 1);
+	dataplane.sas[3].id.direction = IPC_OUT;
+	assert_int_equal(cp_orphans_read(&orphans), 0);
+	assert_true(cp_orphans_were_up(&orphans, &a));
+	end(&orphans);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_those_gone_already_are_forgotten),
 		cmocka_unit_test(test_strangers_go_at_once),
 		cmocka_unit_test(test_knows_the_newest_suite),
+		cmocka_unit_test(test_tells_a_beginning_from_an_end),
 	};
 
 	sp_log_init("test", SP_LOG_ERR);

@@ -162,6 +162,8 @@ static void confirms_an_early_key(void **state)
 	sa = dp_sa_lookup(x->w.sas, spi_be)->sa;
 	assert_true(dp_replay_commit(&sa->replay, 77));
 	sa->packets = 3;
+	assert_int_equal(dp_sa_query(&x->w, &add.id, &info), 0);
+	assert_int_equal(info.flags, IPC_SA_UDP | IPC_SA_EARLY);
 	add.hard_seconds = 100;
 	assert_int_equal(dp_sa_confirm(&x->w, &add, 1, 5), 0);
 	assert_ptr_equal(dp_sa_lookup(x->w.sas, spi_be)->sa, sa);
