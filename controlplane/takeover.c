@@ -96,8 +96,8 @@ static int start_successor(struct cp_takeover *takeover, int *channel, pid_t *pi
 
 /* ---- waiting for it ---- */
 
-/* Waits for a message of KIND. Returns 0, -ECONNABORTED (it says why not), -ECONNRESET (it is gone)
- * or -ETIMEDOUT. */
+/* Waits for a message of KIND. Returns 0, -ECONNABORTED (it says why not), -EPROTO (it says
+ * something else), -ECONNRESET (it is gone) or -ETIMEDOUT. */
 static int expect(int channel, enum cp_successor_kind kind, int timeout_ms, char *why, size_t size)
 {
 	struct pollfd input = { .fd = channel, .events = POLLIN };
@@ -111,10 +111,14 @@ static int expect(int channel, enum cp_successor_kind kind, int timeout_ms, char
 	if (ready <= 0)
 		return -ETIMEDOUT;
 	length = recv(channel, &message, sizeof(message), 0);
-	if (length != sizeof(message))
+	if (length <= 0)
 		return -ECONNRESET;
+	if (length != sizeof(message))
+		return -EPROTO; /* the contract of another version, or no control plane at all */
 	if (message.kind == kind)
 		return 0;
+	if (message.kind != CP_SUCCESSOR_FAILED)
+		return -EPROTO;
 	message.why[sizeof(message.why) - 1] = 0;
 	snprintf(why, size, "%s", message.why);
 	return -ECONNABORTED;
@@ -126,8 +130,7 @@ static void bury(struct cp_takeover *takeover, int rc, char *why, size_t size)
 	const pid_t pid = takeover->successor;
 	int status;
 
-	if (rc == -ETIMEDOUT || rc == -ECONNABORTED)
-		kill(pid, SIGKILL); /* our own child, not waited for yet */
+	kill(pid, SIGKILL); /* our own child, not waited for yet; one that ended has its status */
 	if (waitpid(pid, &status, 0) != pid)
 		status = 0;
 	pthread_mutex_lock(&takeover->lock);
@@ -137,6 +140,9 @@ static void bury(struct cp_takeover *takeover, int rc, char *why, size_t size)
 		return;
 	if (rc == -ETIMEDOUT)
 		snprintf(why, size, "the successor took too long");
+	else if (rc == -EPROTO)
+		snprintf(why, size,
+		         "the successor says what we do not understand: is it of another version?");
 	else if (WIFSIGNALED(status))
 		snprintf(why, size, "the successor was ended by signal %d", WTERMSIG(status));
 	else
@@ -231,9 +237,13 @@ int cp_takeover_begin(struct cp_takeover *takeover, pid_t *pid)
 		rc = -pthread_create(&thread, NULL, run, takeover);
 		if (rc == 0) {
 			pthread_detach(thread);
-		} else { /* nobody answers it: it ends by itself */
+		} else {
+			kill(takeover->successor, SIGKILL);
+			waitpid(takeover->successor, NULL, 0);
 			close(takeover->channel);
 			takeover->phase = CP_TAKEOVER_FAILED;
+			snprintf(takeover->why, sizeof(takeover->why),
+			         "there is no thread to wait for the successor");
 		}
 	}
 	pthread_mutex_unlock(&takeover->lock);
