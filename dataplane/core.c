@@ -406,15 +406,39 @@ bool dp_core_has_tunnel(const struct dp_core *core, uint16_t tunnel)
 	return false;
 }
 
+static int use_peers(struct dp_worker *w, void *peers)
+{
+	w->peers = peers;
+	return 0;
+}
+
+static void renew_peers(struct dp_core *core)
+{
+	struct dp_peers *fresh;
+
+	if (dp_peers_create(&fresh) != 0) /* the next change tries again */
+		return;
+	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
+		if (core->tunnel_slots[i].peer.remote_be)
+			dp_peers_add(fresh, &core->tunnel_slots[i].peer);
+	dp_core_call_all(core, use_peers, fresh);
+	dp_peers_destroy(core->peers);
+	core->peers = fresh;
+}
+
 void dp_core_set_peer(struct dp_core *core, uint16_t tunnel, const struct ipc_peer *peer)
 {
 	struct dp_slot *slot = &core->tunnel_slots[tunnel];
+	struct ipc_peer old = slot->peer;
 
-	if (slot->peer.remote_be)
-		dp_peers_del(core->peers, &slot->peer);
+	/* what both have is there all the time */
+	if (peer->remote_be)
+		dp_peers_add(core->peers, peer);
 	slot->peer = *peer;
-	if (slot->peer.remote_be)
-		dp_peers_add(core->peers, &slot->peer);
+	if (old.remote_be)
+		dp_peers_del(core->peers, &old);
+	if (unlikely(dp_peers_are_worn(core->peers)))
+		renew_peers(core);
 }
 
 int dp_core_call_all(struct dp_core *core, dp_worker_fn fn, void *argument)

@@ -38,7 +38,7 @@ static uint32_t find(const struct dp_peers *p, uint32_t address_be)
 {
 	uint32_t at = rte_hash_crc_4byte(address_be, 0) & MASK, room = UINT32_MAX, value;
 
-	while ((value = read_place(p, at)) != 0) {
+	for (uint32_t i = 0; i < DP_PEERS_PLACES && (value = read_place(p, at)) != 0; i++) {
 		if (value == address_be)
 			return at;
 		if (value == REMOVED && room == UINT32_MAX)
@@ -50,7 +50,8 @@ static uint32_t find(const struct dp_peers *p, uint32_t address_be)
 
 bool dp_peers_has(const struct dp_peers *p, uint32_t address_be)
 {
-	return read_place(p, find(p, address_be)) == address_be;
+	return address_be != 0 && address_be != REMOVED &&
+	       read_place(p, find(p, address_be)) == address_be;
 }
 
 static void refresh_port(struct dp_peers *p, uint16_t port_be)
@@ -67,8 +68,9 @@ void dp_peers_add(struct dp_peers *p, const struct ipc_peer *peer)
 	uint32_t at = find(p, peer->remote_be);
 
 	if (p->address_users[at]++ == 0) {
-		assert(p->count < DP_PEERS_MAX);
+		assert(p->count <= DP_PEERS_MAX);
 		p->count++;
+		p->removed -= read_place(p, at) == REMOVED;
 		write_place(p, at, peer->remote_be);
 	}
 	p->ike_users[peer->ike_port_be]++;
@@ -80,11 +82,14 @@ void dp_peers_add(struct dp_peers *p, const struct ipc_peer *peer)
 static void remove_at(struct dp_peers *p, uint32_t at)
 {
 	p->count--;
+	p->removed++;
 	write_place(p, at, REMOVED);
 	if (read_place(p, (at + 1) & MASK) != 0)
 		return;
-	for (; read_place(p, at) == REMOVED; at = (at - 1) & MASK)
+	for (; read_place(p, at) == REMOVED; at = (at - 1) & MASK) {
 		write_place(p, at, 0);
+		p->removed--;
+	}
 }
 
 void dp_peers_del(struct dp_peers *p, const struct ipc_peer *peer)

@@ -3,7 +3,8 @@
  * Which servers may send control packets, and to which UDP ports of ours.
  *
  * One set for all workers: the control thread adds and removes in place while they read. A worker
- * that reads meanwhile sees the set of before or behind the change.
+ * that reads meanwhile sees the set of before or behind the change. Removals wear the set: searches
+ * get longer, until another one takes its place.
  */
 #pragma once
 
@@ -24,7 +25,8 @@ struct dp_peers {
 	/* open addressing by address_be; 0: empty; removed ones are passed over */
 	_Atomic uint32_t addresses[DP_PEERS_PLACES];
 	/* the control thread's: how many tunnels have each */
-	uint32_t count; /* addresses */
+	uint32_t count;   /* addresses */
+	uint32_t removed; /* places that are passed over */
 	uint16_t address_users[DP_PEERS_PLACES];
 	uint16_t ike_users[65536], natt_users[65536];
 };
@@ -34,10 +36,15 @@ int dp_peers_create(struct dp_peers **peers);
 /* NULL is allowed. No worker reads it any more. */
 void dp_peers_destroy(struct dp_peers *peers);
 
-/* PEER, of a tunnel that has no other, at most DP_PEERS_MAX of them; and what was added so, away.
- */
+/* A tunnel's PEER, at most DP_PEERS_MAX of them and one more; and what was added so, away. */
 void dp_peers_add(struct dp_peers *peers, const struct ipc_peer *peer);
 void dp_peers_del(struct dp_peers *peers, const struct ipc_peer *peer);
+
+/* It is time for a fresh set with the same peers. */
+static inline bool dp_peers_are_worn(const struct dp_peers *peers)
+{
+	return peers->removed > DP_PEERS_MAX / 2;
+}
 
 /* Whether this is the address of a configured server. Any thread. */
 bool dp_peers_has(const struct dp_peers *peers, uint32_t address_be);

@@ -715,6 +715,12 @@ static void takes_down_an_environment_with_all_it_had(void **state)
 	dp_core_set_peer(&x->core, one, &peer_a);
 	dp_core_set_peer(&x->core, tunnel(x, "b", "one"), &peer_b);
 	assert_int_equal(dp_peers_port(x->core.peers, htons(4500)), DP_PEER_PORT_NATT);
+	x->core.peers->removed = DP_PEERS_MAX; /* worn: the next change brings a fresh set */
+	dp_core_set_peer(&x->core, one, &peer_a);
+	assert_int_equal(x->core.peers->removed, 0);
+	assert_ptr_equal(x->workers[0].peers, x->core.peers);
+	assert_true(dp_peers_has(x->core.peers, peer_a.remote_be));
+	assert_true(dp_peers_has(x->core.peers, peer_b.remote_be));
 	begin(x);
 	environment(x, "b", POD_B);
 	server(x, "b", "one");

@@ -41,6 +41,7 @@ static void begins_empty(void **state)
 	assert_int_equal(p->count, 0);
 	assert_false(dp_peers_has(p, htonl(FIRST)));
 	assert_false(dp_peers_has(p, REMOVED - 1));
+	assert_false(dp_peers_has(p, 0));
 	assert_int_equal(dp_peers_port(p, htons(500)), DP_PEER_PORT_NONE);
 	dp_peers_destroy(p);
 	dp_peers_destroy(NULL);
@@ -141,12 +142,61 @@ static void holds_them_all(void **state)
 	dp_peers_destroy(p);
 }
 
+/* An address whose place is AT, while that is free. */
+static uint32_t address_at(uint32_t at)
+{
+	for (uint32_t address_be = 1;; address_be++)
+		if ((rte_hash_crc_4byte(address_be, 0) & MASK) == at)
+			return address_be;
+}
+
+/* Who chooses addresses (by DNS) can have every removal leave its mark. */
+static void is_worn_by_removals(void **state)
+{
+	struct ipc_peer stays = server(1, 4500), comes = server(2, 4500);
+	struct dp_peers *p = create();
+	uint32_t first, changes = 0;
+
+	(void)state;
+	dp_peers_add(p, &stays);
+	first = find(p, stays.remote_be);
+	assert_false(dp_peers_are_worn(p));
+	while (!dp_peers_are_worn(p)) {
+		comes.remote_be = address_at((first - ++changes) & MASK);
+		dp_peers_add(p, &comes);
+		dp_peers_del(p, &comes);
+		assert_int_equal(p->removed, changes);
+	}
+	assert_true(dp_peers_has(p, stays.remote_be));
+	assert_false(dp_peers_has(p, REMOVED));
+	comes.remote_be = address_at(first - 1); /* a mark's place is taken again */
+	dp_peers_add(p, &comes);
+	assert_int_equal(p->removed, changes - 1);
+	dp_peers_del(p, &comes);
+	dp_peers_del(p, &stays); /* the end of the run: all marks go */
+	assert_int_equal(p->removed, 0);
+	dp_peers_destroy(p);
+}
+
+/* Nobody waits for ever, even if there was no memory for a fresh set. */
+static void searches_end(void **state)
+{
+	struct dp_peers *p = create();
+
+	(void)state;
+	for (uint32_t i = 0; i < DP_PEERS_PLACES; i++)
+		write_place(p, i, REMOVED);
+	assert_false(dp_peers_has(p, htonl(FIRST)));
+	dp_peers_destroy(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(begins_empty),     cmocka_unit_test(counts_who_has_what),
 		cmocka_unit_test(knows_every_port), cmocka_unit_test(agrees_with_a_list),
-		cmocka_unit_test(holds_them_all),
+		cmocka_unit_test(holds_them_all),   cmocka_unit_test(is_worn_by_removals),
+		cmocka_unit_test(searches_end),
 	};
 
 	return cmocka_run_group_tests_name("peers", tests, link_eal, NULL);

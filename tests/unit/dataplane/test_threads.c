@@ -26,6 +26,7 @@
 #include "dataplane/ctl_requests.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/path.h"
+#include "dataplane/peers.h"
 #include "dataplane/wire.h"
 
 #define WORKERS 3u
@@ -33,6 +34,9 @@
 #define ROUNDS 150u
 #define BURST 16u
 #define HANDED 4000u
+#define PEER_ROUNDS 3000u
+#define PORT_ROUNDS 200000u
+#define OTHERS 0x64400000u
 #define UPLINK 0xcb00710au
 #define UPLINK_ROUTER 0xcb007101u
 #define CLUSTER 0x0a000002u
@@ -362,6 +366,55 @@ static void everything_at_once(void **state)
 	sp_stats_close(stats);
 }
 
+/* A server that stays is found, and so is a port that it has, whatever others do beside it. */
+static void *look_for_peers(void *argument)
+{
+	const struct dp_worker *w = argument;
+	const char *complaint = NULL;
+
+	while (!complaint && !atomic_load(&x.is_over)) {
+		if (!dp_peers_has(w->peers, htonl(REMOTE)))
+			complaint = "a server is gone";
+		else if (dp_peers_port(w->peers, htons(4500)) != DP_PEER_PORT_NATT)
+			complaint = "a port is gone";
+	}
+	return (void *)complaint;
+}
+
+static void peers_that_stay_are_found(void **state)
+{
+	struct ipc_peer peer = { .natt_port_be = htons(4500), .ike_port_be = htons(500) };
+	void *complaint;
+	pthread_t reader;
+
+	(void)state;
+	atomic_store(&x.is_over, false);
+	assert_int_equal(pthread_create(&reader, NULL, look_for_peers, x.core.workers[0]), 0);
+	for (unsigned round = 0; round < PEER_ROUNDS; round++) {
+		unsigned environment = 1 + round % (ENVIRONMENTS - 1);
+
+		peer.id = tunnel_id(environment);
+		peer.remote_be = htonl(OTHERS + round);
+		assert_int_equal(request(IPC_PEER_SET, &peer, sizeof(peer)), 0);
+	}
+	/* one address and another port: the only one that is left with it */
+	for (unsigned environment = 1; environment < ENVIRONMENTS; environment++) {
+		peer = (struct ipc_peer){ .id = tunnel_id(environment) };
+		assert_int_equal(request(IPC_PEER_SET, &peer, sizeof(peer)), 0);
+	}
+	peer = (struct ipc_peer){ .id = tunnel_id(0),
+		                  .remote_be = htonl(REMOTE),
+		                  .natt_port_be = htons(4500) };
+	for (unsigned round = 0; round < PORT_ROUNDS; round++) {
+		peer.ike_port_be = htons((uint16_t)(500 + round % 2));
+		dp_core_set_peer(&x.core, dp_core_find_tunnel(&x.core, &peer.id), &peer);
+	}
+	atomic_store(&x.is_over, true);
+	pthread_join(reader, &complaint);
+	if (complaint)
+		fail_msg("peers: %s", (char *)complaint);
+}
+
 static int start(void **state)
 {
 	struct ipc_node node = { .name = "threads",
@@ -488,8 +541,8 @@ static void next_hops_of_many_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(next_hops_of_many_threads),
-		cmocka_unit_test(everything_at_once),
+		cmocka_unit_test(next_hops_of_many_threads), cmocka_unit_test(everything_at_once),
+		cmocka_unit_test(peers_that_stay_are_found), /* it changes them */
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
