@@ -16,7 +16,6 @@
 #include "dataplane/portpool.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
-#include "dataplane/sa_list.h"
 #include "dataplane/share.h"
 
 #define FORWARDS_LIMIT (1u << 20)
@@ -441,7 +440,6 @@ static int use_generation(struct dp_worker *w, void *generation)
 /* What a worker has to give up of a tunnel that is gone. */
 struct retire {
 	uint16_t tunnel;
-	struct ipc_tunnel names;
 	void *memory[SAS_AT_ONCE];
 	unsigned count;
 };
@@ -450,18 +448,8 @@ struct retire {
 static int retire_sas(struct dp_worker *w, void *argument)
 {
 	struct retire *r = argument;
-	struct ipc_sa_info infos[SAS_AT_ONCE];
-	uint64_t cursor = 0;
 
-	r->count = 0;
-	do {
-		unsigned n = dp_sa_list(w, cursor, infos, SAS_AT_ONCE - r->count, &cursor);
-
-		for (unsigned i = 0; i < n; i++)
-			if (memcmp(&infos[i].tunnel, &r->names, sizeof(r->names)) == 0 &&
-			    dp_sa_delete(w, &infos[i].id, &r->memory[r->count]) == 0)
-				r->count++;
-	} while (cursor && r->count < SAS_AT_ONCE);
+	r->count = dp_sa_retire(w, r->tunnel, r->memory, SAS_AT_ONCE);
 	return r->count == SAS_AT_ONCE;
 }
 
@@ -517,8 +505,6 @@ static void retire_one_tunnel(struct dp_core *core, uint16_t tunnel)
 	struct retire r = { .tunnel = tunnel };
 	int more;
 
-	memcpy(r.names.environment, slot->environment, IPC_NAME_LEN);
-	memcpy(r.names.server, slot->server, IPC_NAME_LEN);
 	do {
 		more = dp_worker_call(home, retire_sas, &r);
 		for (unsigned i = 0; i < r.count; i++)

@@ -438,6 +438,7 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	fill_lease(&sa->lease, w, add, control_epoch, place.entry);
 	apply_out(sa, path_mtu(w, tunnel, link_mtu));
 	e->kind = DP_SA_OUT;
+	e->tunnel = tunnel;
 	e->out = sa;
 	e->spi_be = sa->spi_be;
 	set_deadline(t, e, w->now_s, add->hard_seconds);
@@ -572,6 +573,20 @@ static struct dp_sa_place *place_of(struct dp_sa_table *t, const struct dp_sa_en
 	if (e->kind == DP_SA_OUT)
 		return find_out(t, e->spi_be, e->out->remote_be);
 	return (struct dp_sa_place *)dp_sa_lookup(t, e->spi_be);
+}
+
+unsigned dp_sa_retire(struct dp_worker *w, uint16_t tunnel, void **to_free, unsigned max)
+{
+	struct dp_sa_table *t = w->sas;
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < t->capacity && n < max; i++) {
+		const struct dp_sa_entry *e = &t->entries[i];
+
+		if ((e->kind == DP_SA_IN || e->kind == DP_SA_OUT) && e->tunnel == tunnel)
+			to_free[n++] = remove_at(w, place_of(t, e));
+	}
+	return n;
 }
 
 unsigned dp_sa_expire(struct dp_worker *w, void **to_free, unsigned max)

@@ -125,7 +125,7 @@ struct dp_sa_entry {
 	uint32_t spi_be;
 	uint32_t deadline_s; /* of dp_worker.now_s; 0: none */
 	uint32_t next_free;
-	uint16_t tunnel; /* larval: whom it was allocated for */
+	uint16_t tunnel; /* slot; larval: whom it was allocated for */
 	uint8_t kind;    /* enum dp_sa_kind */
 	uint8_t pad[9];
 };
@@ -193,6 +193,10 @@ int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *update, uint16
 /* Takes an SA, or a larval SPI, out of use; *TO_FREE is its memory for dp_sa_free(), NULL for a
  * larval one. A tunnel that loses its current SA goes on with the newest it has left. -ENOENT. */
 int dp_sa_delete(struct dp_worker *w, const struct ipc_sa_id *id, void **to_free);
+
+/* The same for up to MAX SAs of TUNNEL, in time that does not depend on how many there are of
+ * others; returns how many. Fewer than MAX: it has none left. */
+unsigned dp_sa_retire(struct dp_worker *w, uint16_t tunnel, void **to_free, unsigned max);
 
 /* -ENOENT, also for a larval SPI. */
 int dp_sa_query(struct dp_worker *w, const struct ipc_sa_id *id, struct ipc_sa_info *info);

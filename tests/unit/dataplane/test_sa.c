@@ -320,6 +320,47 @@ static void disowns_the_spis_of_a_tunnel_that_is_gone(void **state)
 }
 
 /* Thousands of random additions and removals against a plain list. */
+static void retires_the_sas_of_one_tunnel(void **state)
+{
+	struct world *x = world_create(0, 16);
+	struct ipc_sa_add add;
+	struct ipc_sa_info info;
+	void *memory[4];
+	uint32_t spi_be;
+
+	(void)state;
+	for (uint16_t tunnel = 1; tunnel <= 2; tunnel++) {
+		for (uint32_t i = 0; i < 3; i++) {
+			uint32_t spi = 1000u * tunnel + i;
+
+			assert_int_equal(dp_sa_spi_alloc(&x->w, tunnel, spi, &spi_be), 0);
+			if (i == 2)
+				continue; /* stays larval */
+			add = world_add_request(IPC_IN, spi, GCM, 0);
+			assert_int_equal(world_add(x, &add, tunnel), 0);
+			add = world_add_request(IPC_OUT, spi, GCM, 0);
+			assert_int_equal(world_add(x, &add, tunnel), 0);
+		}
+	}
+	assert_int_equal(dp_sa_retire(&x->w, 3, memory, 4), 0);
+	assert_int_equal(dp_sa_retire(&x->w, 1, memory, 3), 3);
+	assert_int_equal(dp_sa_retire(&x->w, 1, &memory[3], 1), 1);
+	for (unsigned i = 0; i < RTE_DIM(memory); i++) {
+		assert_non_null(memory[i]);
+		dp_sa_free(memory[i]);
+	}
+	assert_int_equal(dp_sa_retire(&x->w, 1, memory, 4), 0);
+	assert_null(x->w.tunnels[1].out);
+	assert_non_null(dp_sa_lookup(x->w.sas, htonl(1002)));
+	for (uint32_t spi = 2000; spi < 2002; spi++) {
+		struct ipc_sa_id in = id_of(IPC_IN, spi), out = id_of(IPC_OUT, spi);
+
+		assert_int_equal(dp_sa_query(&x->w, &in, &info), 0);
+		assert_int_equal(dp_sa_query(&x->w, &out, &info), 0);
+	}
+	world_destroy(x);
+}
+
 static void finds_what_is_there_and_nothing_else(void **state)
 {
 	enum { CAPACITY = 500, STEPS = 20000 };
@@ -557,6 +598,7 @@ int main(void)
 		cmocka_unit_test(tells_destinations_apart),
 		cmocka_unit_test(follows_the_peer),
 		cmocka_unit_test(ends_at_its_capacity),
+		cmocka_unit_test(retires_the_sas_of_one_tunnel),
 		cmocka_unit_test(disowns_the_spis_of_a_tunnel_that_is_gone),
 		cmocka_unit_test(finds_what_is_there_and_nothing_else),
 		cmocka_unit_test(finds_outbound_after_removals),
