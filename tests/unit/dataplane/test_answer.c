@@ -17,6 +17,17 @@
 static uint8_t frame[2048];
 static uint8_t *const ip = frame + LINK_ETHER;
 
+/* The client to a forward. */
+static struct nat_packet call(uint8_t protocol, uint8_t flags)
+{
+	return (struct nat_packet){ .protocol = protocol,
+		                    .source = LINK_CLIENT,
+		                    .destination = LINK_POD,
+		                    .source_port = 40000,
+		                    .destination_port = 33000,
+		                    .flags = flags };
+}
+
 /* A packet from the client, parsed; the stage that refuses it follows. */
 static struct dp_pkt *receive(struct link_world *x, unsigned length, unsigned headroom)
 {
@@ -103,18 +114,13 @@ static void resets_as_the_sender_accepts(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
-		struct nat_packet tcp = { .protocol = TCP,
-			                  .source = LINK_CLIENT,
-			                  .destination = LINK_POD,
-			                  .source_port = 40000,
-			                  .destination_port = 33000,
-			                  .flags = table[i].flags,
-			                  .sequence = table[i].sequence,
-			                  .acknowledgement = table[i].acknowledgement,
-			                  .payload = table[i].payload };
+		struct nat_packet tcp = call(TCP, table[i].flags);
 		struct dp_pkt *a;
 		const uint8_t *l3;
 
+		tcp.sequence = table[i].sequence;
+		tcp.acknowledgement = table[i].acknowledgement;
+		tcp.payload = table[i].payload;
 		if (table[i].with_options) {
 			tcp.options = options;
 			tcp.option_length = sizeof(options);
@@ -164,17 +170,12 @@ static void answers_icmp_by_verdict(void **state)
 	(void)state;
 	for (unsigned i = 0; i < RTE_DIM(table); i++) {
 		for (unsigned payload = 0; payload <= 1400; payload += payload < 10 ? 1 : 135) {
-			struct nat_packet n = { .protocol = table[i].protocol,
-				                .source = LINK_CLIENT,
-				                .destination = LINK_POD,
-				                .source_port = 40000,
-				                .destination_port = 53,
-				                .flags = ACK,
-				                .payload = (uint16_t)payload };
+			struct nat_packet n = call(table[i].protocol, ACK);
 			unsigned length, quote;
 			struct dp_pkt *p, *a;
 			const uint8_t *l3;
 
+			n.payload = (uint16_t)payload;
 			if (table[i].protocol == ICMP) {
 				memset(ip + 20, 0, 8 + payload);
 				ip[20] = 8;
@@ -206,12 +207,7 @@ static void answers_icmp_by_verdict(void **state)
 static void stays_silent(void **state)
 {
 	struct link_world *x = link_create();
-	struct nat_packet tcp = { .protocol = TCP,
-		                  .source = LINK_CLIENT,
-		                  .destination = LINK_POD,
-		                  .source_port = 40000,
-		                  .destination_port = 33000,
-		                  .flags = RST };
+	struct nat_packet tcp = call(TCP, RST);
 	struct dp_pkt *p;
 
 	(void)state;
@@ -247,11 +243,7 @@ static void stays_silent(void **state)
 static void needs_headroom(void **state)
 {
 	struct link_world *x = link_create();
-	struct nat_packet udp = { .protocol = UDP,
-		                  .source = LINK_CLIENT,
-		                  .destination = LINK_POD,
-		                  .source_port = 40000,
-		                  .destination_port = 53 };
+	struct nat_packet udp = call(UDP, 0);
 
 	(void)state;
 	for (unsigned headroom = 0; headroom <= 40; headroom += 2) {
@@ -270,12 +262,7 @@ static void keeps_to_its_limits(void **state)
 {
 	struct link_world *x = link_create();
 	struct dp_share *share = dp_share_in(x->w.shares, LINK_ENVIRONMENT);
-	struct nat_packet tcp = { .protocol = TCP,
-		                  .source = LINK_CLIENT,
-		                  .destination = LINK_POD,
-		                  .source_port = 40000,
-		                  .destination_port = 33000,
-		                  .flags = SYN };
+	struct nat_packet tcp = call(TCP, SYN);
 
 	(void)state;
 	share->answers.per_second = 3;
