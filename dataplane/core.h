@@ -71,6 +71,12 @@ static inline uint16_t dp_core_home(const struct dp_core *core, uint16_t environ
 	return (uint16_t)(core->worker_count - 1 - environment_slot % core->worker_count);
 }
 
+/* The worker that owns a tunnel's slot. */
+static inline struct dp_worker *dp_core_tunnel_home(const struct dp_core *core, uint16_t tunnel)
+{
+	return core->workers[dp_core_home(core, core->tunnel_slots[tunnel].environment_slot)];
+}
+
 /* Slots by name, of what is committed; DP_NONE_SLOT: none. */
 uint16_t dp_core_find_environment(const struct dp_core *core, const char *environment);
 uint16_t dp_core_find_tunnel(const struct dp_core *core, const struct ipc_tunnel *id);
