@@ -13,6 +13,7 @@
 #include <encoding/payloads/delete_payload.h>
 #include <sa/ikev2/keymat_v2.h>
 
+#include "common/log.h"
 #include "controlplane/ike_host.h"
 
 typedef struct lone_keymat_t lone_keymat_t;
@@ -101,8 +102,12 @@ void cp_ike_delete_send(const struct cp_ike_record *record)
 		.aead = build_aead(record),
 	};
 
-	if (!keymat.aead)
+	if (!keymat.aead) {
+		sp_log(SP_LOG_WARN,
+		       "ike: a predecessor's IKE_SA cannot be ended: no such cipher here encryption=%u integrity=%u",
+		       record->encryption, record->integrity);
 		return;
+	}
 	for (uint32_t mid = first; mid <= record->next_mid + 1; mid++) {
 		packet_t *packet = build_delete(record, &keymat.public, mid);
 

@@ -273,8 +273,13 @@ static void take_records(size_t tunnel, const struct ipc_keepsake *message)
 	memcpy(&head, message->data, sizeof(head));
 	if (message->length < sizeof(head) || head.version != KEEPSAKE_VERSION ||
 	    head.count > RECORDS_MAX ||
-	    message->length != sizeof(head) + head.count * sizeof(struct cp_ike_record))
+	    message->length != sizeof(head) + head.count * sizeof(struct cp_ike_record)) {
+		if (message->length)
+			sp_log(SP_LOG_WARN,
+			       "ike: a predecessor of another version left IKE_SAs, which end by themselves tunnel=%s",
+			       keepsake->ike->tunnels[tunnel].name);
 		return;
+	}
 	pthread_mutex_lock(&keepsake->lock);
 	for (uint32_t i = 0; i < head.count; i++, from += sizeof(struct cp_ike_record)) {
 		entry_t *entry, **at = &keepsake->list;
