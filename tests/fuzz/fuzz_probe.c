@@ -24,6 +24,7 @@
 #define TUNNEL 2u
 
 static struct link_world *x;
+static struct dp_tunnel tunnels[DP_TUNNELS_MAX]; /* an answer may name any */
 static struct dp_environment environment;
 static struct dp_environment_state *states;
 static const struct dp_forward forward = { .key = 1,
@@ -45,17 +46,18 @@ static void start(void)
 	require(x != NULL && states != NULL);
 	memset(states, 0, DP_ENVIRONMENT_TUNNELS_MAX * sizeof(*states));
 	x->w.environments = states;
+	x->w.tunnels = tunnels;
 	x->w.failover.now_at = 1000;
 	x->w.failover.secret[0] = 0x1234;
 	environment =
 		(struct dp_environment){ .slot = SLOT, .tunnel_count = 1, .tunnels = { TUNNEL } };
 	x->generation.by_slot[SLOT] = &environment;
-	x->tunnels[TUNNEL] = (struct dp_tunnel){ .inner_be = RTE_STATIC_BSWAP32(INNER),
-		                                 .environment = SLOT,
-		                                 .is_up = 1 };
+	tunnels[TUNNEL] = (struct dp_tunnel){ .inner_be = RTE_STATIC_BSWAP32(INNER),
+		                              .environment = SLOT,
+		                              .is_up = 1 };
 	require(dp_probe_send_echo(&x->w, TUNNEL, forward.to_address_be));
 	require(dp_probe_send_syn(&x->w, TUNNEL, &forward));
-	x->tunnels[TUNNEL].liveness.is_syn_pending = 1;
+	tunnels[TUNNEL].liveness.is_syn_pending = 1;
 	link_clear(x);
 }
 
@@ -67,10 +69,10 @@ static unsigned build(uint8_t *packet, const uint8_t *data, size_t size)
 
 	memcpy(l4, data + 1, size - 1);
 	dp_ipv4_write(packet, (uint16_t)length, 64, protocol, forward.to_address_be,
-	              x->tunnels[TUNNEL].inner_be);
+	              tunnels[TUNNEL].inner_be);
 	if ((how & 2) && (how & 1) && size > 4) {
 		dp_store16(l4, forward.to_port_be);
-		dp_store16(l4 + 2, x->tunnels[TUNNEL].liveness.syn_port_be);
+		dp_store16(l4 + 2, tunnels[TUNNEL].liveness.syn_port_be);
 	}
 	if ((how & 4) && !(how & 1) && size > 4) {
 		dp_store16(l4 + 2, 0);
@@ -83,7 +85,7 @@ static unsigned build(uint8_t *packet, const uint8_t *data, size_t size)
 static int is_asked_for(const uint8_t *packet)
 {
 	return packet[9] == IPPROTO_TCP && rte_be_to_cpu_32(dp_load32(packet + 28)) ==
-	                                           x->tunnels[TUNNEL].liveness.syn_sequence + 1;
+	                                           tunnels[TUNNEL].liveness.syn_sequence + 1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -123,6 +125,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (p->verdict == DP_TAKEN)
 		b->n = 0;
 	link_clear(x);
-	x->tunnels[TUNNEL].liveness.is_syn_pending = 1;
+	tunnels[TUNNEL].liveness.is_syn_pending = 1;
 	return 0;
 }
