@@ -98,11 +98,6 @@ def test_ike_from_an_address_that_is_not_ours(dp, tunnel):
     assert 1 <= dp.log().count("source=198.51.100.250") - said < 20
 
 
-def test_ike_too_long_to_send(dp, tunnel):
-    with dp.dropped("ike-malformed"):
-        dp.control.punt_tx(UPLINK_ADDRESS, 500, SERVER, 500, bytes(c.PUNT_MAX))
-
-
 def test_a_peer_that_was_withdrawn(dp):
     """PEER_SET with no address: its datagrams are a stranger's."""
     remote = SERVERS["prod", "b"]

@@ -377,7 +377,7 @@ def test_ike_in_fragments(dp, tunnel, port):
     assert bytes(dp.control.wait_punt()[1]) == body
 
 
-@pytest.mark.parametrize("size", [1473, 3000, 9000])
+@pytest.mark.parametrize("size", [1473, 3000, 9000, c.PUNT_MAX])
 def test_large_ike_leaves_in_fragments(dp, tunnel, size):
     message, pieces = os.urandom(size), []
     dp.control.punt_tx(UPLINK_ADDRESS, 500, tunnel.remote, 500, message)
