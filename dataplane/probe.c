@@ -212,7 +212,6 @@ static void reset(struct dp_worker *w, struct dp_pkt *p)
 	p->verdict = DP_PROBE;
 	if (!(tcp[13] & DP_TCP_SYN) || w->answers_inside->n == DP_BURST)
 		return;
-	w->count->drop[DP_PROBE]++;
 	p->verdict = DP_TAKEN;
 	write_segment(l3, TCP_HEADER, dp_load32(l3 + 16), dp_load32(l3 + 12),
 	              port_pair(dp_load16(tcp + 2), dp_load16(tcp)), dp_load32(tcp + 8),

@@ -74,7 +74,7 @@ enum dp_answer {
 	X(ESP_SEQUENCE, "esp-sequence", NONE, "the outbound sequence numbers are used up")                             \
 	X(INNER_INVALID, "inner-invalid", NONE, "what came out of the tunnel is no valid IPv4 packet")                 \
 	X(INNER_NO_SESSION, "inner-no-session", NONE, "from the tunnel, but no reply to a session of its environment") \
-	X(PROBE, "probe", NONE, "an answer to a probe of our own: as it should be")                                    \
+	X(PROBE, "", NONE, "an answer to a probe of our own: it has arrived")                                    \
 	X(NO_SESSION_QUOTED, "no-session-quoted", NONE, "ICMP, but no error about a packet of a session from that side") \
 	X(PMTU_ACCEPTED, "pmtu-accepted", NONE, "\"packet too big\" about our ESP: the tunnel's MTU was lowered")       \
 	X(PMTU_REFUSED, "pmtu-refused", NONE, "\"packet too big\" that quotes no recent ESP packet of ours")           \
@@ -104,6 +104,6 @@ enum dp_verdict {
 		DP_VERDICT_COUNT
 };
 
-/* The counter's name without "drop/"; "" for OK and TAKEN. */
+/* The counter's name without "drop/"; "" for OK, TAKEN and PROBE, which are no drops. */
 const char *dp_verdict_name(enum dp_verdict verdict);
 enum dp_answer dp_verdict_answer(enum dp_verdict verdict);

@@ -460,6 +460,7 @@ def test_server_is_removed(site):
 def test_probes_by_tcp(site):
     """Where echo is filtered: a SYN from a port that no session has, ended by a RST; and it finds out, too."""
     site.filters_echo = True
+    dropped = site.dataplane.drops()
     site.configure()
     harness.wait_for(lambda: all(any(p[9] == 6 and p[33] == RST for _, p in h.probes) for h in site.hosts.values()),
                      "a RST that ends a probe's connection", 10)
@@ -471,10 +472,17 @@ def test_probes_by_tcp(site):
         assert syn[20:22] == reset[20:22] and syn[16:20] == socket.inet_aton(TARGET)
         peers.check_checksums(IP(syn))
         peers.check_checksums(IP(reset))
+    assert site.dataplane.drops() == dropped, "an answer to a probe is no drop"
     counter = site.state.move_counter
     site.hosts["a"].is_cut = True
     Connection(site.dataplane).send("S", ack=0)
     assert site.wait_moved(counter, 10).active == b"b"
+
+
+def test_answers_are_no_drops(site):
+    """Whoever watches drop/ does not see a healthy gateway lose packets."""
+    with site.dataplane.nothing_dropped():
+        site.configure().wait_alive("a", "b")
 
 
 def test_answers_are_not_forged(site):
@@ -497,9 +505,9 @@ def test_answers_are_not_forged(site):
     site.hosts["a"].send(probe, b"\0\0\0\0" + probe[24:])  # to b's inner address, out of a's tunnel
     site.dataplane.wait_count("drop/no-session-quoted", before + 2)
     assert site.control.tunnels()[ENVIRONMENT, "b"].probes_answered <= answered + 1
-    taken = site.dataplane.count("drop/probe")
+    taken = site.dataplane.count("failover/probes-answered")
     host.send(probe, b"\0\0\0\0" + probe[24:])
-    site.dataplane.wait_count("drop/probe", taken + 1)
+    site.dataplane.wait_count("failover/probes-answered", taken + 1)
 
 
 def test_unprobed(site):
