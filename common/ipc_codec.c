@@ -228,7 +228,7 @@ static const struct field environment_fields[] = {
 	RANGE(struct ipc_environment, source_count, 0, IPC_PREFIXES_MAX),
 	FIELD(FIELD_PAD, struct ipc_environment, pad),
 	RANGE(struct ipc_environment, flags, 0,
-	      IPC_ENVIRONMENT_KEEP_SESSIONS | IPC_ENVIRONMENT_UNPROBED),
+	      IPC_ENVIRONMENT_KEEP_SESSIONS | IPC_ENVIRONMENT_UNPROBED | IPC_ENVIRONMENT_DRAINING),
 	FIELD(FIELD_OPTIONAL_HOST, struct ipc_environment, probe_target_be),
 	RANGE(struct ipc_environment, port_quota, 0, 65536),
 	FIELD(FIELD_PAD, struct ipc_environment, pad1),

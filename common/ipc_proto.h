@@ -174,6 +174,8 @@ struct ipc_environment {
 #define IPC_ENVIRONMENT_KEEP_SESSIONS 0x1u
 /* Nothing is sent into its tunnels to ask whether they live: the control plane alone finds out. */
 #define IPC_ENVIRONMENT_UNPROBED 0x2u
+/* No new sessions; those that there are go on. */
+#define IPC_ENVIRONMENT_DRAINING 0x4u
 #define IPC_RATE_MIN 64000ull
 #define IPC_RATE_MAX 1000000000000ull
 

@@ -57,6 +57,9 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 	p->verdict = DP_SOURCE_REFUSED;
 	if (!is_source_allowed(e, key->source_be))
 		return NULL;
+	p->verdict = DP_DRAINING;
+	if (e->flags & IPC_ENVIRONMENT_DRAINING)
+		return NULL;
 	p->verdict = DP_NO_TUNNEL;
 	w->environments[fwd->environment].opened_key = fwd->key;
 	tunnel = dp_failover_choose(w, fwd);

@@ -50,6 +50,7 @@ enum dp_answer {
 	X(EGRESS_PROTOCOL, "egress-protocol", PROHIBITED, "neither TCP, UDP nor ICMP echo: egress cannot translate it") \
 	X(EGRESS_PORTS, "egress-ports", UNREACHABLE, "no port of the static address left towards this destination")    \
 	X(SOURCE_REFUSED, "source-refused", PROHIBITED, "the source may not call this environment")                    \
+	X(DRAINING, "draining", UNREACHABLE, "a new session of an environment that is being drained")                   \
 	X(NO_SESSION, "no-session", REFUSE, "TCP in mid-stream without a session")                                     \
 	X(TCP_STATE, "tcp-state", NONE, "TCP flags or sequence that the session cannot take")                          \
 	X(SESSION_TABLE_FULL, "session-table-full", UNREACHABLE, "no room for another session")                        \

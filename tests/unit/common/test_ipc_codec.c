@@ -445,7 +445,7 @@ static void test_configuration(void **state)
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.source_count = IPC_PREFIXES_MAX + 1);
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EBADMSG, m.environment.source_count--);
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EBADMSG, m.environment.pad = 1);
-	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.flags = 4);
+	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.flags = 8);
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL,
 	        m.environment.probe_target_be = ADDRESS(224, 0, 0, 1));
 	REFUSED(IPC_CONFIG_ENVIRONMENT, -EINVAL, m.environment.sources[31].length = 31);
