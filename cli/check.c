@@ -136,6 +136,6 @@ enum cli_exit cli_check(const struct cli_options *options)
 		exit = check_as_user(options, config, &mistakes);
 	cp_mistakes_fini(&mistakes);
 	if (config)
-		cp_config_destroy(config);
+		cp_config_release(config);
 	return exit;
 }

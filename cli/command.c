@@ -5,6 +5,7 @@
 #include "cli/command.h"
 
 #include "cli/text.h"
+#include "common/ipc_codec.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -17,40 +18,66 @@ static const struct cli_command commands[] = {
 	  "Reads CONFIG_DIR/gateway.conf and CONFIG_DIR/environments.d/*.conf as the control plane would and prints\n"
 	  "each mistake with file, line and key. Nothing needs to run, nothing is changed. The files that hold\n"
 	  "secrets must be readable, so run it as root: then it also tells what the control plane's user cannot read.\n",
-	  0, false, cli_check },
+	  0, 0, cli_check },
 	{ "status", "", "both processes, environments, tunnels that are down",
 	  "Ends with 1 when a tunnel is down or a part of the configuration is not in force, 3 when the control\n"
 	  "plane and 4 when the dataplane is not there.\n",
-	  0, false, cli_status },
+	  0, 0, cli_status },
 	{ "tunnels", "[--environment E]", "every tunnel, and why it is down",
 	  "HEARD is how long ago the server last sent an authentic packet. Ends with 1 when a tunnel is down.\n",
-	  CLI_TAKES_ENVIRONMENT, false, cli_tunnels },
+	  CLI_TAKES_ENVIRONMENT, 0, cli_tunnels },
 	{ "forwards", "[--environment E]", "the port forwards",
 	  "PREFERRED is the server that a forward asks for, ACTIVE the one its environment uses now.\n",
-	  CLI_TAKES_ENVIRONMENT, false, cli_forwards },
+	  CLI_TAKES_ENVIRONMENT, 0, cli_forwards },
 	{ "sessions", "[--environment E] [--limit N]", "the connections that pass through",
 	  "Prints at most N sessions, 100 unless told. SENT goes to the customer, RECEIVED comes from there.\n",
-	  CLI_TAKES_ENVIRONMENT | CLI_TAKES_LIMIT, false, cli_sessions },
+	  CLI_TAKES_ENVIRONMENT | CLI_TAKES_LIMIT, 0, cli_sessions },
 	{ "move", "ENVIRONMENT [--to SERVER]",
 	  "send an environment's traffic through another server",
 	  "Without --to it goes to the most preferred server that is up, answers and is not the active one. New\n"
 	  "connections use it at once, established ones end where they are or, with keep_sessions, go along; nothing is\n"
 	  "lost. It stays there until the server fails or it is moved again. A server that is not up or does not answer\n"
 	  "is refused, with exit status 1.\n",
-	  CLI_TAKES_TO, true, cli_move },
+	  CLI_TAKES_TO, 1, cli_move },
 	{ "counters", "[--all] [--workers] [PREFIX]", "the dataplane's counters, drops by reason",
 	  "Reads RUN_DIR/stats, without the control plane. Counters at zero are left out unless --all is given.\n"
 	  "PREFIX selects by the beginning of the name, as in 'counters drop/'. --workers adds a column for each\n"
 	  "worker.\n",
-	  CLI_TAKES_ALL | CLI_TAKES_WORKERS, true, cli_counters },
+	  CLI_TAKES_ALL | CLI_TAKES_WORKERS, 1, cli_counters },
+	{ "health", "[ENVIRONMENT]",
+	  "ready, draining or down, for load balancers and controllers of routes",
+	  "Ends with 0 when it is ready, 1 when it is draining or down. Without an environment it is ready when one of\n"
+	  "them is.\n",
+	  CLI_TAKES_ENVIRONMENT, 1, cli_health },
+	{ "diff", "", "what a reload would change",
+	  "Compares the files with the configuration in force. Ends with 0 when there is no mistake in them.\n",
+	  0, 0, cli_diff },
+	{ "reload", "", "put the configuration files in force, as a difference",
+	  "The files are checked whole; a mistake changes nothing. Tunnels whose settings changed are negotiated anew\n"
+	  "beside the old ones; everything that did not change does not notice. What needs a restart is told.\n",
+	  0, 0, cli_reload },
+	{ "rollback", "", "return to the configuration of before the last reload",
+	  "The files are left alone: mend them before the next reload or restart. A second rollback undoes the first.\n",
+	  0, 0, cli_rollback },
+	{ "reconnect", "ENVIRONMENT [SERVER]", "log in anew, make before break",
+	  "Reads passwords, keys and certificates again. Where the new login fails, the old one goes on, and 'tunnels'\n"
+	  "tells why.\n",
+	  CLI_TAKES_ENVIRONMENT, 2, cli_reconnect },
+	{ "drain", "[ENVIRONMENT] [--deadline SECONDS]",
+	  "refuse new sessions, wait for the end of the old ones",
+	  "Without an environment: all of them. Ends with 0 when no session is left, 1 when the deadline passed before;\n"
+	  "--deadline 0 does not wait, without --deadline it waits for ever. It goes on until 'undrain'.\n",
+	  CLI_TAKES_ENVIRONMENT | CLI_TAKES_DEADLINE, 1, cli_drain },
+	{ "undrain", "[ENVIRONMENT]", "take new sessions again", "", CLI_TAKES_ENVIRONMENT, 1,
+	  cli_undrain },
 	{ "upgrade", "", "replace the control plane by the one that is installed now",
 	  "Starts the program that is installed now, with the configuration as it is now, beside the running control\n"
 	  "plane, which ends when the new one has every tunnel up again; no packet is lost. If the new one does not get\n"
 	  "that far, the old one goes on and this ends with 1.\n",
-	  0, false, cli_upgrade },
+	  0, 0, cli_upgrade },
 	{ "version", "", "the version of this program and of the running control plane",
-	  "Ends with 0 whether the control plane runs or not.\n", 0, false, cli_version },
-	{ "help", "[COMMAND]", "this text, or that of a command", "", 0, true, help },
+	  "Ends with 0 whether the control plane runs or not.\n", 0, 0, cli_version },
+	{ "help", "[COMMAND]", "this text, or that of a command", "", 0, 1, help },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -110,9 +137,10 @@ static enum cli_exit run_command(const struct cli_options *options)
 		return cli_fail(CLI_MISTAKE,
 		                "an option does not go with '%s'; see 'sallyport help %s'",
 		                command->name, command->name);
-	if (options->argument && !command->has_argument)
-		return cli_fail(CLI_MISTAKE, "'%s' takes no argument; see 'sallyport help %s'",
-		                command->name, command->name);
+	if ((options->argument && !command->arguments) ||
+	    (options->second && command->arguments < 2))
+		return cli_fail(CLI_MISTAKE, "'%s' takes %s argument; see 'sallyport help %s'",
+		                command->name, command->arguments ? "one" : "no", command->name);
 	return command->run(options);
 }
 
@@ -129,6 +157,17 @@ enum cli_exit cli_run(int argc, char **argv)
 		return run_command(&options);
 	print_help(options.is_help ? stdout : stderr);
 	return options.is_help ? CLI_OK : CLI_MISTAKE;
+}
+
+enum cli_exit cli_environment_of(const struct cli_options *options, const char **name)
+{
+	*name = options->environment ? options->environment : options->argument;
+	if (options->environment && options->argument && !options->second &&
+	    strcmp(options->environment, options->argument) != 0)
+		return cli_fail(CLI_MISTAKE, "the environment is named twice");
+	if (*name && ipc_name_check(*name))
+		return cli_fail(CLI_MISTAKE, "'%s' is not the name of an environment", *name);
+	return CLI_OK;
 }
 
 enum cli_exit cli_print_json(json_t *value)

@@ -21,6 +21,7 @@ enum {
 	OPTION_ALL,
 	OPTION_WORKERS,
 	OPTION_TO,
+	OPTION_DEADLINE,
 	OPTION_VERSION,
 };
 
@@ -34,6 +35,7 @@ static const struct option long_options[] = {
 	{ "all", no_argument, NULL, OPTION_ALL },
 	{ "workers", no_argument, NULL, OPTION_WORKERS },
 	{ "to", required_argument, NULL, OPTION_TO },
+	{ "deadline", required_argument, NULL, OPTION_DEADLINE },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -66,6 +68,22 @@ static enum cli_exit read_limit(struct cli_options *options, const char *text, F
 		return CLI_MISTAKE;
 	}
 	options->limit = (uint32_t)limit;
+	return CLI_OK;
+}
+
+static enum cli_exit read_deadline(struct cli_options *options, const char *text, FILE *errors)
+{
+	char *end;
+	unsigned long deadline;
+
+	errno = 0;
+	deadline = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || deadline > CLI_DEADLINE_MAX) {
+		fprintf(errors, "sallyport: --deadline must be 0 to %u seconds\n",
+		        CLI_DEADLINE_MAX);
+		return CLI_MISTAKE;
+	}
+	options->deadline_s = (uint32_t)deadline;
 	return CLI_OK;
 }
 
@@ -121,6 +139,9 @@ static enum cli_exit read_option(struct cli_options *options, struct wishes *wis
 	case OPTION_TO:
 		options->given |= CLI_TAKES_TO;
 		return read_to(options, optarg, errors);
+	case OPTION_DEADLINE:
+		options->given |= CLI_TAKES_DEADLINE;
+		return read_deadline(options, optarg, errors);
 	case OPTION_VERSION:
 		options->is_version = true;
 		return CLI_OK;
@@ -193,6 +214,8 @@ enum cli_exit cli_options_parse(struct cli_options *options, int argc, char **ar
 		options->command = argv[optind++];
 	if (optind < argc)
 		options->argument = argv[optind++];
+	if (optind < argc)
+		options->second = argv[optind++];
 	if (optind < argc) {
 		fprintf(errors, "sallyport: too many arguments; see 'sallyport help'\n");
 		return CLI_MISTAKE;

@@ -29,6 +29,8 @@ enum cli_exit {
 #define CLI_TAKES_ALL 0x4u
 #define CLI_TAKES_WORKERS 0x8u
 #define CLI_TAKES_TO 0x10u
+#define CLI_TAKES_DEADLINE 0x20u
+#define CLI_DEADLINE_MAX 86400u
 
 struct cli_options {
 	char instance[IPC_NAME_LEN];
@@ -41,8 +43,10 @@ struct cli_options {
 	const char *environment; /* NULL: all */
 	const char *to;          /* server; NULL: not given */
 	uint32_t limit;
+	uint32_t deadline_s;  /* with CLI_TAKES_DEADLINE */
 	const char *command;  /* NULL: none */
 	const char *argument; /* of the command; NULL: none */
+	const char *second;   /* argument; NULL: none */
 };
 
 /*

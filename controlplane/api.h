@@ -10,14 +10,15 @@
 
 #include "controlplane/config.h"
 #include "controlplane/dp_client.h"
+#include "controlplane/reload.h"
 #include "controlplane/supervisor.h"
 #include "controlplane/takeover.h"
 
 /* What the API tells about; borrowed, outlives the API. */
 struct cp_api_context {
 	const char *instance;
-	uint64_t epoch; /* of this control plane */
-	const struct cp_config *config;
+	uint64_t epoch;           /* of this control plane */
+	struct cp_reload *reload; /* it has the configuration in force */
 	struct cp_dp *dp;
 	struct cp_supervisor *supervisor;
 	struct cp_takeover *takeover;

@@ -7,6 +7,7 @@
 #include "controlplane/api_answer.h"
 
 #include "common/ipc_codec.h"
+#include "controlplane/api_change.h"
 #include "controlplane/api_json.h"
 #include "controlplane/api_request.h"
 #include "controlplane/dp_picture.h"
@@ -16,34 +17,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Why a request has no result: CODE is for programs, TEXT for people. */
-struct refusal {
-	const char *code;
-	char text[CP_API_ERROR_LEN + CP_DP_WHY_LEN];
-};
-
-__attribute__((format(printf, 3, 4))) static json_t *refuse(struct refusal *refusal,
-                                                            const char *code, const char *format,
-                                                            ...)
-{
-	va_list arguments;
-
-	refusal->code = code;
-	va_start(arguments, format);
-	vsnprintf(refusal->text, sizeof(refusal->text), format, arguments);
-	va_end(arguments);
-	return NULL;
-}
-
 /* ---- what is known at the moment ---- */
 
 struct picture {
+	const struct cp_config *config; /* borrowed: the one in force */
+	bool is_handed_over;            /* the dataplane, to a successor */
 	struct cp_dp_state dp;
 	struct cp_tunnel_view *views;
 	size_t view_count;
@@ -58,12 +41,22 @@ static void forget_picture(struct picture *picture)
 	cp_dp_picture_fini(&picture->dataplane);
 }
 
+static bool is_handed_over(const struct cp_api_context *context, const struct picture *picture)
+{
+	char why[CP_TAKEOVER_WHY_LEN];
+
+	return !picture->dp.is_connected &&
+	       cp_takeover_phase(context->takeover, why) == CP_TAKEOVER_RUNNING;
+}
+
 /* A dataplane that does not answer is part of the picture; -ENOMEM is the only error. */
-static int take_picture(const struct cp_api_context *context, struct picture *picture)
+static int take_picture(const struct cp_api_context *context, const struct cp_config *config,
+                        struct picture *picture)
 {
 	int rc;
 
 	memset(picture, 0, sizeof(*picture));
+	picture->config = config;
 	picture->views = calloc(TUNNELS_MAX, sizeof(*picture->views));
 	if (!picture->views)
 		return -ENOMEM;
@@ -72,6 +65,7 @@ static int take_picture(const struct cp_api_context *context, struct picture *pi
 	if (picture->view_count > TUNNELS_MAX)
 		picture->view_count = TUNNELS_MAX;
 	cp_dp_state(context->dp, &picture->dp);
+	picture->is_handed_over = is_handed_over(context, picture);
 	if (!picture->dp.is_connected)
 		return 0;
 	rc = cp_dp_picture_take(context->dp, &picture->dataplane);
@@ -156,6 +150,9 @@ static json_t *dataplane_part(const struct ipc_environment_state *state)
 	/* clang-format on */
 }
 
+static const char *health_of(const struct cp_environment *environment,
+                             const struct picture *picture);
+
 static json_t *describe_environment(const struct cp_environment *environment,
                                     const struct picture *picture)
 {
@@ -164,8 +161,9 @@ static json_t *describe_environment(const struct cp_environment *environment,
 	size_t total, up = count_up(picture, environment->name, &total);
 	/* clang-format off */
 	json_t *known = json_pack(
-		"{s:o, s:o, s:I, s:I, s:I, s:I, s:o}",
+		"{s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o}",
 		"name", cp_api_text(environment->name),
+		"health", health_of(environment, picture),
 		"pod_address", cp_api_address(environment->pod_address_be),
 		"forwards", (json_int_t)environment->forward_count,
 		"session_quota", (json_int_t)environment->session_quota,
@@ -182,15 +180,14 @@ static json_t *describe_environment(const struct cp_environment *environment,
 	return result;
 }
 
-static json_t *list_environments(const struct cp_api_context *context,
-                                 const struct picture *picture)
+static json_t *list_environments(const struct picture *picture)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < context->config->environment_count; i++) {
+	for (size_t i = 0; i < picture->config->environment_count; i++) {
 		if (json_array_append_new(
 			    list,
-			    describe_environment(&context->config->environments[i], picture))) {
+			    describe_environment(&picture->config->environments[i], picture))) {
 			json_decref(list);
 			return NULL;
 		}
@@ -216,15 +213,15 @@ static json_t *answer_status(const struct cp_api_context *context, const struct 
 	return json_pack(
 		"{s:o, s:o, s:o, s:{s:s, s:i, s:o, s:o}, s:o, s:o}",
 		"instance", cp_api_text(context->instance),
-		"gateway", cp_api_text(context->config->name),
-		"zone", cp_api_text(context->config->zone),
+		"gateway", cp_api_text(picture->config->name),
+		"zone", cp_api_text(picture->config->zone),
 		"controlplane",
 			"version", SALLYPORT_VERSION,
 			"pid", (int)getpid(),
 			"epoch", cp_api_epoch(context->epoch),
 			"upgrade", describe_upgrade(context),
 		"dataplane", describe_dataplane(&picture->dp),
-		"environments", list_environments(context, picture));
+		"environments", list_environments(picture));
 	/* clang-format on */
 }
 
@@ -232,6 +229,73 @@ static json_t *answer_tunnels(const struct picture *picture, const struct cp_api
 {
 	return json_pack("{s:o, s:o}", "dataplane", describe_dataplane(&picture->dp), "tunnels",
 	                 list_tunnels(picture, request->environment));
+}
+
+/* ---- health ---- */
+
+static bool has_tunnel(const struct picture *picture, const char *environment)
+{
+	size_t total;
+
+	return count_up(picture, environment, &total) > 0;
+}
+
+/* What a load balancer or a controller of routes has to know. While a successor has the dataplane,
+ * tunnels are as they were. */
+static const char *health_of(const struct cp_environment *environment,
+                             const struct picture *picture)
+{
+	const struct ipc_environment_state *state =
+		cp_dp_picture_state(&picture->dataplane, environment->name);
+
+	if (picture->is_handed_over ? !has_tunnel(picture, environment->name)
+	                            : !state || !state->active[0] || state->is_lost)
+		return "down";
+	return environment->is_draining ? "draining" : "ready";
+}
+
+static json_t *describe_health(const struct cp_environment *environment,
+                               const struct picture *picture)
+{
+	const struct ipc_environment_state *state =
+		cp_dp_picture_state(&picture->dataplane, environment->name);
+	/* clang-format off */
+	return json_pack(
+		"{s:o, s:s, s:b, s:o}",
+		"name", cp_api_text(environment->name),
+		"state", health_of(environment, picture),
+		"draining", environment->is_draining,
+		"sessions", state ? json_integer(state->sessions) : json_null());
+	/* clang-format on */
+}
+
+/* Ready, if an environment is; else draining, if one is. Without environments: as the dataplane. */
+static const char *sum_up(const char *sum, const char *state)
+{
+	if (strcmp(sum, "ready") == 0 || strcmp(state, "ready") == 0)
+		return "ready";
+	return strcmp(sum, "draining") == 0 ? sum : state;
+}
+
+static json_t *answer_health(const struct picture *picture, const struct cp_api_request *request)
+{
+	const char *sum =
+		picture->config->environment_count || !picture->dp.is_connected ? "down" : "ready";
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < picture->config->environment_count; i++) {
+		const struct cp_environment *environment = &picture->config->environments[i];
+
+		if (request->environment[0] && strcmp(environment->name, request->environment))
+			continue;
+		sum = sum_up(sum, health_of(environment, picture));
+		if (json_array_append_new(list, describe_health(environment, picture))) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return json_pack("{s:s, s:o, s:o}", "state", sum, "dataplane",
+	                 describe_dataplane(&picture->dp), "environments", list);
 }
 
 /* ---- lists in pages ---- */
@@ -246,16 +310,15 @@ static json_t *page(const char *name, json_t *list, uint64_t next)
 }
 
 /* The cursor counts the forwards before the page. */
-static json_t *answer_forwards(const struct cp_api_context *context, const struct picture *picture,
-                               const struct cp_api_request *request)
+static json_t *answer_forwards(const struct picture *picture, const struct cp_api_request *request)
 {
 	json_t *list = json_array();
 	uint64_t position = 0, end;
 
 	if (__builtin_add_overflow(request->cursor, request->limit, &end))
 		end = UINT64_MAX;
-	for (size_t i = 0; i < context->config->environment_count; i++) {
-		const struct cp_environment *environment = &context->config->environments[i];
+	for (size_t i = 0; i < picture->config->environment_count; i++) {
+		const struct cp_environment *environment = &picture->config->environments[i];
 		const struct ipc_environment_state *state =
 			cp_dp_picture_state(&picture->dataplane, environment->name);
 
@@ -319,7 +382,7 @@ static int collect_sessions(const struct cp_api_context *context, struct ipc_ses
 }
 
 static json_t *answer_sessions(const struct cp_api_context *context,
-                               const struct cp_api_request *request, struct refusal *refusal)
+                               const struct cp_api_request *request, struct cp_refusal *refusal)
 {
 	struct ipc_session_query query = { .cursor = request->cursor };
 	json_t *list = json_array();
@@ -334,12 +397,13 @@ static json_t *answer_sessions(const struct cp_api_context *context,
 	if (rc == -ENOMEM)
 		return NULL;
 	if (rc == -ENOENT)
-		return refuse(refusal, "not-found", "the dataplane has no environment \"%s\"",
-		              request->environment);
+		return cp_api_refuse(refusal, "not-found",
+		                     "the dataplane has no environment \"%s\"",
+		                     request->environment);
 	cp_dp_state(context->dp, &state);
 	if (!state.is_connected)
-		return refuse(refusal, "no-dataplane", "%s", state.why);
-	return refuse(refusal, "no-dataplane", "it does not answer: %s", strerror(-rc));
+		return cp_api_refuse(refusal, "no-dataplane", "%s", state.why);
+	return cp_api_refuse(refusal, "no-dataplane", "it does not answer: %s", strerror(-rc));
 }
 
 /* ---- requests ---- */
@@ -350,89 +414,120 @@ static json_t *answer_version(void)
 	                 json_sprintf("%u.%u", IPC_VERSION_MAJOR, IPC_VERSION_MINOR));
 }
 
-static json_t *answer_upgrade(const struct cp_api_context *context, struct refusal *refusal)
+static json_t *answer_upgrade(const struct cp_api_context *context, struct cp_refusal *refusal)
 {
 	pid_t successor;
 	int rc = cp_takeover_begin(context->takeover, &successor);
 
 	if (rc == -EALREADY)
-		return refuse(refusal, "busy", "an upgrade is running");
+		return cp_api_refuse(refusal, "busy", "an upgrade is running");
 	if (rc)
-		return refuse(refusal, "internal", "the successor cannot be started: %s",
-		              strerror(-rc));
+		return cp_api_refuse(refusal, "internal", "the successor cannot be started: %s",
+		                     strerror(-rc));
 	return json_pack("{s:i}", "pid", (int)successor);
 }
 
 static json_t *answer_move(const struct cp_api_context *context,
-                           const struct cp_api_request *request, struct refusal *refusal)
+                           const struct cp_environment *environment,
+                           const struct cp_api_request *request, struct cp_refusal *refusal)
 {
 	char from[IPC_NAME_LEN], to[IPC_NAME_LEN], why[CP_WHY_LEN];
-	const struct cp_environment *environment =
-		cp_config_environment(context->config, request->environment);
 	int rc;
 
-	if (request->server[0] && !cp_config_server(environment, request->server))
-		return refuse(refusal, "not-found", "environment %s has no server \"%s\"",
-		              request->environment, request->server);
 	rc = cp_moves_by_hand(context->dp, environment, request->server, from, to, why);
 	if (rc == -ENOMEM)
 		return NULL;
 	if (rc == -EINVAL)
-		return refuse(refusal, "refused", "%s", why);
+		return cp_api_refuse(refusal, "refused", "%s", why);
 	if (rc == -ESTALE || rc == -ENETDOWN || rc == -EHOSTUNREACH)
-		return refuse(refusal, "refused",
-		              "the tunnels changed meanwhile: see sallyport tunnels");
+		return cp_api_refuse(refusal, "refused",
+		                     "the tunnels changed meanwhile: see sallyport tunnels");
 	if (rc)
-		return refuse(refusal, "no-dataplane", "it did not move: %s", strerror(-rc));
+		return cp_api_refuse(refusal, "no-dataplane", "it did not move: %s", strerror(-rc));
 	return json_pack("{s:o, s:o, s:o, s:b}", "environment", cp_api_text(request->environment),
 	                 "from", cp_api_name_or_null(from), "to", cp_api_text(to), "moved",
 	                 strncmp(from, to, sizeof(to)) != 0);
 }
 
 static json_t *answer_from_picture(const struct cp_api_context *context,
+                                   const struct cp_config *config,
                                    const struct cp_api_request *request)
 {
 	struct picture picture;
 	json_t *result;
 
-	if (take_picture(context, &picture))
+	if (take_picture(context, config, &picture))
 		return NULL;
 	if (request->command == CP_API_STATUS)
 		result = answer_status(context, &picture);
 	else if (request->command == CP_API_TUNNELS)
 		result = answer_tunnels(&picture, request);
+	else if (request->command == CP_API_HEALTH)
+		result = answer_health(&picture, request);
 	else
-		result = answer_forwards(context, &picture, request);
+		result = answer_forwards(&picture, request);
 	forget_picture(&picture);
 	return result;
 }
 
-static json_t *answer_request(const struct cp_api_context *context, const char *line, size_t length,
-                              struct refusal *refusal)
+static json_t *answer_request(const struct cp_api_context *context, const struct cp_config *config,
+                              const struct cp_api_request *request, struct cp_refusal *refusal)
 {
+	const struct cp_environment *environment =
+		cp_config_environment(config, request->environment);
+
+	if (request->environment[0] && !environment)
+		return cp_api_refuse(refusal, "not-found", "there is no environment \"%s\"",
+		                     request->environment);
+	if (request->server[0] && !cp_config_server(environment, request->server))
+		return cp_api_refuse(refusal, "not-found",
+		                     "environment \"%s\" has no server \"%s\"",
+		                     request->environment, request->server);
+	switch (request->command) {
+	case CP_API_VERSION:
+		return answer_version();
+	case CP_API_UPGRADE:
+		return answer_upgrade(context, refusal);
+	case CP_API_MOVE:
+		return answer_move(context, environment, request, refusal);
+	case CP_API_SESSIONS:
+		return answer_sessions(context, request, refusal);
+	case CP_API_DIFF:
+	case CP_API_RELOAD:
+	case CP_API_ROLLBACK:
+	case CP_API_RECONNECT:
+	case CP_API_DRAIN:
+	case CP_API_UNDRAIN:
+		return cp_api_change(context, request, refusal);
+	case CP_API_STATUS:
+	case CP_API_TUNNELS:
+	case CP_API_FORWARDS:
+	case CP_API_HEALTH:
+		break;
+	}
+	return answer_from_picture(context, config, request);
+}
+
+static json_t *answer_line(const struct cp_api_context *context, const char *line, size_t length,
+                           struct cp_refusal *refusal)
+{
+	const struct cp_config *config;
 	char error[CP_API_ERROR_LEN];
 	struct cp_api_request request;
+	json_t *result;
 
 	if (cp_api_request_parse(line, length, &request, error))
-		return refuse(refusal, "bad-request", "%s", error);
-	if (request.environment[0] && !cp_config_environment(context->config, request.environment))
-		return refuse(refusal, "not-found", "there is no environment \"%s\"",
-		              request.environment);
-	if (request.command == CP_API_VERSION)
-		return answer_version();
-	if (request.command == CP_API_UPGRADE)
-		return answer_upgrade(context, refusal);
-	if (request.command == CP_API_MOVE)
-		return answer_move(context, &request, refusal);
-	if (request.command == CP_API_SESSIONS)
-		return answer_sessions(context, &request, refusal);
-	return answer_from_picture(context, &request);
+		return cp_api_refuse(refusal, "bad-request", "%s", error);
+	config = cp_reload_running(context->reload);
+	result = answer_request(context, config, &request, refusal);
+	cp_config_release(config);
+	return result;
 }
 
 char *cp_api_answer(const struct cp_api_context *context, const char *line, size_t length)
 {
-	struct refusal refusal = { .code = "internal", .text = "out of memory" };
-	json_t *result = answer_request(context, line, length, &refusal);
+	struct cp_refusal refusal = { .code = "internal", .text = "out of memory" };
+	json_t *result = answer_line(context, line, length, &refusal);
 	json_t *reply = result ? json_pack("{s:b, s:o}", "ok", 1, "result", result)
 	                       : json_pack("{s:b, s:s, s:o}", "ok", 0, "code", refusal.code,
 	                                   "error", cp_api_text(refusal.text));

@@ -170,12 +170,13 @@ json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel
 		"remote_address", cp_api_address(view->remote_be),
 		"inner_address", cp_api_address(view->inner_be));
 	json_t *condition = json_pack(
-		"{s:b, s:s, s:o, s:o, s:o, s:b, s:I, s:I, s:I}",
+		"{s:b, s:s, s:o, s:o, s:o, s:o, s:b, s:I, s:I, s:I}",
 		"up", view->phase == CP_TUNNEL_UP,
 		"phase", cp_tunnel_phase_name(view->phase),
 		"why", cp_api_text(view->why),
 		"suite", cp_api_text(view->suite),
 		"unreachable", cp_api_text(view->limits),
+		"renewal", cp_api_text(view->renewal),
 		"udp_encapsulation", view->udp_encapsulation,
 		"attempts", (json_int_t)view->attempts,
 		"since", (json_int_t)view->since_s,

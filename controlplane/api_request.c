@@ -35,6 +35,14 @@ static const struct command commands[] = {
 	{ "version", CP_API_VERSION, 0 },
 	{ "upgrade", CP_API_UPGRADE, 0 },
 	{ "move", CP_API_MOVE, ARGUMENT_ENVIRONMENT | ARGUMENT_SERVER | NEEDS_ENVIRONMENT },
+	{ "diff", CP_API_DIFF, 0 },
+	{ "reload", CP_API_RELOAD, 0 },
+	{ "rollback", CP_API_ROLLBACK, 0 },
+	{ "reconnect", CP_API_RECONNECT,
+	  ARGUMENT_ENVIRONMENT | NEEDS_ENVIRONMENT | ARGUMENT_SERVER },
+	{ "drain", CP_API_DRAIN, ARGUMENT_ENVIRONMENT },
+	{ "undrain", CP_API_UNDRAIN, ARGUMENT_ENVIRONMENT },
+	{ "health", CP_API_HEALTH, ARGUMENT_ENVIRONMENT },
 };
 
 /* The text may quote the client, cut anywhere: only printable ASCII is kept. */

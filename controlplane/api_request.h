@@ -21,6 +21,14 @@ enum cp_api_command {
 	CP_API_VERSION = 5,
 	CP_API_UPGRADE = 6,
 	CP_API_MOVE = 7,
+	CP_API_DIFF = 10,
+	CP_API_RELOAD = 11,
+	CP_API_ROLLBACK = 12,
+	CP_API_RECONNECT = 13,
+	CP_API_DRAIN = 14,
+	CP_API_UNDRAIN = 15,
+	CP_API_HEALTH = 16,
+	CP_API_COMMAND_LAST = CP_API_HEALTH,
 };
 
 struct cp_api_request {

@@ -385,6 +385,38 @@ static void read_files(struct cp_reader *reader, struct file *files, size_t coun
 	free(roots);
 }
 
+static void destroy(struct cp_config *config)
+{
+	for (size_t i = 0; i < config->environment_count; i++)
+		free(config->environments[i].forwards);
+	for (size_t i = 0; i < config->source_count; i++)
+		free(config->sources[i].text);
+	free(config->sources);
+	free(config->environments);
+	free(config);
+}
+
+/* Their texts become the configuration's. */
+static void keep_sources(struct cp_reader *reader, struct file *files, size_t count)
+{
+	struct cp_config *config = reader->config;
+
+	config->sources = calloc(count, sizeof(*config->sources));
+	if (!config->sources) {
+		reader->is_out_of_memory = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct cp_source *source = &config->sources[config->source_count++];
+		const char *name = strrchr(files[i].name, '/');
+
+		snprintf(source->name, sizeof(source->name), "%s%s", i ? "environments.d/" : "",
+		         name ? name + 1 : files[i].name);
+		source->text = files[i].text;
+		files[i].text = NULL;
+	}
+}
+
 /* Takes FILES. */
 static int finish(struct cp_reader *reader, struct file *files, size_t count,
                   struct cp_config **config)
@@ -393,12 +425,14 @@ static int finish(struct cp_reader *reader, struct file *files, size_t count,
 		read_files(reader, files, count);
 	else
 		reader->is_out_of_memory = true;
+	if (files && !reader->is_out_of_memory && reader->mistakes->count == 0)
+		keep_sources(reader, files, count);
 	fini_files(files, count);
 	if (!reader->is_out_of_memory && reader->mistakes->count == 0) {
 		*config = reader->config;
 		return 0;
 	}
-	cp_config_destroy(reader->config);
+	destroy(reader->config);
 	return reader->is_out_of_memory ? -ENOMEM : -EINVAL;
 }
 
@@ -408,7 +442,10 @@ static int begin(struct cp_reader *reader, struct cp_config **config, struct cp_
 	memset(mistakes, 0, sizeof(*mistakes));
 	reader->mistakes = mistakes;
 	reader->config = calloc(1, sizeof(*reader->config));
-	return reader->config ? 0 : -ENOMEM;
+	if (!reader->config)
+		return -ENOMEM;
+	reader->config->holders = 1;
+	return 0;
 }
 
 /* ---- public ---- */
@@ -446,14 +483,70 @@ int cp_config_parse(const char *gateway, const char *const *environments, size_t
 	return finish(&reader, files, files ? environment_count + 1 : 0, config);
 }
 
-void cp_config_destroy(struct cp_config *config)
+/* SIZE bytes of FROM; NULL: no memory, or nothing to copy. */
+static void *copy_of(const void *from, size_t size)
 {
-	if (!config)
-		return;
-	for (size_t i = 0; i < config->environment_count; i++)
-		free(config->environments[i].forwards);
-	free(config->environments);
-	free(config);
+	void *copy = from && size ? malloc(size) : NULL;
+
+	return copy ? memcpy(copy, from, size) : NULL;
+}
+
+/* Fills COPY, whose lists are empty, up to where memory ends. */
+static int copy_lists(struct cp_config *copy, const struct cp_config *from)
+{
+	copy->environments = calloc(from->environment_count + 1, sizeof(*copy->environments));
+	copy->sources = calloc(from->source_count + 1, sizeof(*copy->sources));
+	if (!copy->environments || !copy->sources)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->environment_count; i++) {
+		struct cp_environment *environment = &copy->environments[copy->environment_count++];
+
+		*environment = from->environments[i];
+		environment->forwards =
+			copy_of(from->environments[i].forwards,
+		                environment->forward_count * sizeof(*environment->forwards));
+		if (environment->forward_count && !environment->forwards)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < from->source_count; i++) {
+		struct cp_source *source = &copy->sources[copy->source_count++];
+
+		*source = from->sources[i];
+		source->text = strdup(from->sources[i].text);
+		if (!source->text)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+struct cp_config *cp_config_copy(const struct cp_config *config)
+{
+	struct cp_config *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *config;
+	copy->environments = NULL;
+	copy->sources = NULL;
+	copy->environment_count = copy->source_count = 0;
+	copy->holders = 1;
+	if (copy_lists(copy, config) == 0)
+		return copy;
+	destroy(copy);
+	return NULL;
+}
+
+const struct cp_config *cp_config_hold(const struct cp_config *config)
+{
+	if (config)
+		atomic_fetch_add(&((struct cp_config *)config)->holders, 1);
+	return config;
+}
+
+void cp_config_release(const struct cp_config *config)
+{
+	if (config && atomic_fetch_sub(&((struct cp_config *)config)->holders, 1) == 1)
+		destroy((struct cp_config *)config);
 }
 
 void cp_mistakes_fini(struct cp_mistakes *mistakes)

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -105,6 +106,7 @@ struct cp_environment {
 	uint32_t failback_s;      /* a preferred server alive for so long is moved back to; 0: by
 	                             hand alone */
 	uint32_t hold_down_s;     /* after a move we do not move back for so long */
+	bool is_draining; /* no new sessions: not of the file but an operator's order (reload.h) */
 };
 
 struct cp_port {
@@ -141,6 +143,12 @@ struct cp_egress {
 	size_t inbound_count;
 };
 
+/* A file as it was read: what was applied can be written down, whatever became of the file. */
+struct cp_source {
+	char name[CP_PATH_LEN]; /* below the directory: "gateway.conf", "environments.d/ *.conf" */
+	char *text;
+};
+
 struct cp_config {
 	/* gateway.conf: gateway */
 	char name[IPC_NAME_LEN];
@@ -163,9 +171,15 @@ struct cp_config {
 	/* gateway.conf: controlplane */
 	char user[IPC_NAME_LEN]; /* runs as this user after start */
 	int ike_log_level;       /* -1 to 4, of libcharon's own lines */
+	uint32_t health_be;      /* where health is told by HTTP; 0: nowhere */
+	uint16_t health_port_be;
 	/* environments.d */
 	struct cp_environment *environments;
 	size_t environment_count;
+	/* the files */
+	struct cp_source *sources;
+	size_t source_count;
+	atomic_uint holders;
 };
 
 /* One mistake: where, and what would be right. */
@@ -196,7 +210,18 @@ int cp_config_load(const char *config_dir, struct cp_config **config, struct cp_
 int cp_config_parse(const char *gateway, const char *const *environments, size_t environment_count,
                     struct cp_config **config, struct cp_mistakes *mistakes);
 
-void cp_config_destroy(struct cp_config *config);
+/* A configuration is immutable once it is read, so that threads share it: it goes with the last one
+ * that holds it. Who loaded it holds it; NULL is allowed. Any thread. */
+const struct cp_config *cp_config_hold(const struct cp_config *config);
+void cp_config_release(const struct cp_config *config);
+
+/* A copy that is not shared yet, held by the caller; NULL: no memory. */
+struct cp_config *cp_config_copy(const struct cp_config *config);
+
+/* Before CONFIG is shared: a tunnel that RUNNING has too keeps its outer ports, where no key of the
+ * file sets them; otherwise a new file could take the ports of a tunnel that nobody touched. */
+void cp_config_keep_ports(struct cp_config *config, const struct cp_config *running);
+
 void cp_mistakes_fini(struct cp_mistakes *mistakes);
 
 /* "FILE:LINE: KEY: TEXT", one a line. */

@@ -285,7 +285,27 @@ static void read_user(struct cp_reader *reader, const struct cp_node *node, void
 		memcpy(config->user, node->text, strlen(node->text) + 1);
 }
 
+static void read_health(struct cp_reader *reader, const struct cp_node *node, void *target)
+{
+	struct cp_config *config = target;
+	uint32_t address_be;
+	uint16_t port_be;
+
+	if (!cp_node_is(reader, node, CP_NODE_TEXT))
+		return;
+	if (sp_endpoint_parse(node->text, &address_be, &port_be) != 0 || !address_be ||
+	    ntohs(port_be) < 1024) {
+		cp_mistake(reader, node, NULL,
+		           "must be an IPv4 address of this node and a port from 1024 on, as "
+		           "\"127.0.0.1:9180\"");
+		return;
+	}
+	config->health_be = address_be;
+	config->health_port_be = port_be;
+}
+
 static const struct cp_key controlplane_keys[] = {
+	{ .name = "health", .kind = CP_KEY_CUSTOM, .read = read_health },
 	{ .name = "user", .kind = CP_KEY_CUSTOM, .read = read_user },
 	{ .name = "ike_log_level",
 	  .kind = CP_KEY_INT,

@@ -100,6 +100,19 @@ static void take_configured(struct cp_reader *reader, const struct cp_node *root
 		           other->natt_port);
 }
 
+/* After those that have their ports already. */
+static void derive_all(struct cp_config *config)
+{
+	for (size_t i = 0; i < config->environment_count; i++) {
+		struct cp_environment *environment = &config->environments[i];
+
+		for (size_t j = 0; j < environment->server_count; j++) {
+			if (!environment->servers[j].ike_port)
+				derive(config, environment, &environment->servers[j]);
+		}
+	}
+}
+
 void cp_check_ports(struct cp_reader *reader, const struct cp_node *const *roots)
 {
 	struct cp_config *config = reader->config;
@@ -112,12 +125,40 @@ void cp_check_ports(struct cp_reader *reader, const struct cp_node *const *roots
 				take_configured(reader, roots[i], &environment->servers[j]);
 		}
 	}
+	derive_all(config);
+}
+
+/* The ports of the same tunnel in RUNNING, unless a configured pair is in their way. */
+static void keep(const struct cp_config *config, const struct cp_environment *environment,
+                 struct cp_server *server, const struct cp_config *running)
+{
+	const struct cp_environment *home = cp_config_environment(running, environment->name);
+	const struct cp_server *old = home ? cp_config_server(home, server->name) : NULL;
+
+	if (!old || old->local_port || strcasecmp(old->address, server->address) != 0)
+		return;
+	set_ports(server, old->ike_port);
+	if (find_collision(config, server, &home))
+		server->ike_port = server->natt_port = 0;
+}
+
+void cp_config_keep_ports(struct cp_config *config, const struct cp_config *running)
+{
 	for (size_t i = 0; i < config->environment_count; i++) {
 		struct cp_environment *environment = &config->environments[i];
 
 		for (size_t j = 0; j < environment->server_count; j++) {
 			if (!environment->servers[j].local_port)
-				derive(config, environment, &environment->servers[j]);
+				environment->servers[j].ike_port = 0;
 		}
 	}
+	for (size_t i = 0; i < config->environment_count; i++) {
+		struct cp_environment *environment = &config->environments[i];
+
+		for (size_t j = 0; j < environment->server_count; j++) {
+			if (!environment->servers[j].ike_port)
+				keep(config, environment, &environment->servers[j], running);
+		}
+	}
+	derive_all(config);
 }

@@ -33,12 +33,14 @@ struct cp_dp {
 	char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char instance[IPC_NAME_LEN];
 	uint64_t epoch;
-	const struct cp_config *config;
 	struct cp_dp_callbacks callbacks;
 	pthread_t thread;
 
-	pthread_mutex_t lock; /* what follows, up to the empty line */
-	int fd;               /* -1: none; written by the connection's thread */
+	pthread_mutex_t lock;             /* what follows, up to the empty line */
+	const struct cp_config *config;   /* held */
+	uint64_t last_generation;         /* that was begun, here or by somebody before */
+	char node_warning[CP_DP_WHY_LEN]; /* what of the node's configuration is not in force */
+	int fd;                           /* -1: none; written by the connection's thread */
 	uint32_t next_seq;
 	struct cp_dp_waiters waiters;
 	struct cp_dp_state state;
@@ -224,12 +226,13 @@ static int greet(struct cp_dp *client, struct ipc_hello *theirs, char why[CP_DP_
  * A running dataplane keeps the node it was started with: NODE tells whether it is still ours, and
  * a difference is only reported, as a restart is the operators' decision.
  */
-static int start_node(struct cp_dp *client, bool is_started, char why[CP_DP_WHY_LEN])
+static int start_node(struct cp_dp *client, const struct cp_config *config, bool is_started,
+                      char why[CP_DP_WHY_LEN])
 {
 	struct ipc_node node;
 	int rc;
 
-	cp_dp_build_node(client->config, &node);
+	cp_dp_build_node(config, &node);
 	rc = transact(client, IPC_NODE, &node, sizeof(node), NODE_TIMEOUT_MS, why);
 	snprintf(client->refusal, sizeof(client->refusal), "%s", rc < 0 ? why : "");
 	if (rc == -EBUSY && is_started) {
@@ -240,6 +243,43 @@ static int start_node(struct cp_dp *client, bool is_started, char why[CP_DP_WHY_
 		return 0;
 	}
 	return rc;
+}
+
+/* The configuration in force, to be released. */
+static const struct cp_config *take_config(struct cp_dp *client)
+{
+	const struct cp_config *config;
+
+	pthread_mutex_lock(&client->lock);
+	config = cp_config_hold(client->config);
+	pthread_mutex_unlock(&client->lock);
+	return config;
+}
+
+static uint64_t take_generation(struct cp_dp *client)
+{
+	uint64_t generation;
+
+	pthread_mutex_lock(&client->lock);
+	if (++client->last_generation == 0)
+		client->last_generation = 1; /* 0 is none */
+	generation = client->last_generation;
+	pthread_mutex_unlock(&client->lock);
+	return generation;
+}
+
+static void set_last_generation(struct cp_dp *client, uint64_t generation)
+{
+	pthread_mutex_lock(&client->lock);
+	client->last_generation = generation;
+	pthread_mutex_unlock(&client->lock);
+}
+
+static void set_node_warning(struct cp_dp *client, const char *warning)
+{
+	pthread_mutex_lock(&client->lock);
+	snprintf(client->node_warning, sizeof(client->node_warning), "%s", warning);
+	pthread_mutex_unlock(&client->lock);
 }
 
 struct push {
@@ -255,20 +295,20 @@ static int push_one(void *context, uint16_t type, const void *body, size_t lengt
 	return transact(push->client, type, body, length, timeout_ms, push->why);
 }
 
-/* Brings a fresh connection to where others may use it. */
-static int prepare(struct cp_dp *client, struct ipc_hello *theirs, uint64_t *generation,
-                   char warning[CP_DP_WHY_LEN], char why[CP_DP_WHY_LEN])
+/* Brings node and CONFIG to a dataplane that said HELLO. */
+static int bring(struct cp_dp *client, const struct cp_config *config,
+                 const struct ipc_hello *theirs, uint64_t *generation, char warning[CP_DP_WHY_LEN],
+                 char why[CP_DP_WHY_LEN])
 {
 	struct push push = { client, why };
-	int rc = greet(client, theirs, why);
+	int rc = start_node(client, config, theirs->flags & IPC_HELLO_STARTED, why);
 
-	if (rc == 0)
-		rc = start_node(client, theirs->flags & IPC_HELLO_STARTED, why);
 	if (rc != 0)
 		return rc;
 	snprintf(warning, CP_DP_WHY_LEN, "%s", why); /* what start_node() let pass */
-	*generation = theirs->generation + 1;
-	rc = cp_dp_build_generation(client->config, *generation, push_one, &push);
+	set_node_warning(client, warning);
+	*generation = take_generation(client);
+	rc = cp_dp_build_generation(config, *generation, push_one, &push);
 	if (rc != 0 && theirs->generation != 0 && rc != -ECONNRESET && rc != -ETIMEDOUT) {
 		/* It works on with the generation it has: so do we. */
 		sp_log(SP_LOG_ERR,
@@ -281,12 +321,17 @@ static int prepare(struct cp_dp *client, struct ipc_hello *theirs, uint64_t *gen
 	return rc;
 }
 
-static void set_ready(struct cp_dp *client, const struct ipc_hello *theirs, uint64_t generation,
-                      const char *warning)
+/* Whether CONFIG, which was brought, is still the one in force: requests are served from now on. */
+static bool set_ready(struct cp_dp *client, const struct cp_config *config,
+                      const struct ipc_hello *theirs, uint64_t generation, const char *warning)
 {
 	bool is_new_epoch;
 
 	pthread_mutex_lock(&client->lock);
+	if (client->config != config) {
+		pthread_mutex_unlock(&client->lock);
+		return false;
+	}
 	is_new_epoch = client->state.epoch != theirs->epoch;
 	client->state.is_connected = true;
 	client->state.epoch = theirs->epoch;
@@ -300,6 +345,30 @@ static void set_ready(struct cp_dp *client, const struct ipc_hello *theirs, uint
 	       (unsigned long long)theirs->epoch, is_new_epoch ? " (new)" : "",
 	       (unsigned long long)generation);
 	client->callbacks.ready(client->callbacks.context, is_new_epoch);
+	return true;
+}
+
+/* Brings a fresh connection to where others may use it. */
+static int prepare(struct cp_dp *client, char why[CP_DP_WHY_LEN])
+{
+	char warning[CP_DP_WHY_LEN] = "";
+	struct ipc_hello theirs;
+	uint64_t generation;
+	bool is_ready = false;
+	int rc = greet(client, &theirs, why);
+
+	if (rc == 0)
+		set_last_generation(client, theirs.generation);
+	while (rc == 0 && !is_ready) { /* again where it was replaced meanwhile */
+		const struct cp_config *config = take_config(client);
+
+		why[0] = 0;
+		rc = bring(client, config, &theirs, &generation, warning, why);
+		if (rc == 0)
+			is_ready = set_ready(client, config, &theirs, generation, warning);
+		cp_config_release(config);
+	}
+	return rc;
 }
 
 /* Takes the connection away from everybody; those who wait for a reply get -ECONNRESET. */
@@ -356,16 +425,13 @@ static void wait_for_turn(struct cp_dp *client)
 /* One connection from its beginning to its end. Returns whether it ever served requests. */
 static bool run_connection(struct cp_dp *client)
 {
-	char why[CP_DP_WHY_LEN] = "", warning[CP_DP_WHY_LEN] = "";
-	struct ipc_hello theirs;
-	uint64_t generation;
+	char why[CP_DP_WHY_LEN] = "";
 	bool was_ready;
 	int rc = open_connection(client, why);
 
 	if (rc == 0)
-		rc = prepare(client, &theirs, &generation, warning, why);
+		rc = prepare(client, why);
 	if (rc == 0) {
-		set_ready(client, &theirs, generation, warning);
 		while (rc == 0) {
 			const struct ipc_header *header;
 			const void *body;
@@ -419,7 +485,7 @@ int cp_dp_create(const struct cp_dp_options *options, struct cp_dp **client)
 	snprintf(new->socket_path, sizeof(new->socket_path), "%s", options->socket_path);
 	strncpy(new->instance, options->instance, sizeof(new->instance) - 1);
 	new->epoch = options->epoch;
-	new->config = options->config;
+	new->config = cp_config_hold(options->config);
 	new->fd = -1;
 	snprintf(new->state.why, sizeof(new->state.why), "not connected yet");
 	pthread_mutex_init(&new->lock, NULL);
@@ -462,11 +528,11 @@ void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state)
 	pthread_mutex_unlock(&client->lock);
 }
 
-int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
-                   void *reply, size_t reply_size, size_t *reply_length)
+static int exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
+                    void *reply, size_t reply_size, size_t *reply_length, int timeout_ms)
 {
 	struct cp_dp_waiter waiter = { .reply = reply, .reply_size = reply_size };
-	const int64_t deadline_ms = now_ms() + CALL_TIMEOUT_MS;
+	const int64_t deadline_ms = now_ms() + timeout_ms;
 	int rc = -ENOTCONN;
 
 	if (reply)
@@ -484,6 +550,67 @@ int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t
 	pthread_mutex_unlock(&client->lock);
 	if (reply_length)
 		*reply_length = waiter.reply_length;
+	return rc;
+}
+
+int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
+                   void *reply, size_t reply_size, size_t *reply_length)
+{
+	return exchange(client, type, body, body_length, reply, reply_size, reply_length,
+	                CALL_TIMEOUT_MS);
+}
+
+/* One message of a configuration to a connection that serves requests. */
+static int push_live(void *context, uint16_t type, const void *body, size_t length)
+{
+	struct push *push = context;
+	struct ipc_refusal refusal = { 0 };
+	size_t reply_length = 0;
+	int rc =
+		exchange(push->client, type, body, length, &refusal, sizeof(refusal), &reply_length,
+	                 type == IPC_CONFIG_COMMIT ? COMMIT_TIMEOUT_MS : CALL_TIMEOUT_MS);
+
+	if (rc != 0 && reply_length == sizeof(refusal))
+		snprintf(push->why, CP_DP_WHY_LEN, "%.255s", refusal.reason);
+	else if (rc != 0)
+		snprintf(push->why, CP_DP_WHY_LEN, "%s: %s", ipc_type_name(type), strerror(-rc));
+	return rc;
+}
+
+/* With the lock held. */
+static void use_config(struct cp_dp *client, const struct cp_config *config)
+{
+	const struct cp_config *old = client->config;
+
+	client->config = cp_config_hold(config);
+	cp_config_release(old);
+}
+
+int cp_dp_configure(struct cp_dp *client, const struct cp_config *config, char why[CP_DP_WHY_LEN])
+{
+	struct push push = { client, why };
+	uint64_t generation;
+	int rc;
+
+	pthread_mutex_lock(&client->lock);
+	if (!client->state.is_connected) {
+		use_config(client, config);
+		pthread_mutex_unlock(&client->lock);
+		return 0;
+	}
+	pthread_mutex_unlock(&client->lock);
+	generation = take_generation(client);
+	rc = cp_dp_build_generation(config, generation, push_live, &push);
+	pthread_mutex_lock(&client->lock);
+	if (rc == 0) {
+		use_config(client, config);
+		client->state.generation = generation;
+		memcpy(client->state.warning, client->node_warning, CP_DP_WHY_LEN);
+	} else if (rc == -ETIMEDOUT && client->fd >= 0) {
+		/* nobody knows whether it was done: the next connection brings what was before */
+		shutdown(client->fd, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&client->lock);
 	return rc;
 }
 

@@ -32,7 +32,7 @@ struct cp_dp_options {
 	const char *socket_path;
 	const char *instance;
 	uint64_t epoch;                 /* our own, for HELLO */
-	const struct cp_config *config; /* outlives the connection */
+	const struct cp_config *config; /* held by the connection; cp_dp_configure() replaces it */
 };
 
 struct cp_dp_state {
@@ -58,6 +58,14 @@ void cp_dp_pause(struct cp_dp *client, const char *why);
 void cp_dp_resume(struct cp_dp *client);
 
 void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state);
+
+/*
+ * Commits CONFIG to the dataplane; it is what later connections bring, too. While there is no
+ * connection it only is that. Returns 0, or -errno with WHY in words: then the configuration of
+ * before is in force, here and there (where the connection broke meanwhile: as soon as it is back).
+ * Any thread, one at a time.
+ */
+int cp_dp_configure(struct cp_dp *client, const struct cp_config *config, char why[CP_DP_WHY_LEN]);
 
 /*
  * One request and its reply, from any thread. REPLY may be NULL; otherwise up to REPLY_SIZE bytes

@@ -105,7 +105,8 @@ static int emit_environment(const struct cp_environment *from, cp_dp_emit_fn emi
 		.rate_bps = from->rate_bps,
 		.source_count = (uint32_t)from->source_count,
 		.flags = (from->keep_sessions ? IPC_ENVIRONMENT_KEEP_SESSIONS : 0u) |
-		         (from->is_unprobed ? IPC_ENVIRONMENT_UNPROBED : 0u),
+		         (from->is_unprobed ? IPC_ENVIRONMENT_UNPROBED : 0u) |
+		         (from->is_draining ? IPC_ENVIRONMENT_DRAINING : 0u),
 		.probe_target_be = from->probe_target_be,
 	};
 	int rc;

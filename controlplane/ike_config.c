@@ -133,15 +133,14 @@ static int check_ike_proposals(const struct cp_server *server, char why[CP_WHY_L
 	return 0;
 }
 
-int cp_ike_config_check(const struct cp_ike_tunnel *tunnel, char why[CP_WHY_LEN])
+int cp_ike_config_check(const struct cp_server *server, char why[CP_WHY_LEN])
 {
-	int rc = add_proposals(tunnel->server->ike_proposals, PROTO_IKE, drop_proposal, NULL, why);
+	int rc = add_proposals(server->ike_proposals, PROTO_IKE, drop_proposal, NULL, why);
 
 	if (rc == 0)
-		rc = check_ike_proposals(tunnel->server, why);
+		rc = check_ike_proposals(server, why);
 	if (rc == 0)
-		rc = add_proposals(tunnel->server->esp_proposals, PROTO_ESP, drop_proposal, NULL,
-		                   why);
+		rc = add_proposals(server->esp_proposals, PROTO_ESP, drop_proposal, NULL, why);
 	return rc;
 }
 

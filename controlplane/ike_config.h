@@ -7,9 +7,9 @@
 
 #include "controlplane/ike_tunnels.h"
 
-/* Whether libcharon understands every proposal of the tunnel and the plugins for it are loaded. On
+/* Whether libcharon understands every proposal of the server and the plugins for it are loaded. On
  * -EINVAL, WHY says which one is wrong. */
-int cp_ike_config_check(const struct cp_ike_tunnel *tunnel, char why[CP_WHY_LEN]);
+int cp_ike_config_check(const struct cp_server *server, char why[CP_WHY_LEN]);
 
 /* Starts an IKE_SA to REMOTE_BE; what becomes of it is reported. The certificates are read here,
  * anew each time. Returns 0, or -EINVAL with WHY. */

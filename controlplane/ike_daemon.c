@@ -145,7 +145,7 @@ static int check_tunnels(struct cp_ike *ike)
 	for (size_t i = 0; i < ike->tunnel_count; i++) {
 		char why[CP_WHY_LEN];
 
-		if (cp_ike_config_check(&ike->tunnels[i], why) != 0) {
+		if (cp_ike_config_check(ike->tunnels[i].server, why) != 0) {
 			sp_log(SP_LOG_ERR, "ike: tunnel=%s: %s", ike->tunnels[i].name, why);
 			rc = -EINVAL;
 		}
@@ -192,6 +192,11 @@ err:
 	sp_log(SP_LOG_ERR, "ike: libcharon did not start: are the plugins installed? needed: %s",
 	       PLUGINS);
 	return -ENOENT;
+}
+
+void cp_ike_expect(size_t tunnel_count)
+{
+	lib->processor->set_threads(lib->processor, count_threads(tunnel_count));
 }
 
 static job_requeue_t terminate(uint32_t *ike_id)

@@ -10,6 +10,9 @@
  * what is wrong is logged. */
 int cp_ike_start(struct cp_ike *ike);
 
+/* There are this many tunnels now. */
+void cp_ike_expect(size_t tunnel_count);
+
 /* Ends an IKE_SA at once; the server is told once, its answer is not waited for. Does not block. */
 void cp_ike_terminate(uint32_t ike_id);
 

@@ -20,7 +20,6 @@
 #include "controlplane/ike_host.h"
 #include "controlplane/ike_revocation.h"
 #include "controlplane/ike_words.h"
-#include "controlplane/reach.h"
 
 /* Of an authentication that the server sets (RFC 4478): shorter ones are renewed at half of their
  * time, but not more often than this, s. */
@@ -298,6 +297,7 @@ METHOD(listener_t, ike_rekey, bool, private_listener_t *this, ike_sa_t *old, ike
 	if (!tunnel)
 		return TRUE;
 	event.ike_id = new->get_unique_id(new);
+	event.old_ike_id = old->get_unique_id(old);
 	cp_ike_report(this->ike, tunnel, &event);
 	return TRUE;
 }
@@ -325,21 +325,16 @@ static uint32_t host_order(chunk_t address)
 	return address.len == sizeof(uint32_t) ? untoh32(address.ptr) : 0;
 }
 
-/* Which forwards the selectors that the server agreed to leave out. */
-static void describe_limits(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
-                            child_sa_t *child_sa, char limits[CP_WHY_LEN])
+/* What the server agreed to take. */
+static void copy_ranges(child_sa_t *child_sa, struct cp_event *event)
 {
-	const struct cp_environment *environment =
-		cp_config_environment(this->ike->config, tunnel->id.environment);
 	enumerator_t *enumerator = child_sa->create_ts_enumerator(child_sa, FALSE);
-	struct cp_range ranges[CP_RANGES_MAX];
 	traffic_selector_t *ts;
-	size_t count = 0;
 
-	while (count < CP_RANGES_MAX && enumerator->enumerate(enumerator, &ts)) {
+	while (event->range_count < CP_RANGES_MAX && enumerator->enumerate(enumerator, &ts)) {
 		if (ts->get_type(ts) != TS_IPV4_ADDR_RANGE)
 			continue;
-		ranges[count++] = (struct cp_range){
+		event->ranges[event->range_count++] = (struct cp_range){
 			.first = host_order(ts->get_from_address(ts)),
 			.last = host_order(ts->get_to_address(ts)),
 			.first_port = ts->get_from_port(ts),
@@ -348,14 +343,11 @@ static void describe_limits(private_listener_t *this, const struct cp_ike_tunnel
 		};
 	}
 	enumerator->destroy(enumerator);
-	if (environment)
-		cp_reach_check(environment, ranges, count, limits, CP_WHY_LEN);
 }
 
-static void describe_child(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
-                           child_sa_t *child_sa, struct cp_event *event)
+static void describe_child(child_sa_t *child_sa, struct cp_event *event)
 {
-	describe_limits(this, tunnel, child_sa, event->limits);
+	copy_ranges(child_sa, event);
 	event->child_id = child_sa->get_unique_id(child_sa);
 	event->spi_be = child_sa->get_spi(child_sa, TRUE);
 	event->is_udp = child_sa->has_encap(child_sa);
@@ -382,7 +374,7 @@ METHOD(listener_t, child_updown, bool, private_listener_t *this, ike_sa_t *ike_s
 
 	if (!tunnel)
 		return TRUE;
-	describe_child(this, tunnel, child_sa, &event);
+	describe_child(child_sa, &event);
 	event.ike_id = ike_sa->get_unique_id(ike_sa);
 	event.inner_be = virtual_ip_of(ike_sa);
 	event.remote_be = cp_ike_address_of(ike_sa->get_other_host(ike_sa));
@@ -398,7 +390,7 @@ METHOD(listener_t, child_rekey, bool, private_listener_t *this, ike_sa_t *ike_sa
 
 	if (!tunnel)
 		return TRUE;
-	describe_child(this, tunnel, new, &event);
+	describe_child(new, &event);
 	event.ike_id = ike_sa->get_unique_id(ike_sa);
 	event.old_child_id = old->get_unique_id(old);
 	cp_ike_report(this->ike, tunnel, &event);

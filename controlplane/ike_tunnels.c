@@ -11,38 +11,96 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Settings that a thread of libcharon may still look at. */
+struct cp_ike_settings {
+	const struct cp_server *server;
+	uint64_t replaced_ms;
+	struct cp_ike_settings *next;
+};
+
 int cp_ike_tunnels_init(struct cp_ike *ike)
 {
-	size_t count = 0;
+	pthread_rwlock_init(&ike->lock, NULL);
+	ike->tunnels = calloc(CP_IKE_TUNNELS_MAX, sizeof(*ike->tunnels));
+	return ike->tunnels ? 0 : -ENOMEM;
+}
 
-	for (size_t e = 0; e < ike->config->environment_count; e++)
-		count += ike->config->environments[e].server_count;
-	ike->tunnels = calloc(count ? count : 1, sizeof(*ike->tunnels));
-	if (!ike->tunnels)
+static struct cp_server *copy_of(const struct cp_server *server)
+{
+	struct cp_server *copy = malloc(sizeof(*copy));
+
+	if (copy)
+		*copy = *server;
+	return copy;
+}
+
+int cp_ike_tunnel_set(struct cp_ike *ike, size_t number, const struct cp_server *server,
+                      uint64_t now_ms)
+{
+	struct cp_ike_tunnel *tunnel = &ike->tunnels[number];
+	struct cp_ike_settings *replaced = malloc(sizeof(*replaced));
+	const struct cp_server *copy = copy_of(server);
+
+	if (!replaced || !copy) {
+		free(replaced);
+		free((void *)copy);
 		return -ENOMEM;
-	for (size_t e = 0; e < ike->config->environment_count; e++) {
-		const struct cp_environment *environment = &ike->config->environments[e];
-
-		for (size_t s = 0; s < environment->server_count; s++) {
-			struct cp_ike_tunnel *tunnel = &ike->tunnels[ike->tunnel_count++];
-
-			tunnel->server = &environment->servers[s];
-			snprintf(tunnel->id.environment, IPC_NAME_LEN, "%s", environment->name);
-			snprintf(tunnel->id.server, IPC_NAME_LEN, "%s", tunnel->server->name);
-			snprintf(tunnel->name, sizeof(tunnel->name), "%s/%s",
-			         tunnel->id.environment, tunnel->id.server);
-		}
 	}
+	*replaced = (struct cp_ike_settings){ .server = tunnel->server,
+		                              .replaced_ms = now_ms,
+		                              .next = ike->replaced };
+	ike->replaced = replaced;
+	tunnel->server = copy;
 	return 0;
 }
 
-const struct cp_ike_tunnel *cp_ike_find(const struct cp_ike *ike, const char *name)
+int cp_ike_tunnel_add(struct cp_ike *ike, size_t number, const struct ipc_tunnel *id,
+                      const struct cp_server *server, uint64_t now_ms)
 {
-	for (size_t i = 0; name && i < ike->tunnel_count; i++) {
-		if (strcmp(ike->tunnels[i].name, name) == 0)
-			return &ike->tunnels[i];
+	struct cp_ike_tunnel *tunnel = &ike->tunnels[number];
+
+	if (cp_ike_tunnel_set(ike, number, server, now_ms) != 0)
+		return -ENOMEM;
+	pthread_rwlock_wrlock(&ike->lock);
+	tunnel->id = *id;
+	tunnel->suite = 0;
+	snprintf(tunnel->name, sizeof(tunnel->name), "%s/%s", id->environment, id->server);
+	if (number >= ike->tunnel_count)
+		ike->tunnel_count = number + 1;
+	pthread_rwlock_unlock(&ike->lock);
+	return 0;
+}
+
+void cp_ike_tunnels_tidy(struct cp_ike *ike, uint64_t now_ms)
+{
+	struct cp_ike_settings **at = &ike->replaced;
+
+	while (*at) {
+		struct cp_ike_settings *replaced = *at;
+
+		if (now_ms - replaced->replaced_ms < CP_IKE_SETTINGS_KEEP_MS) {
+			at = &replaced->next;
+			continue;
+		}
+		*at = replaced->next;
+		free((void *)replaced->server);
+		free(replaced);
 	}
-	return NULL;
+}
+
+const struct cp_ike_tunnel *cp_ike_find(struct cp_ike *ike, const char *name)
+{
+	const struct cp_ike_tunnel *found = NULL;
+
+	if (!name)
+		return NULL;
+	pthread_rwlock_rdlock(&ike->lock);
+	for (size_t i = 0; !found && i < ike->tunnel_count; i++) {
+		if (strcmp(ike->tunnels[i].name, name) == 0)
+			found = &ike->tunnels[i];
+	}
+	pthread_rwlock_unlock(&ike->lock);
+	return found;
 }
 
 void cp_ike_report(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel,

@@ -3,12 +3,17 @@
  * What the parts of the IKE side share: the configured IPsec tunnels, by number and by name, and
  * where events go.
  *
- * A tunnel's number is its place in the configuration, counted over all environments. It is known
- * to libcharon by "ENVIRONMENT/SERVER" as the name of its configuration and by number + 1 as the
- * reqid of its SAs.
+ * A tunnel has a number as long as it is configured, and for a while after: its place in tunnels[].
+ * It is known to libcharon by "ENVIRONMENT/SERVER" as the name of its configuration and by number +
+ * 1 as the reqid of its SAs.
+ *
+ * The supervisor's thread adds tunnels and changes their settings, libcharon's threads read them.
+ * Places are never moved nor freed. Settings are never changed but replaced, and what was replaced
+ * stays for CP_IKE_SETTINGS_KEEP_MS: longer than anything that a thread of libcharon does with it.
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,27 +34,47 @@
 struct cp_ike_tunnel {
 	char name[CP_IKE_NAME_LEN];
 	struct ipc_tunnel id;
-	const struct cp_server *server;
+	const struct cp_server *_Atomic server; /* its settings */
 	_Atomic uint32_t suite; /* CP_IKE_SUITE() that its SAs had last; 0: not known */
 };
 
+/* Some more than can be configured: a tunnel that was removed keeps its place for a while. */
+#define CP_IKE_TUNNELS_MAX (2u * CP_ENVIRONMENTS_MAX * CP_SERVERS_MAX)
+#define CP_IKE_SETTINGS_KEEP_MS 600000u
+
+struct cp_ike_settings;
+
 struct cp_ike {
-	const struct cp_config *config;
+	const struct cp_config *config; /* of this node: what a restart changes */
 	struct cp_dp *dp;
 	/* Called on libcharon's threads, with its locks held: must not block. */
 	void (*report)(void *context, size_t tunnel, const struct cp_event *event);
 	void *context;
-	struct cp_ike_tunnel *tunnels;
-	size_t tunnel_count;
+	struct cp_ike_tunnel *tunnels;    /* CP_IKE_TUNNELS_MAX places */
+	atomic_size_t tunnel_count;       /* of places that were ever in use */
+	pthread_rwlock_t lock;            /* the names */
+	struct cp_ike_settings *replaced; /* the supervisor's */
 	atomic_bool
 		is_muted; /* the process ends: nothing may reach servers or dataplane any more */
 };
 
-/* Fills tunnels[] from the configuration. Returns 0 or -ENOMEM. */
+/* Makes room for tunnels. Returns 0 or -ENOMEM. */
 int cp_ike_tunnels_init(struct cp_ike *ike);
 
+/* Gives place NUMBER, up to tunnel_count, to a tunnel. Returns 0 or -ENOMEM. Supervisor's thread,
+ * as what follows. */
+int cp_ike_tunnel_add(struct cp_ike *ike, size_t number, const struct ipc_tunnel *id,
+                      const struct cp_server *server, uint64_t now_ms);
+
+/* Gives the tunnel a copy of these settings. Returns 0 or -ENOMEM. */
+int cp_ike_tunnel_set(struct cp_ike *ike, size_t number, const struct cp_server *server,
+                      uint64_t now_ms);
+
+/* Frees settings that were replaced long ago. */
+void cp_ike_tunnels_tidy(struct cp_ike *ike, uint64_t now_ms);
+
 /* The tunnel with that name; NULL: none. */
-const struct cp_ike_tunnel *cp_ike_find(const struct cp_ike *ike, const char *name);
+const struct cp_ike_tunnel *cp_ike_find(struct cp_ike *ike, const char *name);
 
 void cp_ike_report(const struct cp_ike *ike, const struct cp_ike_tunnel *tunnel,
                    const struct cp_event *event);

@@ -22,7 +22,10 @@
 #include "common/secret.h"
 #include "controlplane/api.h"
 #include "controlplane/config.h"
+#include "controlplane/config_store.h"
 #include "controlplane/dp_client.h"
+#include "controlplane/health_http.h"
+#include "controlplane/reload.h"
 #include "controlplane/successor.h"
 #include "controlplane/supervisor.h"
 #include "controlplane/takeover.h"
@@ -45,6 +48,9 @@ struct program {
 	uint64_t epoch;
 	struct cp_dp *dp;
 	struct cp_supervisor *supervisor;
+	struct cp_store store;
+	struct cp_reload *reload;
+	struct cp_health *health;
 	struct cp_api *api;
 	char path[CP_PATH_LEN]; /* of this program, or of what was installed in its place since */
 	char log_level[2];
@@ -241,8 +247,33 @@ static void describe_successor(struct program *program)
 	memcpy(program->arguments, arguments, sizeof(arguments));
 }
 
-/* What both ways to start need. */
-static int create(struct program *program)
+/* USER NULL: we stay who we are. */
+static int open_store(struct program *program, const struct passwd *user)
+{
+	int rc = cp_store_init(&program->store, program->options.run_dir,
+	                       user ? user->pw_uid : (uid_t)-1, user ? user->pw_gid : (gid_t)-1);
+
+	if (rc == 0)
+		rc = cp_store_get_draining(&program->store, program->config);
+	if (rc != 0)
+		sp_log(SP_LOG_ERR, "main: %s/configuration cannot be used error=%s",
+		       program->options.run_dir, strerror(-rc));
+	return rc;
+}
+
+/* It is what a rollback returns to. */
+static void keep_config(const struct program *program)
+{
+	int rc = cp_store_apply(&program->store, program->config);
+
+	if (rc != 0)
+		sp_log(SP_LOG_WARN,
+		       "main: the configuration could not be written to %s: a rollback may be impossible error=%s",
+		       program->store.applied, strerror(-rc));
+}
+
+/* What both ways to start need. USER: whose the store will be; NULL: ours. */
+static int create(struct program *program, const struct passwd *user)
 {
 	char socket_path[sizeof(program->options.run_dir) + sizeof("/dataplane.sock")];
 	const struct cp_dp_options dp = {
@@ -253,14 +284,22 @@ static int create(struct program *program)
 	};
 	struct cp_takeover_options takeover = { .program = program->path,
 		                                .arguments = program->arguments };
+	struct cp_reload_options reload = { .config_dir = program->options.config_dir,
+		                            .store = &program->store,
+		                            .config = program->config };
 	int rc;
 
 	snprintf(socket_path, sizeof(socket_path), "%s/dataplane.sock", program->options.run_dir);
-	rc = cp_dp_create(&dp, &program->dp);
+	rc = open_store(program, user);
+	if (rc == 0)
+		rc = cp_dp_create(&dp, &program->dp);
 	if (rc == 0)
 		rc = cp_supervisor_create(program->config, program->dp, program->epoch,
 		                          &program->supervisor);
 	describe_successor(program);
+	reload.supervisor = program->supervisor;
+	if (rc == 0)
+		rc = cp_reload_create(&reload, &program->reload);
 	takeover.supervisor = program->supervisor;
 	if (rc == 0)
 		rc = cp_takeover_create(&takeover, &program->takeover);
@@ -272,7 +311,7 @@ static struct cp_api_context describe_api(const struct program *program)
 	return (struct cp_api_context){
 		.instance = program->options.instance,
 		.epoch = program->epoch,
-		.config = program->config,
+		.reload = program->reload,
 		.dp = program->dp,
 		.supervisor = program->supervisor,
 		.takeover = program->takeover,
@@ -298,7 +337,7 @@ static int start(struct program *program)
 	if (rc == 0)
 		rc = make_run_dir(program->options.run_dir);
 	if (rc == 0)
-		rc = create(program);
+		rc = create(program, user);
 	if (rc != 0)
 		return rc;
 	api = describe_api(program);
@@ -310,6 +349,8 @@ static int start(struct program *program)
 		if (rc == 0)
 			warn_of_secrets(program->config, user->pw_name);
 	}
+	if (rc == 0)
+		keep_config(program);
 	if (rc == 0)
 		rc = sp_secret_process_init(); /* again: a change of user undoes it */
 	if (rc == 0)
@@ -323,7 +364,7 @@ static int start(struct program *program)
 static int succeed(struct program *program)
 {
 	struct cp_api_context api;
-	int rc = create(program);
+	int rc = create(program, NULL);
 
 	if (rc == 0)
 		rc = cp_supervisor_start(program->supervisor);
@@ -335,19 +376,43 @@ static int succeed(struct program *program)
 		rc = cp_successor_take_over(program->supervisor);
 	if (rc != 0)
 		return rc;
+	keep_config(program);
 	api = describe_api(program);
 	return say_no_api(program, cp_api_inherit(&api, program->options.run_dir,
 	                                          CP_SUCCESSOR_LISTENER, &program->api));
 }
 
+/* Without it the gateway does its work all the same. */
+static void start_health(struct program *program)
+{
+	const struct cp_config *config = program->config;
+	const struct cp_api_context api = describe_api(program);
+	int rc;
+
+	if (!config->health_be)
+		return;
+	rc = cp_health_start(&api, config->health_be, config->health_port_be, &program->health);
+	if (rc != 0)
+		sp_log(SP_LOG_ERR, "main: nobody can listen at controlplane.health error=%s",
+		       strerror(-rc));
+}
+
+static void reload(struct program *program)
+{
+	struct cp_outcome outcome;
+	int rc = cp_reload_apply(program->reload, &outcome);
+
+	cp_outcome_log(&outcome, rc);
+	cp_outcome_fini(&outcome);
+}
+
 /* Returns when the process shall end. */
-static void wait_for_signals(const sigset_t *signals)
+static void wait_for_signals(struct program *program, const sigset_t *signals)
 {
 	int signal_number;
 
 	while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP)
-		sp_log(SP_LOG_WARN,
-		       "main: SIGHUP is ignored: restart the control plane to apply a new configuration");
+		reload(program);
 }
 
 int main(int argc, char **argv)
@@ -385,14 +450,16 @@ int main(int argc, char **argv)
 	if ((program.options.is_successor ? succeed(&program) : start(&program)) != 0)
 		_exit(EXIT_FAILURE); /* there are threads: no orderly end */
 	cp_takeover_set_api(program.takeover, program.api);
+	start_health(&program);
 	sp_log(SP_LOG_INFO, "main: started instance=%s epoch=%016llx", program.options.instance,
 	       (unsigned long long)program.epoch);
-	wait_for_signals(&signals);
+	wait_for_signals(&program, &signals);
 	/* Tunnels stay up in the dataplane: nothing is said to servers, nothing is taken from the
 	 * dataplane. An orderly end of libcharon would do both, so there is none: the kernel takes
 	 * the memory back. */
 	cp_takeover_cancel(program.takeover);
 	cp_supervisor_mute(program.supervisor);
+	cp_health_stop(program.health);
 	cp_api_stop(program.api);
 	sp_log(SP_LOG_INFO, "main: ended");
 	_exit(EXIT_SUCCESS);

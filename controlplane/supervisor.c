@@ -66,16 +66,24 @@ static void on_dp_datagram(void *context, const struct ipc_punt *punt, const voi
 	cp_ike_socket_receive(punt, payload);
 }
 
-static void on_resolved(void *context, size_t tunnel, uint32_t address_be, const char *error)
+/* A look-up's tag: the tunnel, and which look-up of it. */
+#define LOOKUP_SHIFT 16u
+_Static_assert(CP_IKE_TUNNELS_MAX <= 1u << LOOKUP_SHIFT, "a tunnel's number in a tag");
+
+static void on_resolved(void *context, size_t tag, uint32_t address_be, const char *error)
 {
 	struct cp_supervisor *supervisor = context;
-	struct cp_event event = { .type = CP_EVENT_RESOLVED, .remote_be = address_be };
+	const size_t tunnel = tag & ((1u << LOOKUP_SHIFT) - 1);
+	const struct cp_server *server = supervisor->tunnels[tunnel].ike->server;
+	struct cp_event event = { .type = CP_EVENT_RESOLVED,
+		                  .remote_be = address_be,
+		                  .lookup = (uint32_t)(tag >> LOOKUP_SHIFT) };
 
 	if (error) {
 		event.type = CP_EVENT_NOT_BEGUN;
 		snprintf(event.why, sizeof(event.why),
-		         "the server's address \"%s\" cannot be resolved: %s",
-		         supervisor->tunnels[tunnel].ike->server->address, error);
+		         "the server's address \"%s\" cannot be resolved: %s", server->address,
+		         error);
 	}
 	cp_event_queue_put(&supervisor->queue, tunnel, &event);
 }
@@ -103,6 +111,17 @@ static void say(const struct tunnel *tunnel, unsigned todo, const struct cp_tunn
 	if (todo & CP_SAY_RENEGOTIATE)
 		sp_log(SP_LOG_INFO, "supervisor: renegotiating environment=%s server=%s why=\"%s\"",
 		       id->environment, id->server, state->why);
+	if (todo & CP_SAY_RENEWING)
+		sp_log(SP_LOG_INFO,
+		       "supervisor: logging in anew beside the old login environment=%s server=%s",
+		       id->environment, id->server);
+	if (todo & CP_SAY_RENEWAL_FAILED)
+		sp_log(SP_LOG_WARN,
+		       "supervisor: the new login failed, the old one goes on environment=%s server=%s attempt=%u "
+		       "retry_in_s=%.1f why=\"%s\"",
+		       id->environment, id->server, state->renewal_attempts,
+		       state->deadline_ms > now ? (double)(state->deadline_ms - now) / 1000 : 0.0,
+		       state->renewal);
 	if (todo & CP_SAY_UP)
 		sp_log(SP_LOG_INFO,
 		       "supervisor: up environment=%s server=%s remote=%s inner=%s suite=%s udp=%s",
@@ -111,17 +130,11 @@ static void say(const struct tunnel *tunnel, unsigned todo, const struct cp_tunn
 		       state->is_udp ? "yes" : "no");
 }
 
-static int set_peer(struct cp_supervisor *supervisor, const struct tunnel *tunnel,
-                    uint32_t remote_be)
+static int set_peer(struct cp_supervisor *supervisor, struct tunnel *tunnel,
+                    const struct ipc_peer *peer)
 {
-	const struct ipc_peer peer = {
-		.id = tunnel->ike->id,
-		.remote_be = remote_be,
-		.ike_port_be = htons(tunnel->ike->server->ike_port),
-		.natt_port_be = htons(tunnel->ike->server->natt_port),
-	};
-
-	return cp_dp_call(supervisor->dp, IPC_PEER_SET, &peer, sizeof(peer), NULL, 0);
+	tunnel->peer = *peer;
+	return cp_dp_call(supervisor->dp, IPC_PEER_SET, peer, sizeof(*peer), NULL, 0);
 }
 
 static void set_tunnel(struct cp_supervisor *supervisor, const struct tunnel *tunnel,
@@ -144,9 +157,16 @@ static void set_tunnel(struct cp_supervisor *supervisor, const struct tunnel *tu
 static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigned todo,
                          uint32_t remote_be)
 {
-	const struct tunnel *tunnel = &supervisor->tunnels[index];
+	struct tunnel *tunnel = &supervisor->tunnels[index];
+	const struct cp_server *server = tunnel->ike->server;
+	const struct ipc_peer peer = {
+		.id = tunnel->ike->id,
+		.remote_be = remote_be,
+		.ike_port_be = htons(server->ike_port),
+		.natt_port_be = htons(server->natt_port),
+	};
 	struct cp_event failed = { .type = CP_EVENT_NOT_BEGUN };
-	int rc = set_peer(supervisor, tunnel, remote_be);
+	int rc = set_peer(supervisor, tunnel, &peer);
 
 	if (rc != 0)
 		snprintf(failed.why, sizeof(failed.why),
@@ -160,9 +180,23 @@ static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigne
 static void come_up(struct cp_supervisor *supervisor, struct tunnel *tunnel, uint32_t inner_be)
 {
 	set_tunnel(supervisor, tunnel, inner_be);
+	tunnel->up_at = tunnel->peer;
 	if (!tunnel->up_ms)
 		tunnel->up_ms = cp_now_ms();
 	tunnel->orphan_count = cp_orphans_count(&supervisor->orphans, &tunnel->ike->id);
+}
+
+static void look_up(struct cp_supervisor *supervisor, size_t index,
+                    const struct cp_tunnel_state *state)
+{
+	struct tunnel *tunnel = &supervisor->tunnels[index];
+	const struct cp_server *server = tunnel->ike->server;
+	const uint32_t attempt = state->attempts ? state->attempts : state->renewal_attempts;
+
+	if (++tunnel->lookup == 0)
+		tunnel->lookup = 1;
+	cp_resolve(server->address, attempt - 1, (size_t)tunnel->lookup << LOOKUP_SHIFT | index,
+	           on_resolved, supervisor);
 }
 
 static void perform(struct cp_supervisor *supervisor, size_t index, unsigned todo,
@@ -186,8 +220,9 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 		tunnel->up_ms = tunnel->switched_ms = 0;
 	}
 	if (todo & CP_DO_RESOLVE)
-		cp_resolve(tunnel->ike->server->address, state->attempts - 1, index, on_resolved,
-		           supervisor);
+		look_up(supervisor, index, state);
+	if (todo & CP_DO_PEER_BACK)
+		set_peer(supervisor, tunnel, &tunnel->up_at);
 	if (todo & (CP_DO_PEER | CP_DO_CONNECT))
 		connect_peer(supervisor, index, todo, state->remote_be);
 	if (todo & CP_DO_REKEY) {
@@ -199,7 +234,33 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 		come_up(supervisor, tunnel, state->inner_be);
 }
 
-static void step(struct cp_supervisor *supervisor, size_t index, const struct cp_event *event)
+void cp_supervisor_limits(const struct cp_supervisor *supervisor, size_t index,
+                          char limits[CP_WHY_LEN])
+{
+	const struct tunnel *tunnel = &supervisor->tunnels[index];
+	const struct cp_environment *environment =
+		cp_config_environment(supervisor->config, tunnel->ike->id.environment);
+
+	limits[0] = 0;
+	if (environment)
+		cp_reach_check(environment, tunnel->ranges, tunnel->range_count, limits,
+		               CP_WHY_LEN);
+}
+
+/* The event in full: what its selectors leave out is told by the configuration in force. */
+static void complete(struct cp_supervisor *supervisor, size_t index, struct cp_event *event)
+{
+	struct tunnel *tunnel = &supervisor->tunnels[index];
+
+	if (event->type != CP_EVENT_CHILD_UP && event->type != CP_EVENT_CHILD_REKEYED)
+		return;
+	memcpy(tunnel->ranges, event->ranges, sizeof(tunnel->ranges));
+	tunnel->range_count = event->range_count;
+	cp_supervisor_limits(supervisor, index, event->limits);
+}
+
+void cp_supervisor_step(struct cp_supervisor *supervisor, size_t index,
+                        const struct cp_event *event)
 {
 	struct cp_tunnel_state copy;
 	unsigned todo;
@@ -210,6 +271,11 @@ static void step(struct cp_supervisor *supervisor, size_t index, const struct cp
 	pthread_mutex_unlock(&supervisor->lock);
 	if (todo)
 		perform(supervisor, index, todo, &copy);
+}
+
+static void step(struct cp_supervisor *supervisor, size_t index, const struct cp_event *event)
+{
+	cp_supervisor_step(supervisor, index, event);
 }
 
 /* ---- the dataplane's view of tunnels and environments ---- */
@@ -328,16 +394,21 @@ static bool was_overtaken(const struct cp_supervisor *supervisor, const struct t
 	return supervisor->was_aside && tunnel->state.child_count && tunnel->was_carried;
 }
 
-static void handle(struct cp_supervisor *supervisor, const struct cp_queued *item)
+static void handle(struct cp_supervisor *supervisor, struct cp_queued *item)
 {
 	static const struct cp_event overtaken = { .type = CP_EVENT_OVERTAKEN };
 	const bool is_ready = item->event.type == CP_EVENT_READY;
 
 	if (item->tunnel != CP_ALL_TUNNELS) {
+		if (item->event.lookup &&
+		    item->event.lookup != supervisor->tunnels[item->tunnel].lookup)
+			return; /* for settings of before */
+		complete(supervisor, item->tunnel, &item->event);
 		step(supervisor, item->tunnel, &item->event);
 		return;
 	}
-	if (item->event.type != CP_EVENT_LOST)
+	supervisor->is_dp_ready = item->event.type != CP_EVENT_LOST;
+	if (supervisor->is_dp_ready)
 		cp_supervisor_read_sas(supervisor);
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
 		struct tunnel *tunnel = &supervisor->tunnels[i];
@@ -349,7 +420,7 @@ static void handle(struct cp_supervisor *supervisor, const struct cp_queued *ite
 			step(supervisor, i, &item->event);
 		}
 	}
-	if (item->event.type != CP_EVENT_LOST && supervisor->has_read)
+	if (supervisor->is_dp_ready && supervisor->has_read)
 		supervisor->was_aside = false;
 }
 
@@ -383,12 +454,13 @@ static void *run(void *argument)
 			&supervisor->queue, next_deadline_ms(supervisor, cp_now_ms()), &is_rung);
 
 		pthread_mutex_lock(&supervisor->lock);
-		if (supervisor->is_leaving)
+		if (supervisor->is_leaving && !supervisor->order)
 			stand_aside(supervisor);
 		pthread_mutex_unlock(&supervisor->lock);
 		if (item)
 			handle(supervisor, item);
 		free(item);
+		cp_supervisor_obey(supervisor);
 		if (supervisor->ike.is_muted)
 			continue;
 		changed = atomic_exchange(&supervisor->changed, 0);
@@ -398,6 +470,7 @@ static void *run(void *argument)
 			step(supervisor, i, &time_passed);
 		admit(supervisor);
 		cp_supervisor_retire(supervisor);
+		cp_ike_tunnels_tidy(&supervisor->ike, cp_now_ms());
 	}
 	return NULL;
 }
@@ -411,35 +484,28 @@ int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint6
 
 	if (!new)
 		return -ENOMEM;
-	new->config = config;
 	new->dp = dp;
+	new->seed = (uint32_t)(epoch >> 32);
 	cp_event_queue_init(&new->queue);
 	new->ike = (struct cp_ike){
-		.config = config, .dp = dp, .report = on_ike_event, .context = new
+		.config = cp_config_hold(config), .dp = dp, .report = on_ike_event, .context = new
 	};
 	cp_orphans_init(&new->orphans, dp, epoch);
 	cp_moves_init(&new->moves, dp);
-	new->has_limits = cp_rekey_limits_any(config);
-	if (cp_ike_tunnels_init(&new->ike) != 0)
-		goto err;
-	new->tunnels =
-		calloc(new->ike.tunnel_count ? new->ike.tunnel_count : 1, sizeof(*new->tunnels));
-	if (!new->tunnels)
-		goto err;
-	for (size_t i = 0; i < new->ike.tunnel_count; i++) {
-		new->tunnels[i].ike = &new->ike.tunnels[i];
-		cp_tunnel_state_init(&new->tunnels[i].state, new->ike.tunnels[i].server,
-		                     (uint32_t)(epoch >> 32) + (uint32_t)i, cp_now_ms());
-	}
 	pthread_mutex_init(&new->lock, NULL);
+	pthread_mutex_init(&new->ordering, NULL);
+	pthread_cond_init(&new->ordered, NULL);
 	pthread_cond_init(&new->moved, NULL);
+	new->tunnels = calloc(CP_IKE_TUNNELS_MAX, sizeof(*new->tunnels));
+	if (!new->tunnels || cp_ike_tunnels_init(&new->ike) != 0) {
+		free(new->tunnels);
+		cp_config_release(new->ike.config);
+		free(new);
+		return -ENOMEM;
+	}
+	cp_supervisor_adopt(new, config);
 	*supervisor = new;
 	return 0;
-
-err:
-	free(new->ike.tunnels);
-	free(new);
-	return -ENOMEM;
 }
 
 int cp_supervisor_start(struct cp_supervisor *supervisor)

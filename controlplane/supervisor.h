@@ -18,7 +18,7 @@
 
 struct cp_supervisor;
 
-/* CONFIG and DP are borrowed and outlive the supervisor. Returns 0 or -ENOMEM. */
+/* CONFIG is held, DP is borrowed and outlives the supervisor. Returns 0 or -ENOMEM. */
 int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint64_t epoch,
                          struct cp_supervisor **supervisor);
 
@@ -50,6 +50,18 @@ struct cp_progress {
 
 /* False: the predecessor's SAs were not read yet. Any thread. */
 bool cp_supervisor_progress(struct cp_supervisor *supervisor, struct cp_progress *progress);
+/*
+ * Puts CONFIG in force, here and in the dataplane: new tunnels are connected, those that are gone
+ * are ended, those whose settings changed are renewed, all others do not notice. Returns 0; or
+ * -errno with WHY in words: then nothing has changed. Any thread.
+ */
+int cp_supervisor_configure(struct cp_supervisor *supervisor, const struct cp_config *config,
+                            char why[CP_DP_WHY_LEN]);
+
+/* Logs the tunnels of ENVIRONMENT in anew, or the one to SERVER (NULL: all): make before break
+ * where they are up. Certificates and secrets are read again. Returns how many. Any thread. */
+size_t cp_supervisor_renew(struct cp_supervisor *supervisor, const char *environment,
+                           const char *server);
 
 /* From now on nothing is sent to a server and nothing is changed in the dataplane; the process may
  * end then. */

@@ -18,7 +18,8 @@ static bool is_configured(void *context, const struct ipc_tunnel *id)
 	const struct cp_supervisor *supervisor = context;
 
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
-		if (memcmp(&supervisor->ike.tunnels[i].id, id, sizeof(*id)) == 0)
+		if (supervisor->tunnels[i].is_configured &&
+		    memcmp(&supervisor->ike.tunnels[i].id, id, sizeof(*id)) == 0)
 			return true;
 	}
 	return false;
@@ -72,7 +73,8 @@ static const struct cp_server *server_of(const struct cp_supervisor *supervisor,
                                          const struct ipc_tunnel *id)
 {
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
-		if (memcmp(&supervisor->ike.tunnels[i].id, id, sizeof(*id)) == 0)
+		if (supervisor->tunnels[i].is_configured &&
+		    memcmp(&supervisor->ike.tunnels[i].id, id, sizeof(*id)) == 0)
 			return supervisor->ike.tunnels[i].server;
 	}
 	return NULL;

@@ -10,6 +10,7 @@
 static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
 {
 	const struct cp_tunnel_state *state = &tunnel->state;
+	const struct cp_server *server = tunnel->ike->server;
 	const uint64_t now = cp_now_ms();
 	const uint64_t now_s = (uint64_t)time(NULL);
 
@@ -29,24 +30,27 @@ static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
 		.child_rekeys = state->child_rekeys,
 		.connects = state->connects,
 	};
-	memcpy(view->zone, tunnel->ike->server->zone, sizeof(view->zone));
-	snprintf(view->server_address, sizeof(view->server_address), "%s",
-	         tunnel->ike->server->address);
+	memcpy(view->zone, server->zone, sizeof(view->zone));
+	snprintf(view->server_address, sizeof(view->server_address), "%s", server->address);
 	snprintf(view->why, sizeof(view->why), "%s", state->why);
 	if (state->phase == CP_TUNNEL_UP) {
 		snprintf(view->suite, sizeof(view->suite), "%s", state->suite);
 		snprintf(view->limits, sizeof(view->limits), "%s", state->limits);
+		if (state->is_renewing)
+			snprintf(view->renewal, sizeof(view->renewal), "%s",
+			         state->renewal[0] ? state->renewal : "logging in anew");
 	}
 }
 
 size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_view *views,
                              size_t max)
 {
-	const size_t count = supervisor->ike.tunnel_count;
+	size_t count;
 
 	pthread_mutex_lock(&supervisor->lock);
+	count = supervisor->listing_count;
 	for (size_t i = 0; i < count && i < max; i++)
-		fill_view(&supervisor->tunnels[i], &views[i]);
+		fill_view(&supervisor->tunnels[supervisor->listing[i]], &views[i]);
 	pthread_mutex_unlock(&supervisor->lock);
 	return count;
 }
@@ -62,7 +66,7 @@ bool cp_supervisor_progress(struct cp_supervisor *supervisor, struct cp_progress
 		const struct tunnel *tunnel = &supervisor->tunnels[i];
 		const struct cp_tunnel_state *state = &tunnel->state;
 
-		if (!tunnel->was_carried)
+		if (!tunnel->was_carried || !tunnel->is_configured)
 			continue;
 		progress->wanted++;
 		progress->up += state->phase == CP_TUNNEL_UP;

@@ -31,8 +31,10 @@ struct cp_tunnel_view {
 	char why[CP_WHY_LEN]; /* while not up: the reason in words, "password or account refused by
 	                         the server" */
 	char suite[128];      /* while up: "AES_GCM_16_256", "AES_CBC_256 HMAC_SHA2_256_128" */
-	char limits[CP_WHY_LEN]; /* while up: the forwards that the server's selectors leave out;
-	                            mostly empty */
+	char limits[CP_WHY_LEN];  /* while up: the forwards that the server's selectors leave out;
+	                             mostly empty */
+	char renewal[CP_WHY_LEN]; /* while up: a new login is being tried beside this one, and why
+	                             it is not up yet; mostly empty */
 	bool udp_encapsulation;
 	uint32_t attempts;   /* since it was last up */
 	uint64_t since_s;    /* CLOCK_REALTIME: in this phase since */

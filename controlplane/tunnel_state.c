@@ -99,6 +99,10 @@ static unsigned doom_all(struct cp_tunnel_state *state)
 	state->ike_count = 0;
 	state->child_count = 0;
 	state->is_renegotiating = false;
+	state->is_renewing = false; /* what comes next has the new settings anyway */
+	state->renewal_ike = 0;
+	state->retire_ms = 0;
+	state->renewal[0] = 0;
 	return state->doomed_count ? CP_DO_TERMINATE : 0;
 }
 
@@ -159,9 +163,71 @@ static unsigned lose(struct cp_tunnel_state *state, uint64_t now_ms)
 	return todo;
 }
 
+/* ---- renewal ---- */
+
+static bool is_trying(const struct cp_tunnel_state *state)
+{
+	return state->is_resolving || state->is_queued || state->is_negotiating;
+}
+
+static void doom(struct cp_tunnel_state *state, uint32_t id)
+{
+	remove_ike(state, id);
+	if (state->doomed_count < CP_TUNNEL_SAS_MAX)
+		state->doomed[state->doomed_count++] = id;
+}
+
+/* The logins that a renewal has replaced. */
+static unsigned retire_old(struct cp_tunnel_state *state)
+{
+	if (!state->retire_ms)
+		return 0;
+	state->retire_ms = 0;
+	for (size_t i = state->ike_count; i-- > 0;) {
+		if (state->ikes[i] != state->new_ike)
+			doom(state, state->ikes[i]);
+	}
+	return state->doomed_count ? CP_DO_TERMINATE : 0;
+}
+
+static unsigned try_renewal(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	unsigned todo = retire_old(state);
+
+	forget_reason(state);
+	state->renewal_attempts++;
+	state->renewal_ike = 0;
+	state->is_resolving = true;
+	state->deadline_ms = now_ms + CP_GUARD_MS;
+	return todo | CP_DO_RESOLVE;
+}
+
+/* The old login goes on; the new one is tried again. */
+static unsigned fail_renewal(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	const bool has_knocked = state->is_negotiating;
+	unsigned todo = CP_SAY_RENEWAL_FAILED;
+
+	if (state->renewal_ike)
+		doom(state, state->renewal_ike);
+	if (state->doomed_count)
+		todo |= CP_DO_TERMINATE;
+	if (has_knocked)
+		todo |= CP_DO_PEER_BACK;
+	explain(state, "the negotiation ended without a reason given", CP_RANK_VAGUE);
+	snprintf(state->renewal, sizeof(state->renewal), "%s", state->reason);
+	forget_reason(state);
+	state->renewal_ike = 0;
+	state->is_resolving = state->is_queued = state->is_negotiating = false;
+	state->remote_be = state->up_remote_be;
+	state->deadline_ms = now_ms + cp_backoff_take_ms(&state->backoff);
+	return todo;
+}
+
 static unsigned come_up(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	const bool was_up = state->phase == CP_TUNNEL_UP;
+	const unsigned say = was_up ? 0 : CP_SAY_UP;
 
 	enter(state, CP_TUNNEL_UP, now_ms);
 	forget_reason(state);
@@ -170,8 +236,24 @@ static unsigned come_up(struct cp_tunnel_state *state, uint64_t now_ms)
 	state->attempts = 0;
 	state->is_renegotiating = false;
 	state->is_announced = true;
+	state->deadline_ms = state->retire_ms;
 	cp_backoff_reset(&state->backoff);
-	return CP_DO_UP | (was_up ? 0 : CP_SAY_UP);
+	if (state->is_renewing) /* it waited for this */
+		return CP_DO_UP | say | try_renewal(state, now_ms);
+	return CP_DO_UP | say;
+}
+
+static unsigned finish_renewal(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	unsigned todo;
+
+	state->new_ike = state->renewal_ike;
+	state->is_renewing = false;
+	state->renewal_ike = 0;
+	state->renewal[0] = 0;
+	todo = come_up(state, now_ms) | CP_SAY_UP;
+	state->retire_ms = state->deadline_ms = now_ms + CP_RENEWED_GRACE_MS;
+	return todo;
 }
 
 /* What the newest CHILD_SA cannot carry. */
@@ -254,6 +336,8 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 	}
 	if (event->inner_be == 0) {
 		explain(state, "the server assigned no virtual IP address", CP_RANK_EXACT);
+		if (event->ike_id == state->renewal_ike)
+			return fail_renewal(state, now_ms);
 		return state->phase == CP_TUNNEL_CONNECTING ? fail(state, now_ms) : 0;
 	}
 	if (!find_child(state, event->child_id))
@@ -261,11 +345,16 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 			(struct cp_child){ .id = event->child_id, .spi_be = event->spi_be };
 	state->inner_be = event->inner_be;
 	state->remote_be = event->remote_be;
+	state->up_remote_be = event->remote_be;
 	state->is_udp = event->is_udp;
 	memcpy(state->suite, event->suite, sizeof(state->suite));
 	todo = take_limits(state, event);
 	if (!state->is_ready)
 		return todo;
+	if (state->renewal_ike == event->ike_id && state->phase == CP_TUNNEL_UP)
+		return todo | finish_renewal(state, now_ms);
+	if (state->is_renewing && state->phase == CP_TUNNEL_UP)
+		return todo | CP_DO_UP; /* libcharon's own reauthentication, beside ours */
 	if (state->phase != CP_TUNNEL_UP)
 		state->connects++;
 	return todo | come_up(state, now_ms);
@@ -313,6 +402,10 @@ static unsigned on_ike_gone(struct cp_tunnel_state *state, const struct cp_event
 	if (!has_ike(state, event->ike_id))
 		return 0;
 	remove_ike(state, event->ike_id);
+	if (event->ike_id == state->renewal_ike) {
+		state->renewal_ike = 0;
+		return state->phase == CP_TUNNEL_UP ? fail_renewal(state, now_ms) : 0;
+	}
 	if (state->phase != CP_TUNNEL_CONNECTING || state->ike_count || state->child_count)
 		return 0;
 	return fail(state, now_ms);
@@ -342,16 +435,93 @@ static unsigned on_admitted(struct cp_tunnel_state *state, uint64_t now_ms)
 static unsigned on_not_begun(struct cp_tunnel_state *state, const struct cp_event *event,
                              uint64_t now_ms)
 {
-	if (state->phase != CP_TUNNEL_CONNECTING || state->ike_count)
+	const bool is_renewal = state->phase == CP_TUNNEL_UP && state->is_renewing &&
+	                        is_trying(state) && !state->renewal_ike;
+
+	if (!is_renewal && (state->phase != CP_TUNNEL_CONNECTING || state->ike_count))
 		return 0;
 	explain(state, event->why, CP_RANK_EXACT);
-	return fail(state, now_ms);
+	return is_renewal ? fail_renewal(state, now_ms) : fail(state, now_ms);
+}
+
+static void on_ike_begun(struct cp_tunnel_state *state, const struct cp_event *event)
+{
+	add_ike(state, event->ike_id);
+	if (state->phase == CP_TUNNEL_UP && state->is_negotiating && !state->renewal_ike)
+		state->renewal_ike = event->ike_id;
+}
+
+static void on_ike_rekeyed(struct cp_tunnel_state *state, const struct cp_event *event)
+{
+	add_ike(state, event->ike_id);
+	state->ike_rekeys++;
+	if (state->new_ike == event->old_ike_id)
+		state->new_ike = event->ike_id;
+}
+
+static unsigned on_renew(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	unsigned todo = 0;
+
+	cp_backoff_reset(&state->backoff);
+	if (!state->is_ready) {
+		state->is_renewing = state->child_count != 0;
+		return 0;
+	}
+	if (state->phase != CP_TUNNEL_UP) {
+		state->attempts = 0;
+		return begin(state, now_ms);
+	}
+	if (state->renewal_ike) { /* an attempt that knew nothing of this */
+		doom(state, state->renewal_ike);
+		todo = CP_DO_TERMINATE;
+	}
+	state->is_renewing = true;
+	state->is_queued = state->is_negotiating = false;
+	state->renewal_attempts = 0;
+	state->renewal[0] = 0;
+	return todo | CP_SAY_RENEWING | try_renewal(state, now_ms);
+}
+
+static unsigned on_removed(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	unsigned todo = doom_all(state);
+
+	enter(state, CP_TUNNEL_IDLE, now_ms);
+	state->is_removed = true;
+	return todo;
+}
+
+/* A login that had begun before the tunnel was removed ends too. */
+static unsigned step_removed(struct cp_tunnel_state *state, const struct cp_event *event)
+{
+	if (event->type != CP_EVENT_IKE_BEGUN && event->type != CP_EVENT_IKE_REKEYED &&
+	    event->type != CP_EVENT_CHILD_UP)
+		return 0;
+	doom(state, event->ike_id);
+	return CP_DO_TERMINATE;
+}
+
+/* Of a renewal: its end, its next attempt, or the end of what it replaced. */
+static unsigned on_time_up(struct cp_tunnel_state *state, uint64_t now_ms)
+{
+	state->deadline_ms = 0;
+	if (state->retire_ms)
+		return retire_old(state);
+	if (!state->is_renewing)
+		return 0;
+	if (!is_trying(state))
+		return try_renewal(state, now_ms);
+	explain(state, "the negotiation took too long", CP_RANK_VAGUE);
+	return fail_renewal(state, now_ms);
 }
 
 static unsigned on_time(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	if (state->deadline_ms == 0 || now_ms < state->deadline_ms)
 		return 0;
+	if (state->phase == CP_TUNNEL_UP)
+		return on_time_up(state, now_ms);
 	if (state->phase == CP_TUNNEL_WAITING || state->is_renegotiating)
 		return begin(state, now_ms);
 	explain(state, "the negotiation took too long", CP_RANK_VAGUE);
@@ -370,10 +540,18 @@ void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server 
 	snprintf(state->why, sizeof(state->why), WHY_NO_DATAPLANE);
 }
 
+void cp_tunnel_state_set_retry(struct cp_tunnel_state *state, const struct cp_server *server)
+{
+	cp_backoff_init(&state->backoff, server->retry_min_s * 1000, server->retry_max_s * 1000,
+	                state->backoff.random);
+}
+
 unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_event *event,
                               uint64_t now_ms)
 {
 	state->doomed_count = 0;
+	if (state->is_removed)
+		return step_removed(state, event);
 	switch (event->type) {
 	case CP_EVENT_READY:
 		return on_ready(state, now_ms);
@@ -388,11 +566,10 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 	case CP_EVENT_NOT_BEGUN:
 		return on_not_begun(state, event, now_ms);
 	case CP_EVENT_IKE_BEGUN:
-		add_ike(state, event->ike_id);
+		on_ike_begun(state, event);
 		return 0;
 	case CP_EVENT_IKE_REKEYED:
-		add_ike(state, event->ike_id);
-		state->ike_rekeys++;
+		on_ike_rekeyed(state, event);
 		return 0;
 	case CP_EVENT_IKE_GONE:
 		return on_ike_gone(state, event, now_ms);
@@ -408,6 +585,10 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 		return 0;
 	case CP_EVENT_ADMITTED:
 		return on_admitted(state, now_ms);
+	case CP_EVENT_RENEW:
+		return on_renew(state, now_ms);
+	case CP_EVENT_REMOVED:
+		return on_removed(state, now_ms);
 	case CP_EVENT_TIME:
 		return on_time(state, now_ms);
 	}

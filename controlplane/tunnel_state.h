@@ -5,6 +5,10 @@
  *
  * libcharon knows IKE_SAs and CHILD_SAs by number; a tunnel has one of each, but for the moments of
  * a rekeying or reauthentication, when it has two. It is up while it has a CHILD_SA.
+ *
+ * A renewal is a second login beside a tunnel that is up: for changed settings, or because an
+ * operator asks. The old IKE_SA goes when the new one carries the traffic; while the new one fails,
+ * the old one stays, and it is tried again.
  */
 #pragma once
 
@@ -14,11 +18,13 @@
 
 #include "controlplane/backoff.h"
 #include "controlplane/config.h"
+#include "controlplane/reach.h"
 #include "controlplane/tunnel.h"
 
 #define CP_TUNNEL_SAS_MAX 8u
-#define CP_GUARD_MS 60000u      /* an attempt takes at most this */
-#define CP_RENEGOTIATE_MS 2000u /* after a restart of the dataplane: to rekey all CHILD_SAs */
+#define CP_GUARD_MS 60000u        /* an attempt takes at most this */
+#define CP_RENEGOTIATE_MS 2000u   /* after a restart of the dataplane: to rekey all CHILD_SAs */
+#define CP_RENEWED_GRACE_MS 2000u /* what the server sent on the old SAs is still on its way */
 #define CP_STABLE_MS 10000u /* up for this long: the first attempt after a loss is made at once */
 
 enum cp_event_type {
@@ -39,6 +45,8 @@ enum cp_event_type {
 	CP_EVENT_ADMITTED,      /* it is this tunnel's turn to knock at its server */
 	CP_EVENT_OVERTAKEN,     /* as READY, but another control plane has SAs of this tunnel that
 	                           are newer than ours */
+	CP_EVENT_RENEW,         /* log in anew, make before break where it is up */
+	CP_EVENT_REMOVED,       /* taken out of the configuration: everything ends */
 };
 
 /* How much a reason explains; the highest one of an attempt is told. */
@@ -54,13 +62,18 @@ struct cp_event {
 	uint32_t ike_id;
 	uint32_t child_id;
 	uint32_t old_child_id;
-	uint32_t spi_be; /* inbound */
+	uint32_t old_ike_id; /* CP_EVENT_IKE_REKEYED */
+	uint32_t lookup;     /* the supervisor's: of which look-up this is the result; 0: of none */
+	uint32_t spi_be;     /* inbound */
 	uint32_t inner_be;
 	uint32_t remote_be;
 	bool is_udp;
 	enum cp_rank rank;
 	char suite[64];
 	char limits[CP_WHY_LEN]; /* of a CHILD_SA: which forwards its selectors leave out */
+	struct cp_range
+		ranges[CP_RANGES_MAX]; /* of a CHILD_SA: its selectors at the server's side */
+	size_t range_count;
 	char why[CP_WHY_LEN];
 };
 
@@ -73,11 +86,14 @@ struct cp_event {
 #define CP_DO_REKEY 0x20u     /* all CHILD_SAs */
 #define CP_DO_UP 0x40u        /* TUNNEL_SET: up */
 #define CP_DO_TERMINATE_LATE 0x80u /* as CP_DO_TERMINATE, when the new ones carry the traffic */
+#define CP_DO_PEER_BACK 0x8000u    /* PEER_SET: where it was up last */
 #define CP_SAY_UP 0x100u
 #define CP_SAY_FAILED 0x200u
 #define CP_SAY_LOST 0x400u
 #define CP_SAY_RENEGOTIATE 0x800u
 #define CP_SAY_LIMITS 0x1000u
+#define CP_SAY_RENEWING 0x2000u
+#define CP_SAY_RENEWAL_FAILED 0x4000u
 
 struct cp_child {
 	uint32_t id;
@@ -96,8 +112,9 @@ struct cp_tunnel_state {
 	uint32_t inner_be;
 	bool is_udp;
 	char suite[64];
-	char why[CP_WHY_LEN];    /* while not up */
-	char limits[CP_WHY_LEN]; /* while up: which forwards cannot be reached; mostly empty */
+	char why[CP_WHY_LEN];     /* while not up */
+	char limits[CP_WHY_LEN];  /* while up: which forwards cannot be reached; mostly empty */
+	char renewal[CP_WHY_LEN]; /* while renewing: why the last attempt failed; empty: none did */
 	struct cp_child children[CP_TUNNEL_SAS_MAX];
 	size_t child_count;
 	uint32_t doomed[CP_TUNNEL_SAS_MAX]; /* of the last step */
@@ -114,6 +131,13 @@ struct cp_tunnel_state {
 	bool is_queued;      /* the address is known; waits for CP_EVENT_ADMITTED */
 	bool is_negotiating; /* knocked at remote_be; neither up nor given up yet */
 	bool is_renegotiating;
+	bool is_removed;           /* for good */
+	bool is_renewing;          /* until a new login is up, whatever it takes */
+	uint32_t renewal_attempts; /* of this renewal */
+	uint32_t renewal_ike;      /* the new login under way; 0: none */
+	uint32_t new_ike;          /* after a renewal: all others end at retire_ms */
+	uint64_t retire_ms;        /* 0: nothing to end */
+	uint32_t up_remote_be;     /* where it is up, while remote_be is tried */
 	uint32_t ikes[CP_TUNNEL_SAS_MAX];
 	size_t ike_count;
 	char reason[CP_WHY_LEN]; /* of the attempt under way, or of what ends the tunnel */
@@ -121,6 +145,9 @@ struct cp_tunnel_state {
 	char before[CP_WHY_LEN]; /* the last reason that explained more than silence; since it was
 	                            last up */
 };
+
+/* The pauses of the configuration changed. */
+void cp_tunnel_state_set_retry(struct cp_tunnel_state *state, const struct cp_server *server);
 
 void cp_tunnel_state_init(struct cp_tunnel_state *state, const struct cp_server *server,
                           uint32_t seed, uint64_t now_ms);

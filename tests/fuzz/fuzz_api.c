@@ -29,8 +29,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	require(size <= CP_API_REQUEST_MAX);
-	require(request.command >= CP_API_STATUS && request.command <= CP_API_UPGRADE);
+	require(request.command >= CP_API_STATUS && request.command <= CP_API_COMMAND_LAST);
 	require(memchr(request.environment, '\0', sizeof(request.environment)) != NULL);
+	require(memchr(request.server, '\0', sizeof(request.server)) != NULL);
+	require(request.command != CP_API_RECONNECT || request.environment[0]);
 	require(request.limit >= 1 && request.limit <= CP_API_PAGE_MAX);
 	return 0;
 }

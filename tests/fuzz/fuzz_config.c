@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < mistakes.count; i++)
 		require(mistakes.list[i].file[0] && mistakes.list[i].text[0]);
 	cp_mistakes_fini(&mistakes);
-	cp_config_destroy(config);
+	cp_config_release(config);
 	free(copy);
 	return 0;
 }

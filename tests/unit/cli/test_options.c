@@ -117,7 +117,7 @@ static void test_mistakes(void **state)
 		{ "sessions --limit 1k", "--limit must be" },
 		{ "sessions --limit 99999999999999999999", "--limit must be" },
 		{ "sessions --environment a/b", "--environment must be" },
-		{ "counters drop/ port/", "too many arguments" },
+		{ "counters drop/ port/ esp/", "too many arguments" },
 	};
 	struct cli_options options;
 

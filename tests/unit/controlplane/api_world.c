@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The other side of controlplane/dp_client.h and controlplane/supervisor.h, played from a struct.
+ * The other side of controlplane/dp_client.h, controlplane/supervisor.h and controlplane/reload.h,
+ * played from a struct.
  */
 #include "tests/unit/controlplane/api_world.h"
 
@@ -123,6 +124,85 @@ enum cp_takeover_phase cp_takeover_phase(struct cp_takeover *takeover,
 	return current->takeover_phase;
 }
 
+size_t cp_supervisor_renew(struct cp_supervisor *supervisor, const char *environment,
+                           const char *server)
+{
+	size_t count = 0;
+
+	(void)supervisor;
+	for (size_t i = 0; i < current->view_count; i++)
+		count += strcmp(current->views[i].id.environment, environment) == 0 &&
+		         (!server || strcmp(current->views[i].id.server, server) == 0);
+	current->renewed = count;
+	return count;
+}
+
+const struct cp_config *cp_reload_running(struct cp_reload *reload)
+{
+	(void)reload;
+	return cp_config_hold(&current->config);
+}
+
+static int play(struct cp_outcome *outcome)
+{
+	*outcome = current->outcome;
+	return current->outcome_status;
+}
+
+int cp_reload_diff(struct cp_reload *reload, struct cp_outcome *outcome)
+{
+	(void)reload;
+	return play(outcome);
+}
+
+int cp_reload_apply(struct cp_reload *reload, struct cp_outcome *outcome)
+{
+	(void)reload;
+	current->reloads++;
+	return play(outcome);
+}
+
+int cp_reload_rollback(struct cp_reload *reload, struct cp_outcome *outcome)
+{
+	(void)reload;
+	current->rollbacks++;
+	return play(outcome);
+}
+
+static int drain(const char *environment, bool is_draining)
+{
+	for (size_t i = 0; i < current->config.environment_count; i++) {
+		if (!environment || strcmp(current->environments[i].name, environment) == 0)
+			current->environments[i].is_draining = is_draining;
+	}
+	return 0;
+}
+
+int cp_reload_drain(struct cp_reload *reload, const char *environment, char why[CP_DP_WHY_LEN])
+{
+	(void)reload;
+	(void)why;
+	return drain(environment, true);
+}
+
+int cp_reload_undrain(struct cp_reload *reload, const char *environment, char why[CP_DP_WHY_LEN])
+{
+	(void)reload;
+	(void)why;
+	return drain(environment, false);
+}
+
+void cp_outcome_fini(struct cp_outcome *outcome)
+{
+	(void)outcome; /* the world's */
+}
+
+void cp_outcome_log(const struct cp_outcome *outcome, int rc)
+{
+	(void)outcome;
+	(void)rc;
+}
+
 /* ---- the gateway ---- */
 
 static void set_tunnel(struct world *world, size_t i, const char *environment, const char *server)
@@ -213,9 +293,9 @@ void world_init(struct world *world)
 	world->dp = (struct cp_dp_state){
 		.is_connected = true, .epoch = 0x8000000000000001, .generation = 7, .pid = 4243
 	};
-	world->context = (struct cp_api_context){ .instance = "edge",
-		                                  .epoch = 0x1234,
-		                                  .config = &world->config };
+	world->context =
+		(struct cp_api_context){ .instance = "edge", .epoch = 0x1234, .reload = NULL };
+	world->config.holders = 1;
 }
 
 void world_add_sessions(struct world *world, size_t count)

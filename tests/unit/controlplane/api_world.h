@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A gateway as the API sees it: the control plane's two sources of news, the supervisor and the
- * connection to the dataplane, play what a test writes here. Everything else in these tests is
- * real.
+ * A gateway as the API sees it: the supervisor, the connection to the dataplane and live change
+ * play what a test writes here. Everything else in these tests is real.
  */
 #pragma once
 
@@ -26,7 +25,11 @@ struct world {
 	int takeover_status; /* of cp_takeover_begin(); its successor has the pid 4711 */
 	enum cp_takeover_phase takeover_phase;
 	const char *takeover_why;
-	unsigned moves_ahead; /* how many moves somebody else makes just before ours */
+	unsigned moves_ahead;      /* how many moves somebody else makes just before ours */
+	struct cp_outcome outcome; /* what every reading of a configuration comes to */
+	int outcome_status;
+	unsigned reloads, rollbacks;
+	size_t renewed; /* tunnels, by the last reconnect */
 };
 
 /* A gateway "gw-a" in good order: production with servers a (active) and b, staging with server c,

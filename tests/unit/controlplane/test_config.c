@@ -117,7 +117,7 @@ static void test_defaults(void **state)
 		assert_null(cp_ike_proposal_fault(server->ike_proposals[i]));
 	for (size_t i = 0; server->esp_proposals[i][0]; i++)
 		assert_null(cp_esp_proposal_fault(server->esp_proposals[i]));
-	cp_config_destroy(config);
+	cp_config_release(config);
 }
 
 static void test_every_key(void **state)
@@ -236,7 +236,7 @@ static void test_every_key(void **state)
 	assert_int_equal(production->forwards[2].port_be, htons(33000));
 	assert_null(cp_config_environment(config, "staging"));
 	assert_null(cp_config_server(production, "c"));
-	cp_config_destroy(config);
+	cp_config_release(config);
 }
 
 static void test_examples(void **state)
@@ -247,7 +247,7 @@ static void test_examples(void **state)
 
 	(void)state;
 	assert_non_null(cp_config_environment(config, "production"));
-	cp_config_destroy(config);
+	cp_config_release(config);
 	free(gateway);
 	free(environment);
 }
@@ -255,7 +255,7 @@ static void test_examples(void **state)
 static void test_no_environments(void **state)
 {
 	(void)state;
-	cp_config_destroy(parse(GOOD_GATEWAY, NULL, 0));
+	cp_config_release(parse(GOOD_GATEWAY, NULL, 0));
 }
 
 /* ---- bad ones: exactly one mistake each ---- */
@@ -729,7 +729,7 @@ static void test_egress(void **state)
 	assert_int_equal(e->addresses_be[0], ADDRESS(203, 0, 113, 10)); /* the uplink's */
 	assert_int_equal(e->inbound_count, 0);
 	assert_int_equal(c->environments[0].snat_count, 0);
-	cp_config_destroy((struct cp_config *)(uintptr_t)c);
+	cp_config_release((struct cp_config *)(uintptr_t)c);
 
 	c = parse_egress(
 		"egress: { snat_address = [\"203.0.113.11\", \"203.0.113.12\"]; public_address = \"198.51.100.10\";\n"
@@ -751,7 +751,7 @@ static void test_egress(void **state)
 	assert_int_equal(e->inbound[1].address_be, 0);
 	assert_int_equal(c->environments[0].snat_count, 1);
 	assert_int_equal(c->environments[0].snat_be[0], ADDRESS(203, 0, 113, 13));
-	cp_config_destroy((struct cp_config *)(uintptr_t)c);
+	cp_config_release((struct cp_config *)(uintptr_t)c);
 }
 
 static void test_egress_between_files(void **state)
@@ -820,7 +820,7 @@ static void test_own_zone_first(void **state)
 		assert_int_equal(config->environments[0].failback_s, 0);
 		assert_true(config->environments[0].is_unprobed);
 		assert_int_equal(config->environments[0].probe_target_be, 0);
-		cp_config_destroy(config);
+		cp_config_release(config);
 	}
 }
 
@@ -1131,7 +1131,7 @@ static void test_certificates(void **state)
 	assert_string_equal(psk->certificate_file, "");
 	assert_string_equal(psk->secret_file, "/s/p");
 	assert_string_equal(psk->ca_file, "");
-	cp_config_destroy(config);
+	cp_config_release(config);
 }
 
 /* ---- files ---- */
@@ -1178,7 +1178,7 @@ static void assert_load(int rc, const char *expected)
 		fail_msg("%s is not the only mistake in: %s", expected, text);
 	free(text);
 	cp_mistakes_fini(&mistakes);
-	cp_config_destroy(config);
+	cp_config_release(config);
 }
 
 static void test_load(void **state)
@@ -1328,14 +1328,14 @@ static void test_ports(void **state)
 	assert_in_range(other, 10000, 19998);
 	assert_int_not_equal(other, derived);
 	assert_ports(&staging[1], 500, 4500);
-	cp_config_destroy(config);
+	cp_config_release(config);
 
 	/* neither the order of the files nor what else is there changes what is derived from a name
 	 */
 	config = parse(GOOD_GATEWAY, (const char *const[]){ texts[1], texts[0] }, 2);
 	assert_ports(&config->environments[0].servers[0], 500, 4500);
 	assert_ports(&config->environments[1].servers[1], derived, derived + 1);
-	cp_config_destroy(config);
+	cp_config_release(config);
 }
 
 /* ---- the documentation ---- */

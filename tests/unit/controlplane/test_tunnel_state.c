@@ -438,6 +438,169 @@ static void test_loss_while_the_dataplane_is_away_is_told_later(void **state)
 	                 CP_DO_DOWN | CP_DO_RESOLVE);
 }
 
+/* ---- renewal: the tunnel is up with IKE_SA 1 and CHILD_SA 1 ---- */
+
+/* Up to where the server was asked anew, as IKE_SA ID. */
+static void knock_anew(struct world *world, uint32_t id)
+{
+	assert_int_equal(world->tunnel.phase, CP_TUNNEL_UP);
+	step(world, (struct cp_event){ .type = CP_EVENT_RESOLVED, .remote_be = REMOTE + 1 });
+	assert_int_equal(step(world, (struct cp_event){ .type = CP_EVENT_ADMITTED }),
+	                 CP_DO_PEER | CP_DO_CONNECT);
+	step(world, (struct cp_event){ .type = CP_EVENT_IKE_BEGUN, .ike_id = id });
+}
+
+static struct world renewing_world(void)
+{
+	struct world world = up_world();
+
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_RENEW }),
+	                 CP_SAY_RENEWING | CP_DO_RESOLVE);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
+	return world;
+}
+
+static void test_renewal_makes_before_it_breaks(void **state)
+{
+	struct world world = renewing_world();
+	struct cp_event up = child_up(2, 2);
+
+	(void)state;
+	knock_anew(&world, 2);
+	up.inner_be = INNER + 1;
+	up.remote_be = REMOTE + 1;
+	assert_int_equal(step(&world, up), CP_DO_UP | CP_SAY_UP);
+	assert_int_equal(world.tunnel.inner_be, INNER + 1);
+	assert_int_equal(world.tunnel.remote_be, REMOTE + 1);
+	assert_false(world.tunnel.is_renewing);
+	assert_int_equal(pass_to_deadline(&world), CP_DO_TERMINATE); /* of the old one alone */
+	assert_int_equal(world.tunnel.doomed_count, 1);
+	assert_int_equal(world.tunnel.doomed[0], 1);
+	step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 });
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
+	assert_int_equal(world.tunnel.child_count, 1);
+	assert_int_equal(world.tunnel.deadline_ms, 0);
+}
+
+/* The old login goes on, where it was, and the new one is tried again. */
+static void test_failed_renewal_leaves_it_up(void **state)
+{
+	struct world world = renewing_world();
+
+	(void)state;
+	knock_anew(&world, 2);
+	step(&world, reason(2, CP_RANK_AUTH, "the server refused the password"));
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 }),
+	                 CP_SAY_RENEWAL_FAILED | CP_DO_PEER_BACK);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
+	assert_int_equal(world.tunnel.remote_be, REMOTE);
+	assert_string_equal(world.tunnel.renewal, "the server refused the password");
+	assert_int_equal(pass_to_deadline(&world), CP_DO_RESOLVE);
+	knock_anew(&world, 3);
+	assert_int_equal(step(&world, child_up(3, 3)), CP_DO_UP | CP_SAY_UP);
+	assert_string_equal(world.tunnel.renewal, "");
+}
+
+static void test_renewal_that_hangs_is_given_up(void **state)
+{
+	struct world world = renewing_world();
+
+	(void)state;
+	knock_anew(&world, 2);
+	assert_int_equal(pass_to_deadline(&world),
+	                 CP_SAY_RENEWAL_FAILED | CP_DO_PEER_BACK | CP_DO_TERMINATE);
+	assert_int_equal(world.tunnel.doomed[0], 2);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
+}
+
+static void test_renewal_whose_name_is_not_resolved(void **state)
+{
+	struct world world = renewing_world();
+
+	(void)state;
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_NOT_BEGUN,
+	                                                 .why = "no such name" }),
+	                 CP_SAY_RENEWAL_FAILED);
+	assert_string_equal(world.tunnel.renewal, "no such name");
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
+}
+
+/* The old login ends while the new one is tried: what comes next has the new settings anyway. */
+static void test_loss_ends_a_renewal(void **state)
+{
+	struct world world = renewing_world();
+
+	(void)state;
+	knock_anew(&world, 2);
+	world.now_ms += CP_STABLE_MS;
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 1 }),
+		CP_DO_TERMINATE | CP_DO_DOWN | CP_SAY_LOST | CP_DO_RESOLVE);
+	assert_false(world.tunnel.is_renewing);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_CONNECTING);
+}
+
+static void test_renewal_waits_for_the_dataplane(void **state)
+{
+	struct world world = up_world();
+
+	(void)state;
+	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_RENEW }), 0);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_READY }),
+	                 CP_DO_PEER | CP_DO_UP | CP_SAY_UP | CP_DO_RESOLVE);
+	assert_true(world.tunnel.is_renewing);
+}
+
+static void test_renewal_of_one_that_is_down_connects_at_once(void **state)
+{
+	struct world world = begin_world();
+
+	(void)state;
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
+	knock(&world, 1);
+	step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 1 });
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_WAITING);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_RENEW }), CP_DO_RESOLVE);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_CONNECTING);
+}
+
+/* The new login was rekeyed before the old one ended. */
+static void test_renewed_and_rekeyed(void **state)
+{
+	struct world world = renewing_world();
+
+	(void)state;
+	knock_anew(&world, 2);
+	step(&world, child_up(2, 2));
+	step(&world,
+	     (struct cp_event){ .type = CP_EVENT_IKE_REKEYED, .old_ike_id = 2, .ike_id = 5 });
+	step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 });
+	assert_int_equal(pass_to_deadline(&world), CP_DO_TERMINATE);
+	assert_int_equal(world.tunnel.doomed_count, 1);
+	assert_int_equal(world.tunnel.doomed[0], 1);
+}
+
+static void test_removed_ends_and_stays_ended(void **state)
+{
+	struct world world = up_world();
+
+	(void)state;
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_REMOVED }),
+	                 CP_DO_TERMINATE);
+	assert_int_equal(world.tunnel.doomed[0], 1);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_READY }), 0);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_RESOLVED, .remote_be = REMOTE }),
+		0);
+	/* a login that was on its way */
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_BEGUN, .ike_id = 2 }),
+	                 CP_DO_TERMINATE);
+	assert_int_equal(world.tunnel.doomed[0], 2);
+	assert_int_equal(step(&world, child_up(3, 3)), CP_DO_TERMINATE);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_IDLE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +624,15 @@ int main(void)
 		cmocka_unit_test(test_overtaken_connects_beside),
 		cmocka_unit_test(test_same_dataplane_again_is_told_again),
 		cmocka_unit_test(test_loss_while_the_dataplane_is_away_is_told_later),
+		cmocka_unit_test(test_renewal_makes_before_it_breaks),
+		cmocka_unit_test(test_failed_renewal_leaves_it_up),
+		cmocka_unit_test(test_renewal_that_hangs_is_given_up),
+		cmocka_unit_test(test_renewal_whose_name_is_not_resolved),
+		cmocka_unit_test(test_loss_ends_a_renewal),
+		cmocka_unit_test(test_renewal_waits_for_the_dataplane),
+		cmocka_unit_test(test_renewal_of_one_that_is_down_connects_at_once),
+		cmocka_unit_test(test_renewed_and_rekeyed),
+		cmocka_unit_test(test_removed_ends_and_stays_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
