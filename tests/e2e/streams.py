@@ -41,10 +41,11 @@ TARGET_PORT = 8081
 class Stream:
     """A client of the ticker behind vpn:33001."""
 
-    def __init__(self, topology):
-        topology.site.web.start_ticker(TARGET_PORT)
+    def __init__(self, topology, name="stream"):
+        if name == "stream":  # the first one
+            topology.site.web.start_ticker(TARGET_PORT)
         self._process = topology.client.start(sys.executable, "-c", _CLIENT, "vpn", str(PORT),
-                                              name="stream")
+                                              name=name)
         self.wait_for_more(5)
 
     def _lines(self, kind):

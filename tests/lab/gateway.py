@@ -74,13 +74,14 @@ class Gateway:
     """
 
     def __init__(self, run, host, *, uplink, cluster, environments, dataplane=None,
-                 controlplane=None):
-        """UPLINK and CLUSTER: the settings of gateway.uplink and gateway.cluster."""
+                 controlplane=None, name=""):
+        """UPLINK and CLUSTER: the settings of gateway.uplink and gateway.cluster. NAME: where there
+        are several of them."""
         self.host = host
         self._run = run
-        self.instance = run.name
-        self.config_dir = run.path("config")
-        self.run_dir = run.path("run")
+        self.instance = run.name + name
+        self.config_dir = run.path(f"config{name}")
+        self.run_dir = run.path(f"run{name}")
         self.dataplane = None
         self.controlplane = None
         self._uplink = uplink

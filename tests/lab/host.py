@@ -211,6 +211,9 @@ class Process:
         self._popen.kill()
         self._popen.wait(10)
 
+    def send_signal(self, number):
+        self._popen.send_signal(number)
+
     def stop(self, timeout=15, number=signal.SIGTERM):
         """Asks it to end; returns the exit status."""
         self._popen.send_signal(number)
