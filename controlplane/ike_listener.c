@@ -26,6 +26,10 @@
 #define LIFETIME_SHORT_S 120u
 #define LIFETIME_RENEW_MIN_S 5u
 
+/* So often a request was sent again without an answer, which took 1.25 s (ike_daemon.c): the server
+ * is not merely slow. */
+#define RETRANSMITS_DOUBTFUL 2u
+
 typedef struct private_listener_t private_listener_t;
 
 struct private_listener_t {
@@ -163,6 +167,17 @@ static const char *refusal_of(enum cp_auth auth)
 	return "the server refused our certificate";
 }
 
+static void report_unanswered(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
+                              ike_sa_t *ike_sa)
+{
+	const struct cp_event event = {
+		.type = CP_EVENT_UNANSWERED,
+		.ike_id = ike_sa->get_unique_id(ike_sa),
+	};
+
+	cp_ike_report(this->ike, tunnel, &event);
+}
+
 METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, alert_t alert,
        va_list args)
 {
@@ -174,6 +189,11 @@ METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, aler
 	if (!tunnel || on_certificate(this, tunnel, ike_sa, alert, args))
 		return TRUE;
 	switch (alert) {
+	case ALERT_RETRANSMIT_SEND:
+		(void)va_arg(args, packet_t *);
+		if (va_arg(args, u_int) == RETRANSMITS_DOUBTFUL)
+			report_unanswered(this, tunnel, ike_sa);
+		return TRUE;
 	case ALERT_RETRANSMIT_SEND_TIMEOUT:
 		rank = CP_RANK_VAGUE;
 		why = is_new ? "no answer from the server" : "the server stopped answering";

@@ -403,6 +403,9 @@ static void handle(struct cp_supervisor *supervisor, struct cp_queued *item)
 		if (item->event.lookup &&
 		    item->event.lookup != supervisor->tunnels[item->tunnel].lookup)
 			return; /* for settings of before */
+		if (item->event.type == CP_EVENT_UNANSWERED &&
+		    !supervisor->tunnels[item->tunnel].checked_ms)
+			return; /* ESP passes */
 		complete(supervisor, item->tunnel, &item->event);
 		step(supervisor, item->tunnel, &item->event);
 		return;

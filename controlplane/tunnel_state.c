@@ -483,6 +483,16 @@ static unsigned on_renew(struct cp_tunnel_state *state, uint64_t now_ms)
 	return todo | CP_SAY_RENEWING | try_renewal(state, now_ms);
 }
 
+/* It may have lost us in a restart: we do not wait until the IKE_SA is given up. If it comes back
+ * as it was, the old login goes when the new one is up. */
+static unsigned on_unanswered(struct cp_tunnel_state *state, const struct cp_event *event,
+                              uint64_t now_ms)
+{
+	if (state->phase != CP_TUNNEL_UP || state->is_renewing || !has_ike(state, event->ike_id))
+		return 0;
+	return on_renew(state, now_ms);
+}
+
 static unsigned on_removed(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	unsigned todo = doom_all(state);
@@ -587,6 +597,8 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 		return on_admitted(state, now_ms);
 	case CP_EVENT_RENEW:
 		return on_renew(state, now_ms);
+	case CP_EVENT_UNANSWERED:
+		return on_unanswered(state, event, now_ms);
 	case CP_EVENT_REMOVED:
 		return on_removed(state, now_ms);
 	case CP_EVENT_TIME:

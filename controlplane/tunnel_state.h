@@ -46,7 +46,9 @@ enum cp_event_type {
 	CP_EVENT_OVERTAKEN,     /* as READY, but another control plane has SAs of this tunnel that
 	                           are newer than ours */
 	CP_EVENT_RENEW,         /* log in anew, make before break where it is up */
-	CP_EVENT_REMOVED,       /* taken out of the configuration: everything ends */
+	CP_EVENT_UNANSWERED, /* ike_id: a server whose tunnel is dead left its requests unanswered
+	                      */
+	CP_EVENT_REMOVED,    /* taken out of the configuration: everything ends */
 };
 
 /* How much a reason explains; the highest one of an attempt is told. */

@@ -513,6 +513,28 @@ static void test_renewal_that_hangs_is_given_up(void **state)
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
 }
 
+/* A dead tunnel whose server is silent to IKE as well: a new login, once, beside the old one. */
+static void test_unanswered_request_renews(void **state)
+{
+	struct world world = up_world();
+
+	(void)state;
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_UNANSWERED, .ike_id = 7 }),
+		0); /* of an attempt that was given up */
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_UNANSWERED, .ike_id = 1 }),
+		CP_SAY_RENEWING | CP_DO_RESOLVE);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_UNANSWERED, .ike_id = 1 }), 0);
+	knock_anew(&world, 2);
+	assert_int_equal(
+		step(&world, (struct cp_event){ .type = CP_EVENT_UNANSWERED, .ike_id = 2 }), 0);
+	assert_int_equal(step(&world, child_up(2, 2)), CP_DO_UP | CP_SAY_UP);
+	assert_int_equal(pass_to_deadline(&world), CP_DO_TERMINATE);
+	assert_int_equal(world.tunnel.doomed[0], 1);
+}
+
 static void test_renewal_whose_name_is_not_resolved(void **state)
 {
 	struct world world = renewing_world();
@@ -627,6 +649,7 @@ int main(void)
 		cmocka_unit_test(test_renewal_makes_before_it_breaks),
 		cmocka_unit_test(test_failed_renewal_leaves_it_up),
 		cmocka_unit_test(test_renewal_that_hangs_is_given_up),
+		cmocka_unit_test(test_unanswered_request_renews),
 		cmocka_unit_test(test_renewal_whose_name_is_not_resolved),
 		cmocka_unit_test(test_loss_ends_a_renewal),
 		cmocka_unit_test(test_renewal_waits_for_the_dataplane),
