@@ -152,10 +152,15 @@ static void sessions(struct dp_requests *r, const struct ipc_session_query *quer
 	}
 	next = list_on_worker(r->core, query->cursor, on_session_list, &q);
 	for (unsigned i = 0; i < q.count; i++) {
-		memcpy(q.sessions[i].tunnel.environment,
-		       r->core->environment_slots[slots[i].environment].environment, IPC_NAME_LEN);
-		memcpy(q.sessions[i].tunnel.server, r->core->tunnel_slots[slots[i].tunnel].server,
-		       IPC_NAME_LEN);
+		struct ipc_tunnel *names = &q.sessions[i].tunnel;
+
+		if (slots[i].environment != DP_NONE_SLOT)
+			memcpy(names->environment,
+			       r->core->environment_slots[slots[i].environment].environment,
+			       IPC_NAME_LEN);
+		if (slots[i].tunnel != DP_NONE_SLOT)
+			memcpy(names->server, r->core->tunnel_slots[slots[i].tunnel].server,
+			       IPC_NAME_LEN);
 	}
 	finish_list(reply, next, q.count, sizeof(struct ipc_session));
 }
