@@ -378,6 +378,23 @@ static enum dp_verdict join(struct dp_worker *w, struct datagram *d, struct dp_p
 	               : DP_L4_HEADER;
 }
 
+/* Anybody can send fragments from the Internet: where they are at their limit, the oldest datagram
+ * makes way. What is worth waiting for is whole long before that. */
+static void make_way(struct dp_worker *w)
+{
+	struct dp_reassembly *r = w->reassembly;
+	const struct scope *scope = &r->scopes[EGRESS_IN_SCOPE];
+	uint16_t at = r->oldest;
+
+	if (scope->datagrams < DP_REASSEMBLY_SCOPE_DATAGRAMS &&
+	    scope->buffers < DP_REASSEMBLY_SCOPE_BUFFERS)
+		return;
+	while (r->datagrams[at].key.scope != EGRESS_IN_SCOPE)
+		at = r->datagrams[at].younger;
+	drop_fragments(w, &r->datagrams[at], DP_FRAGMENT_QUOTA);
+	end(r, &r->datagrams[at]);
+}
+
 /* LEAD: bytes before the IPv4 header that the whole datagram keeps. */
 static enum dp_verdict put(struct dp_worker *w, struct dp_pkt *p, const struct key *key,
                            unsigned lead)
@@ -495,6 +512,8 @@ static void reassemble_egress(struct dp_worker *w, struct dp_batch *b, enum kind
 			p->verdict = DP_FRAGMENT;
 			continue;
 		}
+		if (kind == EGRESS_IN)
+			make_way(w);
 		key = key_of(p, kind, scope, DP_NONE_SLOT);
 		p->verdict = put(w, p, &key, 0);
 	}
