@@ -32,6 +32,10 @@ static const struct cli_command commands[] = {
 	{ "sessions", "[--environment E] [--limit N]", "the connections that pass through",
 	  "Prints at most N sessions, 100 unless told. SENT goes to the customer, RECEIVED comes from there.\n",
 	  CLI_TAKES_ENVIRONMENT | CLI_TAKES_LIMIT, 0, cli_sessions },
+	{ "egress", "", "how much of the static addresses is in use",
+	  "A line for each static address, with the ports in use towards its busiest destination, and one for each of\n"
+	  "the busiest destinations of all. PORTS is of one destination, SESSIONS of all; both are some seconds old.\n",
+	  0, 0, cli_egress },
 	{ "move", "ENVIRONMENT [--to SERVER]",
 	  "send an environment's traffic through another server",
 	  "Without --to it goes to the most preferred server that is up, answers and is not the active one. New\n"

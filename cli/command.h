@@ -24,6 +24,7 @@ enum cli_exit cli_run(int argc, char **argv);
 enum cli_exit cli_check(const struct cli_options *options);
 enum cli_exit cli_status(const struct cli_options *options);
 enum cli_exit cli_tunnels(const struct cli_options *options);
+enum cli_exit cli_egress(const struct cli_options *options);
 enum cli_exit cli_forwards(const struct cli_options *options);
 enum cli_exit cli_sessions(const struct cli_options *options);
 enum cli_exit cli_move(const struct cli_options *options);

@@ -449,6 +449,32 @@ static json_t *answer_move(const struct cp_api_context *context,
 	                 strncmp(from, to, sizeof(to)) != 0);
 }
 
+/* ---- egress ---- */
+
+static void append_use(void *context, const void *entry)
+{
+	json_t **list = context;
+
+	if (*list && json_array_append_new(*list, cp_api_egress_use(entry))) {
+		json_decref(*list);
+		*list = NULL;
+	}
+}
+
+static json_t *answer_egress(const struct cp_api_context *context, struct cp_refusal *refusal)
+{
+	json_t *list = json_array();
+	int rc = cp_dp_list(context->dp, IPC_EGRESS, sizeof(struct ipc_egress_use), append_use,
+	                    &list);
+
+	if (rc) {
+		json_decref(list);
+		return cp_api_refuse(refusal, "no-dataplane", "its egress is not known: %s",
+		                     strerror(-rc));
+	}
+	return page("egress", list, 0);
+}
+
 static json_t *answer_from_picture(const struct cp_api_context *context,
                                    const struct cp_config *config,
                                    const struct cp_api_request *request)
@@ -492,6 +518,8 @@ static json_t *answer_request(const struct cp_api_context *context, const struct
 		return answer_move(context, environment, request, refusal);
 	case CP_API_SESSIONS:
 		return answer_sessions(context, request, refusal);
+	case CP_API_EGRESS:
+		return answer_egress(context, refusal);
 	case CP_API_DIFF:
 	case CP_API_RELOAD:
 	case CP_API_ROLLBACK:

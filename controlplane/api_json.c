@@ -204,7 +204,16 @@ json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel
 
 static const char *protocol_name(uint8_t protocol)
 {
-	return protocol == IPPROTO_TCP ? "tcp" : protocol == IPPROTO_UDP ? "udp" : "unknown";
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return "tcp";
+	case IPPROTO_UDP:
+		return "udp";
+	case IPPROTO_ICMP:
+		return "icmp";
+	default:
+		return "unknown";
+	}
 }
 
 json_t *cp_api_forward(const struct cp_environment *environment, const struct cp_forward *forward,
@@ -237,6 +246,24 @@ static const char *session_state_name(uint8_t state)
 		return "closed";
 	case IPC_SESSION_UDP:
 		return "udp";
+	case IPC_SESSION_ECHO:
+		return "echo";
+	default:
+		return "unknown";
+	}
+}
+
+static const char *session_kind_name(uint8_t kind)
+{
+	switch (kind) {
+	case IPC_SESSION_FORWARD:
+		return "forward";
+	case IPC_SESSION_EGRESS:
+		return "egress";
+	case IPC_SESSION_INBOUND:
+		return "inbound";
+	case IPC_SESSION_HAIRPIN:
+		return "hairpin";
 	default:
 		return "unknown";
 	}
@@ -246,9 +273,10 @@ json_t *cp_api_session(const struct ipc_session *session)
 {
 	/* clang-format off */
 	return json_pack(
-		"{s:o, s:o, s:s, s:s, s:o, s:i, s:i, s:o, s:i, s:o, s:i, s:I, s:I, s:I, s:I}",
-		"environment", cp_api_text(session->tunnel.environment),
-		"server", cp_api_text(session->tunnel.server),
+		"{s:s, s:o, s:o, s:s, s:s, s:o, s:i, s:i, s:o, s:i, s:o, s:i, s:I, s:I, s:I, s:I}",
+		"kind", session_kind_name(session->kind),
+		"environment", cp_api_name_or_null(session->tunnel.environment),
+		"server", cp_api_name_or_null(session->tunnel.server),
 		"protocol", protocol_name(session->protocol),
 		"state", session_state_name(session->state),
 		"client_address", cp_api_address(session->client_be),
@@ -262,5 +290,22 @@ json_t *cp_api_session(const struct ipc_session *session)
 		"idle_seconds", (json_int_t)session->idle_s,
 		"bytes_out", (json_int_t)session->bytes_out,
 		"bytes_in", (json_int_t)session->bytes_in);
+	/* clang-format on */
+}
+
+json_t *cp_api_egress_use(const struct ipc_egress_use *use)
+{
+	bool is_address = use->remote_be == 0;
+
+	/* clang-format off */
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:I, s:I, s:I}",
+		"address", cp_api_address(use->address_be),
+		"remote_address", cp_api_address(use->remote_be),
+		"remote_port", is_address ? json_null() : json_integer(ntohs(use->remote_port_be)),
+		"protocol", is_address ? json_null() : json_string(protocol_name(use->protocol)),
+		"ports", (json_int_t)use->ports,
+		"capacity", (json_int_t)use->capacity,
+		"sessions", (json_int_t)use->sessions);
 	/* clang-format on */
 }

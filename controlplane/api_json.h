@@ -38,3 +38,5 @@ json_t *cp_api_forward(const struct cp_environment *environment, const struct cp
                        const char *active);
 
 json_t *cp_api_session(const struct ipc_session *session);
+
+json_t *cp_api_egress_use(const struct ipc_egress_use *use);

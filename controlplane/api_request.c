@@ -32,6 +32,7 @@ static const struct command commands[] = {
 	{ "tunnels", CP_API_TUNNELS, ARGUMENT_ENVIRONMENT },
 	{ "forwards", CP_API_FORWARDS, ARGUMENT_ENVIRONMENT | ARGUMENT_PAGE },
 	{ "sessions", CP_API_SESSIONS, ARGUMENT_ENVIRONMENT | ARGUMENT_PAGE },
+	{ "egress", CP_API_EGRESS, ARGUMENT_PAGE },
 	{ "version", CP_API_VERSION, 0 },
 	{ "upgrade", CP_API_UPGRADE, 0 },
 	{ "move", CP_API_MOVE, ARGUMENT_ENVIRONMENT | ARGUMENT_SERVER | NEEDS_ENVIRONMENT },

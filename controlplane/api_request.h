@@ -21,6 +21,7 @@ enum cp_api_command {
 	CP_API_VERSION = 5,
 	CP_API_UPGRADE = 6,
 	CP_API_MOVE = 7,
+	CP_API_EGRESS = 8,
 	CP_API_DIFF = 10,
 	CP_API_RELOAD = 11,
 	CP_API_ROLLBACK = 12,

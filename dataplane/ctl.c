@@ -19,6 +19,7 @@
 #include "common/netaddr.h"
 #include "common/secret.h"
 #include "dataplane/ctl_requests.h"
+#include "dataplane/egress_use.h"
 #include "dataplane/failover.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/pmtu.h"
@@ -431,9 +432,12 @@ static void keep_house(struct ctl *c, uint64_t now)
 	if (now >= c->arp_due_ns) {
 		c->arp_due_ns = now + ARP_NS;
 		dp_nexthop_maintain(c->core->nexthops, now, send_arp_request, c);
+		dp_egress_count_step(c->requests.egress_count, c->core, now);
 	}
 	if (now >= c->second_due_ns) {
 		c->second_due_ns = now + SECOND_NS;
+		own_counters(c)->egress_busiest_ports =
+			dp_egress_count_busiest(c->requests.egress_count);
 		own_counters(c)->mbufs_free = rte_mempool_avail_count(c->core->mbufs);
 		expire_sas(c);
 		watch_links(c);
@@ -482,9 +486,10 @@ int dp_ctl_run(struct dp_core *core, uid_t user, gid_t group, const volatile sig
 	c->user = user;
 	c->requests.core = core;
 	c->requests.staging = dp_staging_create();
+	c->requests.egress_count = dp_egress_count_create();
 	snprintf(path, sizeof(path), "%s/dataplane.sock", core->run_dir);
 	c->listener = ipc_listen(path, group);
-	if (!c->requests.staging || c->listener < 0) {
+	if (!c->requests.staging || !c->requests.egress_count || c->listener < 0) {
 		rc = c->listener < 0 ? c->listener : -ENOMEM;
 		sp_log(SP_LOG_ERR, "control: cannot listen path=%s reason=\"%s\"", path,
 		       strerror(-rc));
@@ -507,6 +512,7 @@ int dp_ctl_run(struct dp_core *core, uid_t user, gid_t group, const volatile sig
 		close(c->newcomer);
 	if (c->listener >= 0)
 		close(c->listener);
+	dp_egress_count_destroy(c->requests.egress_count);
 	dp_staging_destroy(c->requests.staging);
 	sp_wipe(c->message, sizeof(c->message));
 	free(c);

@@ -10,6 +10,7 @@
 #include "common/ipc_codec.h"
 #include "common/log.h"
 #include "dataplane/ctl_leases.h"
+#include "dataplane/egress_use.h"
 #include "dataplane/failover.h"
 #include "dataplane/nat_session.h"
 #include "dataplane/sa_list.h"
@@ -309,6 +310,18 @@ static void tunnels(struct dp_requests *r, const struct ipc_cursor *c, struct dp
 	finish_list(reply, i < DP_TUNNELS_MAX ? i : 0, q.count, sizeof(*q.out));
 }
 
+static void egress(struct dp_requests *r, const struct ipc_cursor *c, struct dp_reply *reply)
+{
+	struct ipc_egress_use *out =
+		(struct ipc_egress_use *)(reply->body + sizeof(struct ipc_list));
+	uint32_t first = (uint32_t)RTE_MIN(c->cursor, (uint64_t)UINT32_MAX), all = 0, count = 0;
+
+	if (r->egress_count)
+		count = dp_egress_count_list(r->egress_count, first, out, (uint32_t)LIST_ROOM(*out),
+		                             &all);
+	finish_list(reply, first + count < all ? first + count : 0, count, sizeof(*out));
+}
+
 /* ---- moves ---- */
 
 struct move_request {
@@ -427,6 +440,9 @@ void dp_request(struct dp_requests *r, const struct ipc_header *header, const vo
 		break;
 	case IPC_SESSIONS:
 		sessions(r, body, reply);
+		break;
+	case IPC_EGRESS:
+		egress(r, body, reply);
 		break;
 	case IPC_MOVE:
 		move(r, body, reply);

@@ -15,8 +15,9 @@
 struct dp_requests {
 	struct dp_core *core;
 	struct dp_staging *staging;
-	uint64_t control_epoch; /* of the control plane that is connected */
-	uint64_t changed;       /* IPC_CHANGED_* to be told in the next event */
+	uint64_t control_epoch;               /* of the control plane that is connected */
+	uint64_t changed;                     /* IPC_CHANGED_* to be told in the next event */
+	struct dp_egress_count *egress_count; /* NULL: nothing is counted */
 };
 
 struct dp_reply {

@@ -26,6 +26,7 @@
 #define RANDOM_TRIES 4u
 #define SUMMARIES 1024u /* a power of two */
 #define IKE_NATT_PORT 4500u
+#define LIST_AT_ONCE 4096u /* blocks; some 50 us */
 
 struct port_key {
 	uint32_t inner_be;
@@ -386,4 +387,37 @@ void dp_portpool_release(struct dp_portpool *p, const struct dp_port_endpoint *e
 uint32_t dp_portpool_blocks(const struct dp_portpool *p)
 {
 	return p->count;
+}
+
+unsigned dp_portpool_list(const struct dp_portpool *p, uint16_t scope, uint32_t *cursor,
+                          struct dp_port_use *uses, unsigned max)
+{
+	unsigned count = 0, looked = 0;
+	uint32_t i = *cursor;
+
+	for (; i < p->top && count < max && looked < LIST_AT_ONCE; i++, looked++) {
+		const struct port_block *b = &p->blocks[i];
+
+		if (!b->used || b->key.scope != scope)
+			continue;
+		uses[count++] = (struct dp_port_use){
+			.endpoint = { .inner_be = b->key.inner_be,
+			              .remote_be = b->key.remote_be,
+			              .remote_port_be = b->key.remote_port_be,
+			              .scope = scope,
+			              .protocol = b->key.protocol },
+			.ports = b->used,
+		};
+	}
+	*cursor = i < p->top ? i : 0;
+	return count;
+}
+
+uint32_t dp_portpool_capacity(const struct dp_portpool *p)
+{
+	uint32_t reserved = 0;
+
+	for (unsigned n = 0; n < BLOCKS_PER_ENDPOINT; n++)
+		reserved += bit_count(p->reserved[n]);
+	return BLOCKS_PER_ENDPOINT * BLOCK_PORTS - reserved;
 }

@@ -52,5 +52,22 @@ int dp_portpool_take(struct dp_portpool *pool, const struct dp_port_endpoint *en
 void dp_portpool_release(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,
                          uint16_t port_be);
 
+/* Ports of one block that are in use towards an endpoint. */
+struct dp_port_use {
+	struct dp_port_endpoint endpoint;
+	uint32_t ports;
+};
+
+/*
+ * Lists the blocks of a scope from *CURSOR on (0: the beginning), at most MAX; returns how many,
+ * and in *CURSOR where to go on, 0: that was the last part. Looks at a bounded number of blocks, so
+ * it may return none before the end.
+ */
+unsigned dp_portpool_list(const struct dp_portpool *pool, uint16_t scope, uint32_t *cursor,
+                          struct dp_port_use *uses, unsigned max);
+
+/* How many ports there are towards one endpoint: all that are not reserved. */
+uint32_t dp_portpool_capacity(const struct dp_portpool *pool);
+
 /* Blocks in use now. */
 uint32_t dp_portpool_blocks(const struct dp_portpool *pool);

@@ -88,6 +88,7 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(loops, "worker/loops"),
 	FIELD(loops_idle, "worker/loops-idle"),
 	FIELD(mbufs_free, "mbufs-free"),
+	FIELD(egress_busiest_ports, "egress/busiest-ports"),
 };
 
 /* Fills the directory and returns how many entries it has; with NULL only counts. */

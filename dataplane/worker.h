@@ -89,7 +89,9 @@ struct dp_counters {
 	uint64_t switching_ns;
 	uint64_t loops;
 	uint64_t loops_idle;
-	uint64_t mbufs_free; /* of the pool; the control thread alone */
+	uint64_t mbufs_free;           /* of the pool; the control thread alone */
+	uint64_t egress_busiest_ports; /* in use towards one destination; the control thread alone
+	                                */
 };
 
 struct dp_worker {
