@@ -93,6 +93,18 @@ static bool reset_opening(struct dp_worker *w, const struct dp_flow *out,
 	return send_reset(w, out, DP_TCP_RST | DP_TCP_ACK, 0, out->sequence_end);
 }
 
+bool dp_nat_failover_reset(struct dp_worker *w, const struct dp_flow *out,
+                           const struct dp_forward *forward)
+{
+	if (out->key.protocol != IPPROTO_TCP || out->state == DP_FLOW_TIME_WAIT ||
+	    out->state == DP_FLOW_CLOSED)
+		return true;
+	if (w->answers->n + RESETS > DP_BURST)
+		return false;
+	return out->state == DP_FLOW_OPENING ? reset_opening(w, out, forward)
+	                                     : reset_synchronized(w, out);
+}
+
 /* ---- the sweep ---- */
 
 static void count_kept(struct dp_worker *w, struct dp_environment_state *s)
@@ -122,9 +134,7 @@ static bool visit(struct dp_worker *w, uint32_t session)
 		return true;
 	}
 	if (out->key.protocol == IPPROTO_TCP) {
-		if (w->answers->n + RESETS > DP_BURST ||
-		    !(out->state == DP_FLOW_OPENING ? reset_opening(w, out, forward)
-		                                    : reset_synchronized(w, out)))
+		if (!dp_nat_failover_reset(w, out, forward))
 			return false;
 		s->sessions_reset++;
 		w->count->sessions_reset++;

@@ -32,6 +32,14 @@ unsigned dp_nat_failover_sweep(struct dp_worker *w);
 bool dp_nat_failover_keep(struct dp_worker *w, struct dp_flow *out,
                           const struct dp_forward *forward);
 
+/*
+ * Tells the client of the session whose outward flow this is that it ends: a RST, queued to
+ * w->answers, if it is TCP and not over. FORWARD is its own, NULL: gone. False: there was no
+ * buffer, or no room for it now, and nothing was sent.
+ */
+bool dp_nat_failover_reset(struct dp_worker *w, const struct dp_flow *out,
+                           const struct dp_forward *forward);
+
 /* Whether replies of the session whose inward flow this is may come out of TUNNEL, which is its
  * environment's but not its own: where the customer routes the inner address, and it is the same.
  */

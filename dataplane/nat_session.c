@@ -204,8 +204,11 @@ void dp_session_set_environment(struct dp_worker *w, uint32_t session, uint16_t 
 	dp_share_session_begins(w, account_of(cold->kind, cold->environment));
 }
 
+/* Whether clients that cannot be told now that their session ends are left for the next step. */
+enum patience { PATIENT, IMPATIENT };
+
 /* Goes on with the sweep, for a time of BUDGET looks. */
-static unsigned sweep(struct dp_worker *w, unsigned budget)
+static unsigned sweep(struct dp_worker *w, unsigned budget, enum patience patience)
 {
 	struct dp_flow_table *t = w->flows;
 	unsigned ended = 0;
@@ -218,6 +221,9 @@ static unsigned sweep(struct dp_worker *w, unsigned budget)
 			break;
 		}
 		if (out->state != DP_FLOW_FREE && !is_allowed(w, t->sweep)) {
+			if (out->key.environment != DP_SCOPE_EGRESS &&
+			    !dp_nat_failover_reset(w, out, NULL) && patience == PATIENT)
+				break;
 			dp_session_end(w, t->sweep);
 			ended++;
 			spent += END_COST;
@@ -230,7 +236,7 @@ static unsigned sweep(struct dp_worker *w, unsigned budget)
 unsigned dp_nat_expire(struct dp_worker *w, unsigned budget)
 {
 	struct dp_flow_table *t = w->flows;
-	unsigned ended = sweep(w, budget);
+	unsigned ended = sweep(w, budget, PATIENT);
 
 	while (budget-- > 0) {
 		uint32_t session = dp_flow_due(t, w->now_s), deadline_s;
@@ -252,12 +258,13 @@ unsigned dp_nat_expire(struct dp_worker *w, unsigned budget)
 int dp_nat_sweep(struct dp_worker *w)
 {
 	w->flows->sweep = 0;
-	return dp_nat_sweep_on(w);
+	sweep(w, SWEEP_AT_ONCE, PATIENT);
+	return w->flows->sweep != DP_FLOW_NONE;
 }
 
 int dp_nat_sweep_on(struct dp_worker *w)
 {
-	sweep(w, SWEEP_AT_ONCE);
+	sweep(w, SWEEP_AT_ONCE, IMPATIENT);
 	return w->flows->sweep != DP_FLOW_NONE;
 }
 

@@ -63,8 +63,10 @@ unsigned dp_nat_expire(struct dp_worker *w, unsigned budget);
 
 /*
  * After a new generation: begins a sweep, which ends the sessions that the generation does not
- * allow any more. One step of bounded time; 1: there is more to do, which dp_nat_expire() goes on
- * with, or dp_nat_sweep_on(), a step each. 0: no session is left of what is gone.
+ * allow any more; their clients in the cluster get a RST, as many as a burst of answers has room
+ * for (dp_nat_sweep_on() ends the others without a word). One step of bounded time; 1: there is
+ * more to do, which dp_nat_expire() goes on with, or dp_nat_sweep_on(), a step each. 0: no session
+ * is left of what is gone.
  */
 int dp_nat_sweep(struct dp_worker *w);
 int dp_nat_sweep_on(struct dp_worker *w);

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import sys
 import time
 
 from datagrams import PORT, TARGET_PORT, Datagrams
@@ -61,6 +62,37 @@ def test_hundred_forwards_come_change_and_go_under_load(lab):
     report = datagrams.end()
     assert (report["out"], report["back"], report["again"]) == (0, 0, 0), report
     assert _untouched(gateway.tunnel()) == before
+
+
+# Connects, says so, and waits for the other side's word; says what came.
+_WAITER = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)
+connection.settimeout(20)
+print("connected", flush=True)
+try:
+    print("read", connection.recv(100), flush=True)
+except OSError as error:
+    print("end", type(error).__name__, flush=True)
+"""
+
+
+def test_sessions_of_a_removed_forward_are_reset(up):
+    """Those that only wait are told at once, at a number that their kernel takes; no others are."""
+    gateway = up.gateway
+    gateway.configure([up.environment(forwards={**FORWARDS, **_more(40000)})])
+    _reload(gateway)
+    waiters = {port: up.client.start(sys.executable, "-c", _WAITER, "vpn", str(port),
+                                     name=f"waiter-{port}")
+               for port in (33000, *range(40000, 40060))}
+    wait_until(lambda: all("connected" in w.output() for w in waiters.values()), 20,
+               "all are connected")
+    gateway.configure([up.environment()])
+    _reload(gateway)
+    gone = [waiter for port, waiter in waiters.items() if port != 33000]
+    wait_until(lambda: all("end" in w.output() for w in gone), 5, "they are told")
+    assert all("end ConnectionResetError" in w.output() for w in gone)
+    assert waiters[33000].output() == "connected\n" and waiters[33000].status is None
 
 
 def test_mistake_changes_nothing(up):

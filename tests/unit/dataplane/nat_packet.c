@@ -5,6 +5,11 @@
 #include "tests/unit/dataplane/nat_packet.h"
 
 #include <rte_eal.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/worker.h"
+
+#define ANSWERS 63u
 
 int nat_eal(void **state)
 {
@@ -20,6 +25,22 @@ int nat_eal(void **state)
 		return -1;
 	is_started = true;
 	return 0;
+}
+
+void nat_answers(struct dp_worker *w)
+{
+	static struct rte_mempool *pool;
+	static struct dp_batch answers;
+
+	if (!pool)
+		pool = rte_pktmbuf_pool_create("answers", ANSWERS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+		                               SOCKET_ID_ANY);
+	assert_non_null(pool);
+	for (unsigned i = 0; i < answers.n; i++)
+		rte_pktmbuf_free(answers.p[i].m);
+	answers.n = 0;
+	w->mbufs = pool;
+	w->answers = &answers;
 }
 
 uint16_t nat_get16(const uint8_t *p)

@@ -24,6 +24,12 @@
 /* Group set-up. */
 int nat_eal(void **state);
 
+struct dp_worker;
+
+/* Gives the worker buffers and room for what it has to say; those of before are gone. Behind
+ * nat_eal(). */
+void nat_answers(struct dp_worker *w);
+
 struct nat_packet {
 	uint32_t source; /* host byte order, all of it */
 	uint32_t destination;

@@ -84,6 +84,7 @@ static struct commit_world *create(void)
 		assert_int_equal(dp_portpool_create(&w->portpool, 64, 1, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_shares_create(&w->shares, SOCKET_ID_ANY), 0);
 		w->workers = x->core.workers;
+		nat_answers(w);
 	}
 	x->staging = dp_staging_create();
 	assert_non_null(x->staging);

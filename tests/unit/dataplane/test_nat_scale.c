@@ -138,6 +138,7 @@ static int set_up(void **state)
 			                             .environment = SLOT,
 			                             .tunnel = DP_NONE_SLOT };
 	}
+	nat_answers(&x.w);
 	x.client_isn = 1000;
 	x.port_of = calloc(CAPACITY + 70000, sizeof(*x.port_of));
 	assert_non_null(x.port_of);
