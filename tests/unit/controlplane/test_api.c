@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -192,6 +193,118 @@ static void test_upgrade(void **state)
 	reply = ask("{\"command\": \"status\"}");
 	assert_is(reply, "result/controlplane/upgrade/running", false);
 	assert_text(reply, "result/controlplane/upgrade/why", "the successor ended with status 2");
+	json_decref(reply);
+}
+
+static void test_reload(void **state)
+{
+	struct cp_change change = { .kind = CP_CHANGED,
+		                    .what = CP_FORWARD,
+		                    .effect = CP_AT_ONCE,
+		                    .environment = "production",
+		                    .protocol = IPPROTO_UDP,
+		                    .port_be = htons(53),
+		                    .from = "192.0.2.1:53",
+		                    .to = "192.0.2.2:53" };
+	json_t *reply;
+
+	(void)state;
+	world.outcome.changes = (struct cp_changes){ &change, 1 };
+	reply = ask("{\"command\": \"diff\"}");
+	assert_is(reply, "result/applied", false);
+	assert_number(reply, "result/total", 1);
+	assert_text(reply, "result/changes/0/change", "changed");
+	assert_text(reply, "result/changes/0/what", "forward");
+	assert_text(reply, "result/changes/0/forward/protocol", "udp");
+	assert_number(reply, "result/changes/0/forward/port", 53);
+	assert_text(reply, "result/changes/0/to", "192.0.2.2:53");
+	assert_nothing(reply, "result/changes/0/key");
+	json_decref(reply);
+	assert_int_equal(world.reloads, 0);
+	reply = ask("{\"command\": \"reload\"}");
+	assert_is(reply, "result/applied", true);
+	json_decref(reply);
+	assert_int_equal(world.reloads, 1);
+	json_decref(ask("{\"command\": \"rollback\"}"));
+	assert_int_equal(world.rollbacks, 1);
+}
+
+static void test_reload_is_refused(void **state)
+{
+	struct cp_mistake mistake = {
+		.file = "production.conf", .line = 7, .key = "environment.colour", .text = "no"
+	};
+	json_t *reply;
+
+	(void)state;
+	world.outcome.mistakes = (struct cp_mistakes){ &mistake, 1 };
+	world.outcome_status = -EINVAL;
+	reply = ask("{\"command\": \"reload\"}");
+	assert_is(reply, "result/applied", false);
+	assert_text(reply, "result/mistakes/0/key", "environment.colour");
+	assert_number(reply, "result/mistakes/0/line", 7);
+	json_decref(reply);
+	world.outcome.mistakes.count = 0;
+	snprintf(world.outcome.why, sizeof(world.outcome.why), "no slot left");
+	reply = ask("{\"command\": \"reload\"}");
+	assert_text(reply, "code", "refused");
+	assert_text(reply, "error", "nothing has changed: no slot left");
+	json_decref(reply);
+	world.outcome_status = -ENOENT;
+	reply = ask("{\"command\": \"rollback\"}");
+	assert_text(reply, "code", "not-found");
+	json_decref(reply);
+}
+
+static void test_reconnect(void **state)
+{
+	json_t *reply = ask(
+		"{\"command\": \"reconnect\", \"arguments\": {\"environment\": \"production\"}}");
+
+	(void)state;
+	assert_number(reply, "result/tunnels", 2);
+	json_decref(reply);
+	reply = ask("{\"command\": \"reconnect\", \"arguments\": {\"environment\": "
+	            "\"production\", \"server\": \"x\"}}");
+	assert_text(reply, "code", "not-found");
+	json_decref(reply);
+	reply = ask("{\"command\": \"reconnect\"}");
+	assert_text(reply, "code", "bad-request");
+	json_decref(reply);
+}
+
+static void test_health(void **state)
+{
+	json_t *reply = ask("{\"command\": \"health\"}");
+
+	(void)state;
+	assert_text(reply, "result/state", "ready");
+	json_decref(reply);
+	reply = ask("{\"command\": \"drain\", \"arguments\": {\"environment\": \"staging\"}}");
+	assert_is(reply, "result/draining", true);
+	json_decref(reply);
+	reply = ask("{\"command\": \"health\"}"); /* the best one counts */
+	assert_text(reply, "result/state", "ready");
+	assert_text(reply, "result/environments/1/state", "draining");
+	json_decref(reply);
+	world.states[0].active[0] = 0;
+	reply = ask("{\"command\": \"health\"}");
+	assert_text(reply, "result/state", "draining");
+	assert_text(reply, "result/environments/0/state", "down");
+	json_decref(reply);
+	world.states[1].is_lost = 1; /* drained and dead: down */
+	reply = ask("{\"command\": \"health\", \"arguments\": {\"environment\": \"staging\"}}");
+	assert_text(reply, "result/state", "down");
+	assert_int_equal(json_array_size(at(reply, "result/environments")), 1);
+	json_decref(reply);
+	world_disconnect(&world, "away");
+	reply = ask("{\"command\": \"health\"}");
+	assert_text(reply, "result/state", "down");
+	json_decref(reply);
+	world.takeover_phase = CP_TAKEOVER_RUNNING; /* a successor has it: as the tunnels were */
+	world.takeover_why = "";
+	reply = ask("{\"command\": \"health\"}");
+	assert_text(reply, "result/environments/0/state", "ready");
 	json_decref(reply);
 }
 
@@ -681,6 +794,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reconnect, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_health, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_socket_is_handed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_without_dataplane, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_of_a_silent_dataplane, setup, teardown),

@@ -6,6 +6,7 @@
 #include "tests/unit/common/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 
@@ -476,6 +477,7 @@ static int set_up(void **state)
 	strcpy(config.cluster.device, "vdev:b");
 	config.uplink.address_be = 0x0100000a;
 	config.cluster.address_be = 0x0200000a;
+	config.holders = 1;
 	config.uplink.prefix_length = config.cluster.prefix_length = 24;
 	config.uplink.mtu = config.cluster.mtu = 1500;
 	config.sessions = 65536;
@@ -492,6 +494,143 @@ static int tear_down(void **state)
 	close(listener);
 	unlink(SOCKET);
 	return unit_leave_directory(state);
+}
+
+/* ---- another configuration ---- */
+
+struct configure {
+	pthread_t thread;
+	struct cp_config config;
+	char why[CP_DP_WHY_LEN];
+	int status;
+};
+
+static void *run_configure(void *argument)
+{
+	struct configure *configure = argument;
+
+	configure->status = cp_dp_configure(client, &configure->config, configure->why);
+	return NULL;
+}
+
+static void begin_configure(struct configure *configure, const char *node)
+{
+	configure->config = config;
+	configure->config.holders = 1;
+	strcpy(configure->config.name, node);
+	assert_int_equal(pthread_create(&configure->thread, NULL, run_configure, configure), 0);
+}
+
+static int end_configure(struct configure *configure)
+{
+	pthread_join(configure->thread, NULL);
+	return configure->status;
+}
+
+/* Reconnects; the node that it brings tells which configuration is in force. */
+static void require_node(const char *node)
+{
+	const unsigned before = seen.ready;
+	const void *body;
+
+	hang_up();
+	greet(6, "lab", 0, 0);
+	expect(IPC_NODE, &body);
+	assert_string_equal(((const struct ipc_node *)body)->name, node);
+	answer((const struct ipc_header *)message, 0, NULL, 0);
+	expect_and_accept(IPC_CONFIG_BEGIN);
+	expect_and_accept(IPC_CONFIG_COMMIT);
+	WAIT_SEEN(seen.ready == before + 1);
+}
+
+static void test_other_configuration_is_committed(void **state)
+{
+	static struct configure other;
+	struct cp_dp_state dp;
+	uint64_t generation;
+
+	(void)state;
+	cp_dp_state(client, &dp);
+	generation = dp.generation;
+	begin_configure(&other, "other");
+	expect_and_accept(IPC_CONFIG_BEGIN);
+	expect_and_accept(IPC_CONFIG_COMMIT);
+	assert_int_equal(end_configure(&other), 0);
+	cp_dp_state(client, &dp);
+	assert_int_equal(dp.generation, generation + 1);
+	require_node("other");
+}
+
+static void test_refused_configuration_changes_nothing(void **state)
+{
+	static struct configure refused;
+	struct ipc_refusal refusal = { .reason = "no slot left" };
+	struct cp_dp_state dp;
+	uint64_t generation;
+
+	(void)state;
+	cp_dp_state(client, &dp);
+	generation = dp.generation;
+	begin_configure(&refused, "refused");
+	expect_and_accept(IPC_CONFIG_BEGIN);
+	answer(expect(IPC_CONFIG_COMMIT, NULL), -ENOSPC, &refusal, sizeof(refusal));
+	assert_int_equal(end_configure(&refused), -ENOSPC);
+	assert_string_equal(refused.why, "no slot left");
+	cp_dp_state(client, &dp);
+	assert_int_equal(dp.generation, generation);
+	require_node("other");
+}
+
+/* Nobody knows whether the commit was done: the next connection brings what was before. */
+static void test_connection_that_breaks_in_a_commit(void **state)
+{
+	static struct configure broken;
+
+	(void)state;
+	begin_configure(&broken, "broken");
+	expect_and_accept(IPC_CONFIG_BEGIN);
+	expect(IPC_CONFIG_COMMIT, NULL);
+	hang_up();
+	assert_int_equal(end_configure(&broken), -ECONNRESET);
+	connection = open("/dev/null", O_RDONLY | O_CLOEXEC); /* what require_node() closes */
+	require_node("other");
+}
+
+static void test_configuration_while_away_is_brought_later(void **state)
+{
+	static struct configure away;
+	const unsigned lost = seen.lost;
+
+	(void)state;
+	hang_up();
+	WAIT_SEEN(seen.lost == lost + 1);
+	begin_configure(&away, "away");
+	assert_int_equal(end_configure(&away), 0);
+	connection = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	require_node("away");
+}
+
+/* It is replaced while a connection is brought up: that one brings the new one, too. */
+static void test_configuration_that_comes_meanwhile(void **state)
+{
+	static struct configure late;
+	const unsigned ready = seen.ready;
+
+	(void)state;
+	hang_up();
+	greet(6, "lab", 0, 0);
+	expect(IPC_NODE, NULL);
+	begin_configure(&late, "late");
+	assert_int_equal(end_configure(&late), 0);
+	answer((const struct ipc_header *)message, 0, NULL, 0);
+	for (unsigned round = 0; round < 2; round++) {
+		expect_and_accept(IPC_CONFIG_BEGIN);
+		expect_and_accept(IPC_CONFIG_COMMIT);
+		if (round == 0)
+			expect_and_accept(IPC_NODE);
+	}
+	WAIT_SEEN(seen.ready == ready + 1);
+	require_node("late");
 }
 
 int main(void)
@@ -512,6 +651,11 @@ int main(void)
 		cmocka_unit_test(test_refused_generation_leaves_the_old_one),
 		cmocka_unit_test(test_bytes_that_are_no_message_end_the_connection),
 		cmocka_unit_test(test_paused_until_resumed),
+		cmocka_unit_test(test_other_configuration_is_committed),
+		cmocka_unit_test(test_refused_configuration_changes_nothing),
+		cmocka_unit_test(test_connection_that_breaks_in_a_commit),
+		cmocka_unit_test(test_configuration_while_away_is_brought_later),
+		cmocka_unit_test(test_configuration_that_comes_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
