@@ -440,8 +440,8 @@ def test_inner_invalid(dp, flow, spoil):
 
 
 def test_inner_fragment(dp, flow):
-    """Only TCP and UDP are put together; test_fragments.py has those."""
-    inner = IP(src=TARGET, dst=flow.tunnel.inner, proto=1, flags="MF", ttl=60) / Raw(b"f" * 64)
+    """Only TCP, UDP and ICMP are put together; test_fragments.py has those."""
+    inner = IP(src=TARGET, dst=flow.tunnel.inner, proto=47, flags="MF", ttl=60) / Raw(b"f" * 64)
     with dp.dropped("fragment"):
         flow.tunnel.send(inner)
 
@@ -545,13 +545,14 @@ def test_deleting_the_newest_goes_back_to_the_one_before(dp, flow):
 def test_no_outbound_sa(dp, tunnel):
     """Nothing leaves in the clear or under a dead key: the client is told."""
     flow = Flow(tunnel).connect()
+    established = IP(bytes(flow.from_client("A")))
     dp.control.sa_del(tunnel.pair.spi_out, tunnel.remote, c.OUT)
+    flow.take_reset(established)
     Flow(tunnel).refused("no-tunnel")
     dp.control.sa_del(tunnel.pair.spi_in, tunnel.local, c.IN)
     tunnel.pair = None
     tunnel.up()
-    flow.out("PA", b"the connection survived")
-    flow.back("PA", b"indeed")
+    Flow(tunnel).connect().out("PA", b"the next connection lives")
 
 
 def test_sa_info(dp, flow):

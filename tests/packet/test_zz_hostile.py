@@ -109,7 +109,7 @@ def accounted(dp):
     """Frames in and made, minus frames out, dropped and taken by the control thread: what is held, on its way, or lost."""
     count, control = dp.count, dp.stats.header.workers - 1
     answers = count("answers/rst") + count("answers/icmp")  # counted as a drop and as sent
-    made = answers + count("ike/out-datagrams") + count("esp/out-keepalives")
+    made = answers + count("ike/out-datagrams") + count("esp/out-keepalives") + count("failover/probes-sent")
     made += sum(dp.uplink.arp_seen.values()) + sum(dp.cluster.arp_seen.values())
     sent = sum(count(f"port/{side}/tx-packets") for side in ("uplink", "cluster"))
     taken = count("ike/in-datagrams") + count("arp/in-packets")
