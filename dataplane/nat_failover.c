@@ -66,6 +66,7 @@ static bool send_reset(struct dp_worker *w, const struct dp_flow *out, uint8_t f
 	dp_store32(tcp + 16, 0);
 	dp_store16(tcp + 16, dp_l4_checksum(l3, tcp, TCP_HEADER, IPPROTO_TCP));
 	dp_answer_queue(w, m, DP_PORT_CLUSTER);
+	w->count->answers_rst++;
 	return true;
 }
 

@@ -76,6 +76,7 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(probes_sent, "failover/probes-sent"),
 	FIELD(probes_answered, "failover/probes-answered"),
 	FIELD(probes_missed, "failover/probes-missed"),
+	FIELD(drop[DP_PROBE], "failover/probe-packets-in"),
 	FIELD(tunnel_deaths, "failover/tunnel-deaths"),
 	FIELD(moves[IPC_MOVE_UP - 1], "failover/moves-up"),
 	FIELD(moves[IPC_MOVE_DOWN - 1], "failover/moves-down"),

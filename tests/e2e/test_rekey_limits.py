@@ -11,7 +11,8 @@ from streams import Stream
 
 def _start(lab, **options):
     lab.site.start()
-    gateway = lab.add_gateway([lab.environment(servers=[lab.site.as_server(options=options)])],
+    gateway = lab.add_gateway([lab.environment(servers=[lab.site.as_server(options=options)],
+                                               options={"probe": {"target": "none"}})],
                               controlplane={"ike_log_level": 1})
     gateway.start()
     gateway.wait_up()

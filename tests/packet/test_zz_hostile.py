@@ -112,7 +112,7 @@ def accounted(dp):
     made = answers + count("ike/out-datagrams") + count("esp/out-keepalives") + count("failover/probes-sent")
     made += sum(dp.uplink.arp_seen.values()) + sum(dp.cluster.arp_seen.values())
     sent = sum(count(f"port/{side}/tx-packets") for side in ("uplink", "cluster"))
-    taken = count("ike/in-datagrams") + count("arp/in-packets")
+    taken = count("ike/in-datagrams") + count("arp/in-packets") + count("failover/probe-packets-in")
     taken += count("drop/pmtu-accepted") + count("drop/pmtu-refused")  # by the control thread alone
     # what the control thread drops was taken by it before, or is the control plane's and was never received
     dropped = sum(value - dp.stats.worker(f"drop/{reason}", control) for reason, value in dp.drops().items())
