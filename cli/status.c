@@ -243,6 +243,36 @@ static void say_moves(const json_t *environments)
 	}
 }
 
+/* What the limits of each environment cost it, and who called it in vain. */
+static void say_refused(const json_t *environments)
+{
+	const json_t *environment;
+	bool is_first = true;
+	size_t i;
+
+	json_array_foreach(environments, i, environment) {
+		const json_t *refused = json_object_get(environment, "refused");
+		const char *name = cli_member_text(environment, "name");
+		uint64_t sessions = cli_member_number(refused, "sessions"),
+			 ports = cli_member_number(refused, "ports"),
+			 packets = cli_member_number(refused, "rate_packets_out") +
+		                   cli_member_number(refused, "rate_packets_in");
+		const char *warning = cli_member_text(environment, "sources_warning");
+
+		if (is_first && (sessions || ports || packets || *warning)) {
+			putchar('\n');
+			is_first = false;
+		}
+		if (sessions || ports || packets)
+			cli_say("%s was refused %" PRIu64
+			        " sessions by its quota or for want of room, %" PRIu64
+			        " for want of a port, and lost %" PRIu64 " packets to its rate",
+			        name, sessions, ports, packets);
+		if (*warning)
+			cli_say("%s: %s", name, warning);
+	}
+}
+
 /* A line for each tunnel that is not up, or through which nobody answers. */
 static void say_down(const json_t *environments)
 {
@@ -283,6 +313,7 @@ static enum cli_exit print_status(const json_t *status, enum cli_presence presen
 	else if (print_environments(environments))
 		return cli_fail(CLI_DEGRADED, "out of memory");
 	say_moves(environments);
+	say_refused(environments);
 	say_down(environments);
 	return CLI_OK;
 }

@@ -10,6 +10,7 @@
 #include "controlplane/api_change.h"
 #include "controlplane/api_json.h"
 #include "controlplane/api_request.h"
+#include "controlplane/sources.h"
 #include "controlplane/dp_picture.h"
 #include "controlplane/moves.h"
 
@@ -132,12 +133,12 @@ static size_t count_up(const struct picture *picture, const char *environment, s
 static json_t *dataplane_part(const struct ipc_environment_state *state)
 {
 	if (!state)
-		return json_pack("{s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n}", "active", "lost",
+		return json_pack("{s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n}", "active", "lost",
 		                 "moves", "moves_by_reason", "last_move", "home_worker", "sessions",
-		                 "traffic");
+		                 "traffic", "refused");
 	/* clang-format off */
 	return json_pack(
-		"{s:o, s:b, s:I, s:o, s:o, s:I, s:I, s:o}",
+		"{s:o, s:b, s:I, s:o, s:o, s:I, s:I, s:o, s:o}",
 		"active", cp_api_name_or_null(state->active),
 		"lost", state->is_lost,
 		"moves", (json_int_t)state->move_counter,
@@ -146,7 +147,8 @@ static json_t *dataplane_part(const struct ipc_environment_state *state)
 		"home_worker", (json_int_t)state->home_worker,
 		"sessions", (json_int_t)state->sessions,
 		"traffic", cp_api_traffic(state->packets_out, state->bytes_out,
-		                          state->packets_in, state->bytes_in));
+		                          state->packets_in, state->bytes_in),
+		"refused", cp_api_refused(state));
 	/* clang-format on */
 }
 
@@ -156,17 +158,25 @@ static const char *health_of(const struct cp_environment *environment,
 static json_t *describe_environment(const struct cp_environment *environment,
                                     const struct picture *picture)
 {
-	json_t *result =
-		dataplane_part(cp_dp_picture_state(&picture->dataplane, environment->name));
+	const struct ipc_environment_state *state =
+		cp_dp_picture_state(&picture->dataplane, environment->name);
+	json_t *result = dataplane_part(state);
 	size_t total, up = count_up(picture, environment->name, &total);
+	char sources[CP_SOURCES_TEXT_LEN];
+	json_t *known;
+
+	cp_sources_explain(picture->config, environment, state, sources);
 	/* clang-format off */
-	json_t *known = json_pack(
-		"{s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o}",
+	known = json_pack(
+		"{s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o}",
 		"name", cp_api_text(environment->name),
 		"health", health_of(environment, picture),
 		"pod_address", cp_api_address(environment->pod_address_be),
 		"forwards", (json_int_t)environment->forward_count,
 		"session_quota", (json_int_t)environment->session_quota,
+		"port_quota", (json_int_t)environment->port_quota,
+		"rate_bps", (json_int_t)environment->rate_bps,
+		"sources_warning", cp_api_text(sources),
 		"tunnels_up", (json_int_t)up,
 		"tunnels_total", (json_int_t)total,
 		"tunnels", list_tunnels(picture, environment->name));

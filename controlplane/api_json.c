@@ -52,6 +52,20 @@ json_t *cp_api_epoch(uint64_t epoch)
 	return epoch ? json_sprintf("%016" PRIx64, epoch) : json_null();
 }
 
+json_t *cp_api_refused(const struct ipc_environment_state *state)
+{
+	/* clang-format off */
+	return json_pack("{s:I, s:I, s:I, s:o, s:I, s:I}",
+		"sessions", (json_int_t)state->refused_sessions,
+		"ports", (json_int_t)state->refused_ports,
+		"sources", (json_int_t)state->refused_sources,
+		"last_source", state->refused_source_be ? cp_api_address(state->refused_source_be)
+		                                        : json_null(),
+		"rate_packets_out", (json_int_t)state->rate_dropped_out,
+		"rate_packets_in", (json_int_t)state->rate_dropped_in);
+	/* clang-format on */
+}
+
 json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packets_in,
                        uint64_t bytes_in)
 {

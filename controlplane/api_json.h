@@ -23,6 +23,9 @@ json_t *cp_api_address(uint32_t address_be);
  */
 json_t *cp_api_epoch(uint64_t epoch);
 
+/* What an environment was refused. */
+json_t *cp_api_refused(const struct ipc_environment_state *state);
+
 json_t *cp_api_traffic(uint64_t packets_out, uint64_t bytes_out, uint64_t packets_in,
                        uint64_t bytes_in);
 

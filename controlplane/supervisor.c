@@ -340,6 +340,19 @@ static void look_at_moves(struct cp_supervisor *supervisor, bool have_changed)
 	cp_dp_picture_fini(&picture);
 }
 
+static void look_at_sources(struct cp_supervisor *supervisor)
+{
+	struct cp_dp_picture picture;
+
+	if (cp_now_ms() < supervisor->sources_due_ms)
+		return;
+	supervisor->sources_due_ms = cp_now_ms() + CP_SOURCES_LOOK_MS;
+	if (cp_dp_picture_take(supervisor->dp, &picture) == 0)
+		cp_sources_look(&supervisor->sources, supervisor->config, &picture,
+		                cp_now_ms() * 1000000);
+	cp_dp_picture_fini(&picture);
+}
+
 /* ---- whose turn it is ---- */
 
 static size_t count_handshakes(const struct cp_supervisor *supervisor, uint32_t remote_be)
@@ -376,6 +389,8 @@ static uint64_t next_deadline_ms(const struct cp_supervisor *supervisor, uint64_
 
 	if (supervisor->moves_due_ms && supervisor->moves_due_ms < deadline)
 		deadline = supervisor->moves_due_ms;
+	if (supervisor->sources_due_ms < deadline)
+		deadline = supervisor->sources_due_ms;
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
 		const struct tunnel *tunnel = &supervisor->tunnels[i];
 
@@ -469,6 +484,7 @@ static void *run(void *argument)
 		changed = atomic_exchange(&supervisor->changed, 0);
 		cp_supervisor_look_at_sas(supervisor, changed & IPC_CHANGED_SAS);
 		look_at_moves(supervisor, changed & IPC_CHANGED_TUNNELS);
+		look_at_sources(supervisor);
 		for (size_t i = 0; i < supervisor->ike.tunnel_count; i++)
 			step(supervisor, i, &time_passed);
 		admit(supervisor);

@@ -15,6 +15,7 @@
 #include "controlplane/orphans.h"
 #include "controlplane/reach.h"
 #include "controlplane/rekey_limits.h"
+#include "controlplane/sources.h"
 #include "controlplane/supervisor.h"
 #include "controlplane/tunnel_state.h"
 
@@ -55,6 +56,8 @@ struct cp_supervisor {
 	bool has_limits;
 	uint64_t limits_ms; /* when the counters were last looked at */
 	struct cp_moves moves;
+	struct cp_sources sources;
+	uint64_t sources_due_ms;  /* when refused sources are looked at again */
 	uint64_t moves_due_ms;    /* when environments are looked at again; 0: after a change */
 	_Atomic uint64_t changed; /* IPC_CHANGED_* not looked at yet */
 	struct tunnel *tunnels;   /* as ike.tunnels[] */

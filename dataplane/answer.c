@@ -29,6 +29,7 @@ void dp_answer_queue(struct dp_worker *w, struct rte_mbuf *m, enum dp_port_id po
 	a->l3 = rte_pktmbuf_mtod(m, uint8_t *);
 	a->l3_length = m->data_len;
 	a->nexthop_be = dp_load32(a->l3 + 16);
+	a->environment = DP_NONE_SLOT;
 	a->port = port;
 	a->flow = NULL;
 	a->verdict = DP_OK;
@@ -63,6 +64,7 @@ static bool emit(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3, uint1
 		return false;
 	place(p->m, l3, length);
 	dp_answer_queue(w, p->m, p->port);
+	w->answers->p[w->answers->n - 1].environment = p->environment;
 	return true;
 }
 
@@ -73,6 +75,7 @@ static bool emit_inside(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3
 		return false;
 	place(p->m, l3, length);
 	dp_answer_queue_inside(w, p->m, p->tunnel);
+	w->answers_inside->p[w->answers_inside->n - 1].environment = p->environment;
 	return true;
 }
 

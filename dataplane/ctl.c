@@ -427,6 +427,23 @@ static void watch_links(struct ctl *c)
 	}
 }
 
+/* What never came to a worker, or did not leave: the devices' own word, apart from our drops. */
+static void read_ports(struct ctl *c)
+{
+	struct dp_counters *count = own_counters(c);
+
+	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++) {
+		struct rte_eth_stats stats;
+
+		if (rte_eth_stats_get(c->core->ports[id].ethdev, &stats) != 0)
+			continue;
+		count->rx_missed[id] = stats.imissed;
+		count->rx_no_buffer[id] = stats.rx_nombuf;
+		count->rx_errors[id] = stats.ierrors;
+		count->tx_errors[id] = stats.oerrors;
+	}
+}
+
 static void keep_house(struct ctl *c, uint64_t now)
 {
 	if (now >= c->arp_due_ns) {
@@ -440,6 +457,7 @@ static void keep_house(struct ctl *c, uint64_t now)
 			dp_egress_count_busiest(c->requests.egress_count);
 		own_counters(c)->mbufs_free = rte_mempool_avail_count(c->core->mbufs);
 		expire_sas(c);
+		read_ports(c);
 		watch_links(c);
 	}
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <rte_byteorder.h>
 #include <rte_hash_crc.h>
 
 #include "common/ipc_proto.h"
@@ -107,4 +108,29 @@ static inline const struct dp_environment *dp_environment_lookup(const struct dp
 		i = (i + 1) & g->address_mask;
 	}
 	return NULL;
+}
+
+/* Whether this source may call the environment. */
+static inline bool dp_environment_allows(const struct dp_environment *e, uint32_t source_be)
+{
+	for (uint32_t i = 0; i < e->source_count; i++) {
+		const struct ipc_prefix *s = &e->sources[i];
+		uint32_t mask = s->length ? UINT32_MAX << (32 - s->length) : 0;
+
+		if (((source_be ^ s->address_be) & rte_cpu_to_be_32(mask)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether this is a source of other environments and not of this one. Routers and nodes, which are
+ * nobody's, are not. */
+static inline bool dp_environment_is_foreign(const struct dp_generation *g,
+                                             const struct dp_environment *e, uint32_t source_be)
+{
+	bool is_others = false;
+
+	for (uint32_t i = 0; i < g->environment_count && !is_others; i++)
+		is_others = dp_environment_allows(&g->environments[i], source_be);
+	return is_others && !dp_environment_allows(e, source_be);
 }

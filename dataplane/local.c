@@ -100,6 +100,17 @@ static enum dp_verdict punt_too_big(struct dp_worker *w, struct dp_pkt *p)
 	return dp_punt(w, p->m);
 }
 
+/* An environment's address is there for everybody but the pods of other environments. */
+static enum dp_verdict answer_echo(struct dp_worker *w, struct dp_pkt *p)
+{
+	const struct dp_generation *g = w->generation;
+
+	if (p->environment != DP_NONE_SLOT &&
+	    dp_environment_is_foreign(g, g->by_slot[p->environment], dp_load32(p->l3 + 12)))
+		return DP_SOURCE_REFUSED;
+	return dp_answer_echo(w, p);
+}
+
 static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
 {
 	if (p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP)
@@ -110,7 +121,7 @@ static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
 	    dp_pmtu_is_too_big(p->l3 + p->l3_header))
 		return punt_too_big(w, p);
 	if (p->protocol == IPPROTO_ICMP)
-		return dp_answer_echo(w, p);
+		return answer_echo(w, p);
 	return DP_NOT_FOR_US;
 }
 
@@ -120,7 +131,7 @@ void dp_local_echo(struct dp_worker *w, struct dp_batch *b)
 		struct dp_pkt *p = &b->p[i];
 
 		if (p->verdict == DP_OK && !dp_nat_icmp_is_error(p->l3 + p->l3_header))
-			p->verdict = dp_answer_echo(w, p);
+			p->verdict = answer_echo(w, p);
 	}
 }
 

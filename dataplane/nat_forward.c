@@ -21,18 +21,6 @@
 
 /* ---- sessions ---- */
 
-static bool is_source_allowed(const struct dp_environment *e, uint32_t source_be)
-{
-	for (uint32_t i = 0; i < e->source_count; i++) {
-		const struct ipc_prefix *s = &e->sources[i];
-		uint32_t mask = s->length ? UINT32_MAX << (32 - s->length) : 0;
-
-		if (((source_be ^ s->address_be) & rte_cpu_to_be_32(mask)) == 0)
-			return true;
-	}
-	return false;
-}
-
 /*
  * Opens a session for the packet, in the place of STALE where there is one: a session that is over,
  * or whose forward or tunnel is no longer what it was. NULL: the verdict is set.
@@ -55,7 +43,7 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 	if (!e)
 		return NULL;
 	p->verdict = DP_SOURCE_REFUSED;
-	if (!is_source_allowed(e, key->source_be))
+	if (!dp_environment_allows(e, key->source_be))
 		return NULL;
 	p->verdict = DP_DRAINING;
 	if (e->flags & IPC_ENVIRONMENT_DRAINING)
@@ -252,5 +240,5 @@ bool dp_nat_forward_allows(const struct dp_worker *w, const struct dp_flow *out)
 	       fwd->to_address_be == out->destination_be &&
 	       fwd->to_port_be == out->destination_port_be &&
 	       w->generation->by_slot[fwd->environment] &&
-	       is_source_allowed(w->generation->by_slot[fwd->environment], out->key.source_be);
+	       dp_environment_allows(w->generation->by_slot[fwd->environment], out->key.source_be);
 }

@@ -152,6 +152,13 @@ static struct dp_flow *find_sent(struct dp_worker *w, struct dp_pkt *p, enum dp_
 	return dp_flow_other(f);
 }
 
+/* From a pod of another environment: it cannot have seen what it quotes. */
+static bool is_foreign(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	return dp_environment_is_foreign(w->generation, w->generation->by_slot[p->environment],
+	                                 dp_load32(p->l3 + 12));
+}
+
 void dp_nat_icmp_out(struct dp_worker *w, struct dp_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {
@@ -164,6 +171,10 @@ void dp_nat_icmp_out(struct dp_worker *w, struct dp_batch *b)
 		sent = find_sent(w, p, DP_FLOW_OUTWARD);
 		if (!sent)
 			continue;
+		if (is_foreign(w, p)) {
+			p->verdict = DP_SOURCE_REFUSED;
+			continue;
+		}
 		translate(p, sent, sent->key.destination_be);
 		p->flow = sent;
 		p->tunnel = sent->tunnel;

@@ -18,6 +18,7 @@
 #define PROBES 16u    /* places an address may be at */
 #define HOLD_MAX 256u
 #define HOLD_PER_HOP 16u
+#define HOLD_PER_ENVIRONMENT 64u /* who forges sources makes answers wait for many hops */
 #define HOLD_NS 3000000000ull
 
 #define REQUESTS_AT_ONCE 32u     /* per call of dp_nexthop_maintain() */
@@ -61,6 +62,7 @@ struct held {
 	struct rte_mbuf *m;
 	uint64_t deadline_ns;
 	uint32_t nexthop_be;
+	uint16_t environment; /* slot, or DP_NONE_SLOT */
 	uint8_t port;
 };
 
@@ -147,19 +149,23 @@ static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp
                                                   uint32_t nexthop_be)
 {
 	struct dp_hold *hold = w->hold;
-	unsigned same = 0;
+	unsigned same = 0, of_environment = 0;
 
-	/* no room to wait, no question: who forges sources must not fill the table */
-	if (hold->n == HOLD_MAX || find_or_add(w->nexthops, make_key(p->port, nexthop_be)) < 0)
-		return DP_NEXTHOP_QUEUE_FULL;
-	for (unsigned i = 0; i < hold->n; i++)
+	for (unsigned i = 0; i < hold->n; i++) {
 		same += hold->packets[i].nexthop_be == nexthop_be &&
 		        hold->packets[i].port == p->port;
-	if (same >= HOLD_PER_HOP)
+		of_environment += hold->packets[i].environment == p->environment;
+	}
+	if (same >= HOLD_PER_HOP ||
+	    (p->environment != DP_NONE_SLOT && of_environment >= HOLD_PER_ENVIRONMENT))
+		return DP_NEXTHOP_QUEUE_FULL;
+	/* no room to wait, no question: who forges sources must not fill the table */
+	if (hold->n == HOLD_MAX || find_or_add(w->nexthops, make_key(p->port, nexthop_be)) < 0)
 		return DP_NEXTHOP_QUEUE_FULL;
 	hold->packets[hold->n++] = (struct held){ .m = p->m,
 		                                  .deadline_ns = w->now_ns + HOLD_NS,
 		                                  .nexthop_be = nexthop_be,
+		                                  .environment = p->environment,
 		                                  .port = p->port };
 	return DP_TAKEN;
 }

@@ -219,12 +219,20 @@ static inline void from_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigne
 		gather(w, &sorted.fragments);
 }
 
+/* After each burst, so that there is room for an answer to each packet of the next one. */
+static inline void answer(struct dp_worker *w)
+{
+	if (unlikely(w->answers->n || w->answers_inside->n))
+		dp_path_answers(w);
+}
+
 void dp_path_received(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
 {
 	if (port == DP_PORT_CLUSTER)
 		from_cluster(w, m, n, &first);
 	else
 		from_uplink(w, m, n, &first);
+	answer(w);
 }
 
 void dp_path_handed(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
@@ -233,6 +241,7 @@ void dp_path_handed(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *
 		from_cluster(w, m, n, &final);
 	else
 		from_uplink(w, m, n, &final);
+	answer(w);
 }
 
 void dp_path_answers(struct dp_worker *w)

@@ -23,11 +23,15 @@ struct dp_stats {
 	{                                                                   \
 		.name = text, .offset = offsetof(struct dp_counters, field) \
 	}
-#define PORT_FIELDS(id, port)                                      \
-	FIELD(rx_packets[id], "port/" port "/rx-packets"),         \
-		FIELD(rx_bytes[id], "port/" port "/rx-bytes"),     \
-		FIELD(tx_packets[id], "port/" port "/tx-packets"), \
-		FIELD(tx_bytes[id], "port/" port "/tx-bytes")
+#define PORT_FIELDS(id, port)                                          \
+	FIELD(rx_packets[id], "port/" port "/rx-packets"),             \
+		FIELD(rx_bytes[id], "port/" port "/rx-bytes"),         \
+		FIELD(tx_packets[id], "port/" port "/tx-packets"),     \
+		FIELD(tx_bytes[id], "port/" port "/tx-bytes"),         \
+		FIELD(rx_missed[id], "port/" port "/rx-missed"),       \
+		FIELD(rx_no_buffer[id], "port/" port "/rx-no-buffer"), \
+		FIELD(rx_errors[id], "port/" port "/rx-errors"),       \
+		FIELD(tx_errors[id], "port/" port "/tx-errors")
 
 /* How often a time was at most so many milliseconds, and more than the bound before: the bounds are
  * dp_failover_bounds_ms. */

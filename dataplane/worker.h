@@ -45,6 +45,11 @@ struct dp_counters {
 	uint64_t rx_bytes[DP_PORT_COUNT];
 	uint64_t tx_packets[DP_PORT_COUNT];
 	uint64_t tx_bytes[DP_PORT_COUNT];
+	/* of the drivers' own counters; the control thread alone */
+	uint64_t rx_missed[DP_PORT_COUNT];    /* the device had no room: we were too slow */
+	uint64_t rx_no_buffer[DP_PORT_COUNT]; /* no buffer for it */
+	uint64_t rx_errors[DP_PORT_COUNT];
+	uint64_t tx_errors[DP_PORT_COUNT];
 	uint64_t esp_in_packets;
 	uint64_t esp_out_packets;
 	uint64_t esp_held; /* waited for their key */

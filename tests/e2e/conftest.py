@@ -67,6 +67,13 @@ def lab_with_two(request):
 
 
 @pytest.fixture
+def lab_with_three(request):
+    """The topology with two customers and three environments; nothing is started."""
+    yield from _use(request, environments=("production", "staging", "development"),
+                    sites=("a", "b"))
+
+
+@pytest.fixture
 def redundant(request):
     """The topology with servers in two zones and a customer that routes; nothing is started."""
     yield from _use(request, redundant="routes")

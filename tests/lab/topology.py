@@ -39,8 +39,9 @@ from .pki import Authority
 from .server import PAGE, VpnServer, WebServer
 from .zones import ACCOUNT, LETTERS, PASSWORD, PSK, TARGET, RedundantSite
 
-POD_ADDRESSES = {"production": "10.0.0.33", "staging": "10.0.0.34"}
-CLIENTS = {"production": ("client", "10.0.1.20"), "staging": ("staging", "10.0.2.20")}
+POD_ADDRESSES = {"production": "10.0.0.33", "staging": "10.0.0.34", "development": "10.0.0.35"}
+CLIENTS = {"production": ("client", "10.0.1.20"), "staging": ("staging", "10.0.2.20"),
+           "development": ("development", "10.0.3.20")}
 MANAGEMENT = "192.0.2.80"
 UPLINK_ADDRESS = "203.0.113.10"
 FORWARDS = {33000: f"{TARGET}:8080", 33001: f"{TARGET}:8081", 33002: f"{TARGET}:5201"}

@@ -254,10 +254,11 @@ class SaPair:
 class Tunnel:
     """A server and its leases in the dataplane."""
 
-    def __init__(self, dataplane, environment, server, inner=INNER):
+    def __init__(self, dataplane, environment, server, inner=INNER, remote=None, pod=None):
         self.dataplane = dataplane
         self.id = (environment, server)
-        self.remote = SERVERS[self.id]
+        self.remote = remote or SERVERS[self.id]
+        self.pod = pod or POD[environment]  # the environment's address
         self.local = harness.UPLINK_ADDRESS
         self.inner = inner
         self.pair = None
@@ -318,7 +319,7 @@ class Flow:
 
     def __init__(self, tunnel, client=CLIENT, forward_port=FORWARD_PORT, target=(TARGET, TARGET_PORT), client_port=None):
         self.tunnel, self.dataplane = tunnel, tunnel.dataplane
-        self.pod = POD[tunnel.id[0]]
+        self.pod = tunnel.pod
         self.client, self.client_port = client, client_port or next(fresh_ports)
         self.forward_port, self.target = forward_port, target
         self.via = client if client in self.dataplane.cluster.macs else harness.CLUSTER_ROUTER

@@ -80,8 +80,8 @@ static void resolve(struct link_world *x, enum dp_port_id port, uint32_t address
 }
 
 /* One packet to DESTINATION through PORT; returns its verdict. */
-static enum dp_verdict send_to(struct link_world *x, enum dp_port_id port, uint32_t destination,
-                               struct rte_mbuf **m)
+static enum dp_verdict send_of(struct link_world *x, uint16_t environment, enum dp_port_id port,
+                               uint32_t destination, struct rte_mbuf **m)
 {
 	uint8_t ip[28] = { 0 };
 	struct dp_pkt *p = &x->path.p[0];
@@ -92,6 +92,7 @@ static enum dp_verdict send_to(struct link_world *x, enum dp_port_id port, uint3
 	p->m = link_buffer(ip, sizeof(ip), LINK_HEADROOM);
 	p->l3 = rte_pktmbuf_mtod(p->m, uint8_t *);
 	p->port = port;
+	p->environment = environment;
 	p->nexthop_be = htonl(destination);
 	dp_nexthop(&x->w, &x->path);
 	if (m)
@@ -100,6 +101,12 @@ static enum dp_verdict send_to(struct link_world *x, enum dp_port_id port, uint3
 	if (p->verdict != DP_TAKEN && (p->verdict != DP_OK || !m))
 		rte_pktmbuf_free(p->m);
 	return p->verdict;
+}
+
+static enum dp_verdict send_to(struct link_world *x, enum dp_port_id port, uint32_t destination,
+                               struct rte_mbuf **m)
+{
+	return send_of(x, DP_NONE_SLOT, port, destination, m);
 }
 
 static void check_frame(struct link_world *x, struct rte_mbuf *m, enum dp_port_id port, uint8_t mac)
@@ -362,6 +369,22 @@ static void bounds_what_waits(void **state)
 	assert_int_equal(send_to(x, U, 0xcb0071fe, NULL), DP_NEXTHOP_QUEUE_FULL);
 	/* and nobody is asked for what does not wait */
 	assert_int_equal(find(x->w.nexthops, make_key(U, htonl(0xcb0071fe))), -1);
+	assert_int_equal(link_destroy(x), 0);
+}
+
+/* One environment's packets leave room for those of others, and for their questions. */
+static void bounds_what_waits_of_one(void **state)
+{
+	struct link_world *x = link_create();
+
+	(void)state;
+	for (unsigned i = 0; i < HOLD_PER_ENVIRONMENT; i++)
+		assert_int_equal(send_of(x, 3, U, 0xcb007100 + 100 + i, NULL), DP_TAKEN);
+	assert_int_equal(send_of(x, 3, U, 0xcb007100 + 99, NULL), DP_NEXTHOP_QUEUE_FULL);
+	assert_int_equal(known(x, U, 0xcb007100 + 99), -1);
+	assert_int_equal(send_of(x, 4, U, 0xcb007100 + 99, NULL), DP_TAKEN);
+	assert_int_equal(send_to(x, U, 0xcb007100 + 98, NULL), DP_TAKEN);
+	assert_int_equal(link_in_use(), HOLD_PER_ENVIRONMENT + 2);
 	assert_int_equal(link_destroy(x), 0);
 }
 
@@ -657,6 +680,7 @@ int main(void)
 		cmocka_unit_test(holds_packets_until_the_answer),
 		cmocka_unit_test(drops_what_waited_too_long),
 		cmocka_unit_test(bounds_what_waits),
+		cmocka_unit_test(bounds_what_waits_of_one),
 		cmocka_unit_test(ends_at_a_full_table),
 		cmocka_unit_test(believes_solicited_replies_alone),
 		cmocka_unit_test(refuses_impossible_macs),
