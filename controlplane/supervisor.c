@@ -247,11 +247,15 @@ void cp_supervisor_limits(const struct cp_supervisor *supervisor, size_t index,
 		               CP_WHY_LEN);
 }
 
-/* The event in full: what its selectors leave out is told by the configuration in force. */
+/* The event in full: what its selectors leave out is told by the configuration in force, and a
+ * server that was found may be taken. */
 static void complete(struct cp_supervisor *supervisor, size_t index, struct cp_event *event)
 {
 	struct tunnel *tunnel = &supervisor->tunnels[index];
 
+	if (event->type == CP_EVENT_RESOLVED &&
+	    cp_supervisor_has_rival(supervisor, index, event->remote_be, event->why))
+		event->type = CP_EVENT_NOT_BEGUN;
 	if (event->type != CP_EVENT_CHILD_UP && event->type != CP_EVENT_CHILD_REKEYED)
 		return;
 	memcpy(tunnel->ranges, event->ranges, sizeof(tunnel->ranges));

@@ -94,6 +94,10 @@ void cp_supervisor_step(struct cp_supervisor *supervisor, size_t index,
 void cp_supervisor_limits(const struct cp_supervisor *supervisor, size_t index,
                           char limits[CP_WHY_LEN]);
 
+/* Whether another tunnel uses the account of this one at REMOTE_BE already; WHY says which. */
+bool cp_supervisor_has_rival(const struct cp_supervisor *supervisor, size_t index,
+                             uint32_t remote_be, char why[CP_WHY_LEN]);
+
 /* Takes over the tunnels of CONFIG, whatever there was before. */
 void cp_supervisor_adopt(struct cp_supervisor *supervisor, const struct cp_config *config);
 

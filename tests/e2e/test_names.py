@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from lab.host import wait_until
 from lab.server import PAGE
 
 NAME = "vpn-a.customer.example"
@@ -42,3 +43,23 @@ def test_unknown_name(lab, named):
     gateway.wait_why(re.compile(f'"{NAME}" cannot be resolved'))
     lab.gateway_host.set_names({NAME: lab.site.server.address})
     gateway.wait_up()
+
+
+def test_two_names_of_one_server(lab):
+    """One account under two names is one account: the second login is not tried."""
+    alias = "alias.customer.example"
+    lab.site.start()
+    lab.gateway_host.set_names({NAME: lab.site.server.address, alias: lab.site.server.address})
+    retry = {"retry": {"min": 1, "max": 1}}
+    gateway = lab.add_gateway([lab.environment(servers=[
+        lab.site.as_server("a", address=NAME, options=retry),
+        lab.site.as_server("b", address=alias, options=retry)])])
+    gateway.start()
+
+    def is_settled():
+        up = [t for t in gateway.tunnels().values() if t["up"]]
+        down = [t for t in gateway.tunnels().values() if t["phase"] == "waiting"]
+        return len(up) == 1 and len(down) == 1 and (up[0], down[0])
+    up, down = wait_until(is_settled, 20, "one is up, one is not")
+    assert f"production/{up['server']} is logged in with the same account" in down["why"]
+    assert lab.site.server.swanctl("--list-sas").count("ESTABLISHED") == 1
