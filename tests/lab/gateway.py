@@ -74,9 +74,9 @@ class Gateway:
     """
 
     def __init__(self, run, host, *, uplink, cluster, environments, dataplane=None,
-                 controlplane=None, name=""):
-        """UPLINK and CLUSTER: the settings of gateway.uplink and gateway.cluster. NAME: where there
-        are several of them."""
+                 controlplane=None, egress="", name=""):
+        """UPLINK and CLUSTER: the settings of gateway.uplink and gateway.cluster. EGRESS: that group,
+        in libconfig's syntax. NAME: where there are several of them."""
         self.host = host
         self._run = run
         self.instance = run.name + name
@@ -89,6 +89,7 @@ class Gateway:
         self.dataplane_settings = {"idle": "adaptive", "hugepages": "off", "workers": 1,
                                     "sessions": 65536, **(dataplane or {})}
         self._controlplane_settings = controlplane or {}
+        self._egress = egress
         self.configure(environments)
 
     def _path(self, *parts):
@@ -112,6 +113,7 @@ gateway: {{
 }};
 dataplane: {_group(self.dataplane_settings)};
 controlplane: {_group(self._controlplane_settings)};
+{self._egress}
 """)
         for environment in environments:
             self._write(self._path("environments.d", f"{environment.name}.conf"),
