@@ -216,19 +216,20 @@ def test_what_needs_a_restart_is_told(up):
 
 
 def test_ten_thousand_forwards(up):
-    """They and 63 further environments are in force within a second on an idle machine."""
+    """They and 63 further environments are in force within a second; a busy machine may take longer."""
     gateway, site = up.gateway, up.site
     before = _untouched(gateway.tunnel())
+    forwards = {**_more(20000), **{port: f"{TARGET}:8080" for port in range(30000, 30059)}}
     others = [Environment(f"e{n}", f"10.0.3.{n}", ["10.0.2.0/24"],
                           [site.as_psk_server(address=f"198.51.100.{100 + n}")],
-                          _more(20000) | _more(30000)) for n in range(10, 60)]
+                          forwards) for n in range(10, 73)]
     gateway.configure([up.environment(), *others])
     begun = time.monotonic()
-    assert _reload(gateway)["total"] == 50
+    assert _reload(gateway)["total"] == 63
     seconds = time.monotonic() - begun
-    print(f"10,000 forwards in 50 environments: {seconds:.2f} s")
+    print(f"{63 * len(forwards)} forwards in 64 environments: {seconds:.2f} s")
     assert seconds < 10
-    assert len(gateway.query("status")[1]["environments"]) == 51
+    assert len(gateway.query("status")[1]["environments"]) == 64
     gateway.configure([up.environment()])
-    assert _reload(gateway)["total"] == 50
+    assert _reload(gateway)["total"] == 63
     assert _untouched(gateway.tunnel()) == before and up.curl().stdout == PAGE
