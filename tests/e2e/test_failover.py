@@ -266,6 +266,7 @@ def test_move_by_hand(redundant):
     stream.wait_for_more(2000)
     assert zones.environment()["active"] == "b"  # and stays
     assert stream.longest_gap(begin) is None
+    assert stream.stop() == 0
     assert connections.ended() == [] and connections.stop() == 0
 
     zones.server("a").kill()
