@@ -80,19 +80,9 @@ void cp_read_environment_snat(struct cp_reader *reader, const struct cp_node *no
 static void read_inbound_to(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
 	struct cp_inbound *inbound = target;
-	uint32_t address_be;
-	uint16_t port_be;
 
-	if (!cp_node_is(reader, node, CP_NODE_TEXT))
-		return;
-	if (sp_endpoint_parse(node->text, &address_be, &port_be) != 0 ||
-	    sp_address_is_martian(address_be)) {
-		cp_mistake(reader, node, NULL,
-		           "must be a unicast IPv4 address and a port, as \"10.0.1.20:8443\"");
-		return;
-	}
-	inbound->to_address_be = address_be;
-	inbound->to_port_be = port_be;
+	cp_read_endpoint(reader, node, "10.0.1.20:8443", &inbound->to_address_be,
+	                 &inbound->to_port_be);
 }
 
 static const struct cp_choice transports[] = {

@@ -18,19 +18,9 @@
 static void read_forward_to(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
 	struct cp_forward *forward = target;
-	uint32_t address_be;
-	uint16_t port_be;
 
-	if (!cp_node_is(reader, node, CP_NODE_TEXT))
-		return;
-	if (sp_endpoint_parse(node->text, &address_be, &port_be) != 0 ||
-	    sp_address_is_martian(address_be)) {
-		cp_mistake(reader, node, NULL,
-		           "must be a unicast IPv4 address and a port, as \"192.168.100.30:8080\"");
-		return;
-	}
-	forward->to_address_be = address_be;
-	forward->to_port_be = port_be;
+	cp_read_endpoint(reader, node, "192.168.100.30:8080", &forward->to_address_be,
+	                 &forward->to_port_be);
 }
 
 static void read_transport(struct cp_reader *reader, const struct cp_node *node, void *target)

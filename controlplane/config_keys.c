@@ -134,6 +134,23 @@ bool cp_node_is(struct cp_reader *reader, const struct cp_node *node, enum cp_no
 	return false;
 }
 
+void cp_read_endpoint(struct cp_reader *reader, const struct cp_node *node, const char *example,
+                      uint32_t *address_be, uint16_t *port_be)
+{
+	uint32_t address;
+	uint16_t port;
+
+	if (!cp_node_is(reader, node, CP_NODE_TEXT))
+		return;
+	if (sp_endpoint_parse(node->text, &address, &port) != 0 || sp_address_is_martian(address)) {
+		cp_mistake(reader, node, NULL,
+		           "must be a unicast IPv4 address and a port, as \"%s\"", example);
+		return;
+	}
+	*address_be = address;
+	*port_be = port;
+}
+
 /* ---- kinds of values ---- */
 
 static bool is_printable(const char *text)

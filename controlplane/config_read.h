@@ -108,6 +108,11 @@ void cp_keys_read(struct cp_reader *reader, const struct cp_node *group,
 /* Reports it unless NODE is of KIND. */
 bool cp_node_is(struct cp_reader *reader, const struct cp_node *node, enum cp_node_kind kind);
 
+/* Reads "ADDRESS:PORT" of a unicast host; leaves both alone and reports it, with EXAMPLE, if NODE
+ * is anything else. */
+void cp_read_endpoint(struct cp_reader *reader, const struct cp_node *node, const char *example,
+                      uint32_t *address_be, uint16_t *port_be);
+
 /* Every table with its path, for the test that compares them with the documentation. path NULL ends
  * it. */
 struct cp_key_group {
