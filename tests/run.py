@@ -5,6 +5,7 @@ A suite that dies, hangs or runs no test counts as one failure.
 """
 
 import concurrent.futures
+import functools
 import glob
 import json
 import os
@@ -20,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 LIMIT_S = 900  # for one program
 LANES = 2  # of tests that spend most of their time waiting
+SECOND_TRIES = 5  # at most, in a suite of pytest
 # These count every packet at a high rate (those that use tests/e2e/datagrams.py), or measure time.
 ALONE = ("test_restart_lossless.py", "test_soak.py", "test_upgrade.py", "test_failover.py")
 # The longest ones begin first, so that the lanes end together.
@@ -37,6 +39,7 @@ class Outcome:
         self.passed = 0
         self.skipped = 0
         self.failed = []
+        self.second_try = []  # those of the passed ones that failed at first
 
     def add(self, name, is_passed):
         if is_passed:
@@ -51,7 +54,7 @@ class Outcome:
         except (FileNotFoundError, xml.etree.ElementTree.ParseError):
             cases = []
         for case in cases:
-            name = ".".join(filter(None, (case.get("classname"), case.get("name"))))
+            name = "::".join(filter(None, (case.get("classname"), case.get("name"))))
             if case.find("failure") is not None or case.find("error") is not None:
                 self.failed.append(name)
             elif case.find("skipped") is not None:
@@ -66,6 +69,12 @@ class Outcome:
         self.passed += other.passed
         self.skipped += other.skipped
         self.failed += other.failed
+        self.second_try += other.second_try
+
+    def pass_at_second_try(self, name):
+        self.failed.remove(name)
+        self.second_try.append(name)
+        self.passed += 1
 
     def require_some(self):
         if self.passed + len(self.failed) == 0:
@@ -109,10 +118,10 @@ def _side_by_side(jobs):
         return list(pool.map(lambda job: job(), jobs))
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    finally:
         for process in list(_running):
             _end(process)
+        raise
+    finally:
         pool.shutdown()
 
 
@@ -129,10 +138,11 @@ def _meson(build, *options):
     return suite
 
 
-def _pytest_job(what, build, temporary, *options):
+def _pytest_job(what, build, temporary, *options, name=None):
     """A pytest of its own for WHAT, whose output is shown when it is done; returns its outcome."""
+    name = name or os.path.basename(what)
+
     def job():
-        name = os.path.basename(what)
         path = os.path.join(temporary, name)
         with open(f"{path}.log", "wb") as log:
             status = _run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
@@ -150,10 +160,25 @@ def _pytest_job(what, build, temporary, *options):
     return job
 
 
+def _try_again(outcome, build, temporary):
+    """Runs what failed once more, with the machine for itself: its packets and timers share two cores
+    with whatever else runs there. What then passes is reported as such. Many failures are no accident."""
+    if len(outcome.failed) > SECOND_TRIES:
+        return
+    for number, name in enumerate(list(outcome.failed)):
+        module, _, case = name.partition("::")
+        path = os.path.join(ROOT, *module.split(".")) + ".py"
+        if case and os.path.exists(path):
+            again = _pytest_job(f"{path}::{case}", build, temporary, name=f"again-{number}")()
+            if again.passed and not again.failed:
+                outcome.pass_at_second_try(name)
+
+
 def _pytest(directory, build="build", *options):
     """All tests of DIRECTORY one after the other: they share what is slow to start."""
     def suite(outcome, temporary):
         outcome.take(_pytest_job(directory, build, temporary, *options)())
+        _try_again(outcome, build, temporary)
         outcome.require_some()
     return suite
 
@@ -167,6 +192,7 @@ def _pytest_by_file(directory, build="build", *options):
         alone = [jobs.pop(path) for path in files if os.path.basename(path) in ALONE]
         for part in _side_by_side(jobs.values()) + [job() for job in alone]:
             outcome.take(part)
+        _try_again(outcome, build, temporary)
         outcome.require_some()
     return suite
 
@@ -188,11 +214,11 @@ def _fuzz_job(target, temporary):
         corpus = glob.glob(os.path.join(ROOT, "tests", "fuzz", "corpus",
                                         name.removeprefix("fuzz_")))
         with open(f"{found}.log", "wb") as log:
-            status = _run([target, f"-max_total_time={FUZZ_SECONDS}", "-timeout=5",
+            status = _run(["nice", target, f"-max_total_time={FUZZ_SECONDS}", "-timeout=5",
                            "-rss_limit_mb=2048", f"-artifact_prefix={found}/", found, *corpus],
                           limit=FUZZ_SECONDS + 120, output=log)
         with open(f"{found}.log", encoding="utf-8", errors="replace") as log:
-            lines = log.read().splitlines()
+            lines = log.read().strip().splitlines()
         with _printing:
             print(f"{name}: status {status}: {lines[-1] if lines else ''}", flush=True)
             if status != 0:
@@ -221,19 +247,34 @@ SUITES = {
 }
 
 
+# These run side by side, the rest one after the other. Fuzzing is nice: it takes what others leave.
+TOGETHER = ("packet-asan", "fuzz")
+
+
+def _run_suite(name):
+    print(f"---- {name}", flush=True)
+    outcome = Outcome()
+    start = time.monotonic()
+    temporary = tempfile.mkdtemp(prefix=f"sallyport-test-{name}-")
+    SUITES[name](outcome, temporary)
+    outcome.seconds = time.monotonic() - start
+    if outcome.failed:
+        print(f"test: files of {name}: {temporary}", flush=True)
+    else:
+        subprocess.run(["rm", "-rf", temporary], check=True)
+    return outcome
+
+
 def main(names):
+    names = list(names or SUITES)
+    together = [name for name in names if name in TOGETHER]
     outcomes = {}
-    for name in names or SUITES:
-        print(f"---- {name}", flush=True)
-        outcome = outcomes[name] = Outcome()
-        start = time.monotonic()
-        temporary = tempfile.mkdtemp(prefix=f"sallyport-test-{name}-")
-        SUITES[name](outcome, temporary)
-        outcome.seconds = time.monotonic() - start
-        if outcome.failed:
-            print(f"test: files of this suite: {temporary}")
-        else:
-            subprocess.run(["rm", "-rf", temporary], check=True)
+    for name in names:
+        if name in outcomes:
+            continue
+        group = together if name in together else [name]
+        outcomes.update(zip(group, _side_by_side([functools.partial(_run_suite, suite)
+                                                  for suite in group])))
     print("---- outcome")
     for name, outcome in outcomes.items():
         skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
@@ -241,6 +282,8 @@ def main(names):
               f"in {outcome.seconds:.0f} s")
         for case in outcome.failed:
             print(f"  failed: {case}")
+        for case in outcome.second_try:
+            print(f"  passed only when tried again: {case}")
     passed = sum(outcome.passed for outcome in outcomes.values())
     failed = sum(len(outcome.failed) for outcome in outcomes.values())
     print(f"{passed} passed, {failed} failed")

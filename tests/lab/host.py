@@ -391,8 +391,9 @@ def link(a, a_interface, b, b_interface):
 
 
 def bridge(host, name, interfaces):
-    """A switch on HOST with INTERFACES as its ports."""
-    host.ip("link", "add", "name", name, "type", "bridge")
+    """A switch on HOST with INTERFACES as its ports. It says nothing itself: one that looks for
+    listeners to multicast sends IGMP reports when it comes up."""
+    host.ip("link", "add", "name", name, "type", "bridge", "mcast_snooping", "0")
     for interface in interfaces:
         host.ip("link", "set", interface, "master", name)
     host.ip("link", "set", name, "up")

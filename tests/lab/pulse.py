@@ -28,6 +28,7 @@ s.connect((socket.gethostbyname(sys.argv[1]), int(sys.argv[2])))
 s.setblocking(False)
 offset = time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 last, sent, got, first = None, 0, 0, None
+answered = bytearray(1 << 24)
 
 def take():
     global last, got, first
@@ -39,8 +40,10 @@ def take():
         seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
         now = seconds + nanoseconds / 1e9 - offset
         got += 1
-        if first is None:  # the echo sends the bytes backwards
-            first, = struct.unpack("!I", data[:-5:-1])
+        number, = struct.unpack("!I", data[:-5:-1])  # the echo sends the bytes backwards
+        answered[number] = 1
+        if first is None:
+            first = number
         if last is not None and now - last >= noted:
             print("gap", "%.6f" % last, "%.6f" % now, flush=True)
         last = now
@@ -65,7 +68,7 @@ while not stopped:
     select.select([s], [], [], max(0, due - time.monotonic()))
 while select.select([s], [], [], 1)[0]:
     take()
-print("missing", sent - (first or 0) - got, flush=True)
+print("missing", answered[first or 0:sent].count(0), flush=True)
 """
 
 
