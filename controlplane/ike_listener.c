@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "controlplane/ike_auth.h"
+#include "controlplane/ike_cut.h"
 #include "controlplane/ike_eap.h"
 #include "controlplane/ike_host.h"
 #include "controlplane/ike_revocation.h"
@@ -319,6 +320,13 @@ METHOD(listener_t, ike_rekey, bool, private_listener_t *this, ike_sa_t *old, ike
 	event.ike_id = new->get_unique_id(new);
 	event.old_ike_id = old->get_unique_id(old);
 	cp_ike_report(this->ike, tunnel, &event);
+	if (cp_ike_cut_short(old, new)) {
+		sp_log(SP_LOG_INFO,
+		       "ike: the IKE_SA was rekeyed while a CHILD_SA was tunnel=%s: which ones the server has is not known",
+		       tunnel->name);
+		event.type = CP_EVENT_UNSURE;
+		cp_ike_report(this->ike, tunnel, &event);
+	}
 	return TRUE;
 }
 

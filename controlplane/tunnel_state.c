@@ -493,6 +493,18 @@ static unsigned on_unanswered(struct cp_tunnel_state *state, const struct cp_eve
 	return on_renew(state, now_ms);
 }
 
+/* One of its CHILD_SAs may never be rekeyed again, or be the server's alone: none of them stays. An
+ * IKE_SA that is about to end takes its own along. */
+static unsigned on_unsure(struct cp_tunnel_state *state, const struct cp_event *event,
+                          uint64_t now_ms)
+{
+	const bool is_ending = state->retire_ms && state->new_ike != event->ike_id;
+
+	if (state->phase != CP_TUNNEL_UP || state->is_renewing || is_ending)
+		return 0;
+	return on_renew(state, now_ms);
+}
+
 static unsigned on_removed(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	unsigned todo = doom_all(state);
@@ -597,6 +609,8 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 		return on_admitted(state, now_ms);
 	case CP_EVENT_RENEW:
 		return on_renew(state, now_ms);
+	case CP_EVENT_UNSURE:
+		return on_unsure(state, event, now_ms);
 	case CP_EVENT_UNANSWERED:
 		return on_unanswered(state, event, now_ms);
 	case CP_EVENT_REMOVED:

@@ -46,6 +46,7 @@ enum cp_event_type {
 	CP_EVENT_OVERTAKEN,     /* as READY, but another control plane has SAs of this tunnel that
 	                           are newer than ours */
 	CP_EVENT_RENEW,         /* log in anew, make before break where it is up */
+	CP_EVENT_UNSURE, /* ike_id: which CHILD_SAs of it the server has is not known (ike_cut.h) */
 	CP_EVENT_UNANSWERED, /* ike_id: a server whose tunnel is dead left its requests unanswered
 	                      */
 	CP_EVENT_REMOVED,    /* taken out of the configuration: everything ends */

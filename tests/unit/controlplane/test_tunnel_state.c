@@ -535,6 +535,38 @@ static void test_unanswered_request_renews(void **state)
 	assert_int_equal(world.tunnel.doomed[0], 1);
 }
 
+/* An IKE_SA was rekeyed while a CHILD_SA was: a new login takes the place of both, once. */
+static void test_unsure_of_children(void **state)
+{
+	struct world world = up_world();
+	const struct cp_event unsure = { .type = CP_EVENT_UNSURE, .ike_id = 2 };
+
+	(void)state;
+	step(&world,
+	     (struct cp_event){ .type = CP_EVENT_IKE_REKEYED, .ike_id = 2, .old_ike_id = 1 });
+	assert_int_equal(step(&world, unsure), CP_SAY_RENEWING | CP_DO_RESOLVE);
+	assert_int_equal(step(&world, unsure), 0); /* that is under way */
+	knock_anew(&world, 3);
+	assert_int_equal(step(&world, child_up(3, 2)), CP_DO_UP | CP_SAY_UP);
+	assert_int_equal(step(&world, unsure), 0); /* that one ends anyway */
+	assert_int_equal(pass_to_deadline(&world), CP_DO_TERMINATE);
+	assert_int_equal(world.tunnel.ike_count, 1);
+	assert_int_equal(world.tunnel.ikes[0], 3);
+	assert_int_equal(world.tunnel.connects, 1);
+}
+
+/* While it is not up, what comes next has nothing of it. */
+static void test_unsure_of_children_while_down(void **state)
+{
+	struct world world = up_world();
+
+	(void)state;
+	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_UNSURE, .ike_id = 1 }),
+	                 0);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_IDLE);
+}
+
 static void test_renewal_whose_name_is_not_resolved(void **state)
 {
 	struct world world = renewing_world();
@@ -650,6 +682,8 @@ int main(void)
 		cmocka_unit_test(test_failed_renewal_leaves_it_up),
 		cmocka_unit_test(test_renewal_that_hangs_is_given_up),
 		cmocka_unit_test(test_unanswered_request_renews),
+		cmocka_unit_test(test_unsure_of_children),
+		cmocka_unit_test(test_unsure_of_children_while_down),
 		cmocka_unit_test(test_renewal_whose_name_is_not_resolved),
 		cmocka_unit_test(test_loss_ends_a_renewal),
 		cmocka_unit_test(test_renewal_waits_for_the_dataplane),
