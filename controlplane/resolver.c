@@ -18,23 +18,33 @@
 
 struct job {
 	char *name;
-	uint32_t attempt;
+	uint32_t after_be;
 	size_t tag;
 	cp_resolved_fn done;
 	void *context;
 };
 
-static uint32_t select_address(const struct addrinfo *list, uint32_t attempt)
+static uint32_t address_of(const struct addrinfo *info)
 {
-	const struct addrinfo *at = list;
-	uint32_t count = 0;
+	return ((const struct sockaddr_in *)(const void *)info->ai_addr)->sin_addr.s_addr;
+}
 
-	for (; at; at = at->ai_next)
-		count++;
-	at = list;
-	for (uint32_t i = attempt % count; i > 0; i--)
-		at = at->ai_next;
-	return ((const struct sockaddr_in *)(const void *)at->ai_addr)->sin_addr.s_addr;
+/* The order of the records does not matter to the turns: DNS servers change it with each answer. */
+static uint32_t select_address(const struct addrinfo *list, uint32_t after_be)
+{
+	uint32_t least = UINT32_MAX, next = UINT32_MAX;
+
+	if (!after_be)
+		return address_of(list);
+	for (; list; list = list->ai_next) {
+		const uint32_t address = ntohl(address_of(list));
+
+		if (address < least)
+			least = address;
+		if (address > ntohl(after_be) && address < next)
+			next = address;
+	}
+	return htonl(next != UINT32_MAX ? next : least);
 }
 
 static void *look_up(void *argument)
@@ -45,7 +55,7 @@ static void *look_up(void *argument)
 	int rc = getaddrinfo(job->name, NULL, &hints, &list);
 
 	if (rc == 0 && list)
-		job->done(job->context, job->tag, select_address(list, job->attempt), NULL);
+		job->done(job->context, job->tag, select_address(list, job->after_be), NULL);
 	else
 		job->done(job->context, job->tag, 0, rc ? gai_strerror(rc) : "no address");
 	if (list)
@@ -55,7 +65,7 @@ static void *look_up(void *argument)
 	return NULL;
 }
 
-void cp_resolve(const char *name, uint32_t attempt, size_t tag, cp_resolved_fn done, void *context)
+void cp_resolve(const char *name, uint32_t after_be, size_t tag, cp_resolved_fn done, void *context)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
@@ -69,7 +79,7 @@ void cp_resolve(const char *name, uint32_t attempt, size_t tag, cp_resolved_fn d
 	}
 	job = calloc(1, sizeof(*job));
 	if (job) {
-		*job = (struct job){ strdup(name), attempt, tag, done, context };
+		*job = (struct job){ strdup(name), after_be, tag, done, context };
 		pthread_attr_init(&attributes);
 		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 		rc = job->name ? -pthread_create(&thread, &attributes, look_up, job) : -ENOMEM;

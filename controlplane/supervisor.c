@@ -192,10 +192,11 @@ static void look_up(struct cp_supervisor *supervisor, size_t index,
 	struct tunnel *tunnel = &supervisor->tunnels[index];
 	const struct cp_server *server = tunnel->ike->server;
 	const uint32_t attempt = state->attempts ? state->attempts : state->renewal_attempts;
+	const uint32_t after_be = attempt > 1 ? state->tried_be : 0;
 
 	if (++tunnel->lookup == 0)
 		tunnel->lookup = 1;
-	cp_resolve(server->address, attempt - 1, (size_t)tunnel->lookup << LOOKUP_SHIFT | index,
+	cp_resolve(server->address, after_be, (size_t)tunnel->lookup << LOOKUP_SHIFT | index,
 	           on_resolved, supervisor);
 }
 

@@ -416,7 +416,7 @@ static unsigned on_resolved(struct cp_tunnel_state *state, const struct cp_event
 	if (!state->is_resolving)
 		return 0;
 	state->is_resolving = false;
-	state->remote_be = event->remote_be;
+	state->remote_be = state->tried_be = event->remote_be;
 	state->is_queued = true;
 	state->deadline_ms = 0; /* others may take their time */
 	return 0;

@@ -141,6 +141,7 @@ struct cp_tunnel_state {
 	uint32_t new_ike;          /* after a renewal: all others end at retire_ms */
 	uint64_t retire_ms;        /* 0: nothing to end */
 	uint32_t up_remote_be;     /* where it is up, while remote_be is tried */
+	uint32_t tried_be;         /* what was looked up last; 0: nothing yet */
 	uint32_t ikes[CP_TUNNEL_SAS_MAX];
 	size_t ike_count;
 	char reason[CP_WHY_LEN]; /* of the attempt under way, or of what ends the tunnel */

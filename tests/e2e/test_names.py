@@ -5,8 +5,10 @@ import re
 
 import pytest
 
+from lab.dns import NameServer
 from lab.host import wait_until
 from lab.server import PAGE
+from lab.topology import MANAGEMENT
 
 NAME = "vpn-a.customer.example"
 NOBODY = "198.51.100.77"  # routed, and there is no such host
@@ -36,6 +38,22 @@ def test_changed_record_is_used_by_the_next_attempt(lab, named):
     gateway.wait_why(re.compile("no answer"))
     lab.gateway_host.set_names({NAME: lab.site.server.address})
     gateway.wait_up(timeout=45)
+
+
+def test_dns_server_is_asked_at_each_attempt(lab, named):
+    """Over the management interface: first no record, then a wrong one, then two of which one serves."""
+    server = NameServer(lab.run, lab.add_management(), MANAGEMENT)
+    server.start()
+    lab.gateway_host.set_name_server(MANAGEMENT)
+    gateway = named()
+    gateway.wait_why(re.compile(f'"{NAME}" cannot be resolved'))
+    server.set_names({NAME: [NOBODY]})
+    gateway.wait_why(re.compile("no answer"))
+    asked = server.questions(NAME)
+    server.set_names({NAME: [NOBODY, lab.site.server.address]})
+    assert gateway.wait_up(timeout=45)["remote_address"] == lab.site.server.address
+    assert server.questions(NAME) > asked
+    assert lab.curl().stdout == PAGE
 
 
 def test_unknown_name(lab, named):

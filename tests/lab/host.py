@@ -272,15 +272,24 @@ class Host:
         self.ip("link", "set", "lo", "up")
 
     def set_names(self, names):
+        lines = ["127.0.0.1 localhost"]
+        for name, addresses in names.items():
+            for address in [addresses] if isinstance(addresses, str) else addresses:
+                lines.append(f"{address} {name}")
+        self._write_own("hosts", lines)
+
+    def set_name_server(self, address):
+        """For programs that are started from now on."""
+        self._write_own("resolv.conf", [f"nameserver {address}", "options timeout:1 attempts:1"])
+
+    def _write_own(self, name, lines):
+        """/etc/NAME, as the programs on this host see it."""
         directory = f"/etc/netns/{self.namespace}"
         while not os.path.isdir(directory):
             with contextlib.suppress(FileNotFoundError):  # another run just removed /etc/netns
                 os.makedirs(directory, exist_ok=True)
-        with open(f"{directory}/hosts", "w", encoding="utf-8") as hosts:
-            hosts.write("127.0.0.1 localhost\n")
-            for name, addresses in names.items():
-                for address in [addresses] if isinstance(addresses, str) else addresses:
-                    hosts.write(f"{address} {name}\n")
+        with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
 
     def ip(self, *argv):
         return _command("ip", "-netns", self.namespace, *argv)
