@@ -150,6 +150,19 @@ static void rest(struct dp_worker *w, unsigned idle)
 	}
 }
 
+unsigned dp_worker_tend(struct dp_worker *w)
+{
+	unsigned work = dp_failover_poll(w);
+
+	dp_keepalive(w);
+	if (w->answers->n || w->answers_inside->n)
+		dp_path_answers(w);
+	dp_nexthop_poll(w);
+	dp_nat_expire(w, EXPIRE_BUDGET);
+	dp_reassembly_expire(w, DATAGRAM_BUDGET);
+	return work;
+}
+
 int dp_worker_run(void *worker)
 {
 	struct dp_worker *w = worker;
@@ -165,13 +178,7 @@ int dp_worker_run(void *worker)
 		work += receive(w);
 		work += receive_handed(w);
 		work += dp_port_send_others(w);
-		work += dp_failover_poll(w);
-		dp_keepalive(w);
-		if (w->answers->n || w->answers_inside->n)
-			dp_path_answers(w);
-		dp_nexthop_poll(w);
-		dp_nat_expire(w, EXPIRE_BUDGET);
-		dp_reassembly_expire(w, DATAGRAM_BUDGET);
+		work += dp_worker_tend(w);
 		dp_port_flush(w);
 		serve_request(w);
 		w->count->loops++;

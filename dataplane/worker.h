@@ -170,6 +170,10 @@ int dp_worker_call(struct dp_worker *w, dp_worker_fn fn, void *argument);
 /* The loop; returns when stop is set. An rte_eal_remote_launch() function. */
 int dp_worker_run(void *worker);
 
+/* What is due in each turn of the loop besides packets and ports: probes, keepalives, expiry.
+ * Returns how much there was. */
+unsigned dp_worker_tend(struct dp_worker *w);
+
 /* Sets the clock's base from CLOCK_MONOTONIC; before the worker runs. */
 void dp_worker_clock_init(struct dp_worker *w);
 
