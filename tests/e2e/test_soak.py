@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """New keys every second, for long, and a thousand in a row: nothing is lost, nothing grows.
 
-SALLYPORT_SOAK_MINUTES says how long; scripts/soak runs it for half an hour.
+SALLYPORT_SOAK_MINUTES says how long, SALLYPORT_REKEYS how many in a row; scripts/soak has more of both.
 """
 
 import json
@@ -14,6 +14,7 @@ import time
 import pytest
 
 from datagrams import PORT, TARGET_PORT, Datagrams
+from lab.cut import IKE_ONLY, Cut
 from lab.host import wait_until
 from lab.topology import FORWARDS, TARGET
 
@@ -22,7 +23,8 @@ WARM_UP_S = min(120, SECONDS / 2)
 GROWTH_MAX_KB = 1024
 RATE = 4000  # datagrams a second; more, and a laboratory of two cores loses some itself
 IPERF3_PORT = 33002
-REKEYS = 1000
+REKEYS = int(os.environ.get("SALLYPORT_REKEYS", "1000"))
+COLLISIONS = max(1, REKEYS // 200)  # besides
 
 
 def _memory_kb(process):
@@ -34,12 +36,13 @@ def _memory_kb(process):
 class Load:
     """A gateway with a tunnel that carries counted datagrams and TCP in both directions."""
 
-    def __init__(self, lab, seconds, **options):
+    def __init__(self, lab, seconds, *, controlplane=None, **options):
         lab.site.start()
         server = lab.site.as_server(options={"child_rekey": 0, "ike_rekey": 0, **options})
         forwards = {**FORWARDS, PORT: {"to": f"{TARGET}:{TARGET_PORT}", "transport": "udp"}}
         self.lab = lab
-        self.gateway = lab.add_gateway([lab.environment(servers=[server], forwards=forwards)])
+        self.gateway = lab.add_gateway([lab.environment(servers=[server], forwards=forwards)],
+                                       controlplane=controlplane)
         self.gateway.start()
         self.gateway.wait_up()
         # the most of some looks: a frame may just be on its way
@@ -158,19 +161,64 @@ def test_rekeyed_every_second(lab):
         assert _grown(taken) < GROWTH_MAX_KB, (process.name, taken)
 
 
-def test_a_thousand_in_a_row(lab):
-    """One after the other, as fast as both sides complete them, those of ours in between."""
-    load = Load(lab, 300, child_rekey_packets=1000)
+class Said:
+    """What a program writes from now on."""
+
+    def __init__(self, process):
+        self._log = process.log
+        self._begin = os.path.getsize(self._log)
+
+    def count(self, words):
+        with open(self._log, encoding="utf-8", errors="replace") as log:
+            log.seek(self._begin)
+            return log.read().count(words)
+
+
+def _rekey(load, vici, count):
+    """By the server, one after the other, as fast as both sides complete them."""
+    for _ in range(count):
+        done = load.rekeys()[0]
+        vici.rekey(child="office")
+        wait_until(lambda: load.rekeys()[0] > done, 20, f"more rekeys than {done}")
+
+
+def _is_idle(server):
+    listed = server.list_sas()
+    return listed.count("ESTABLISHED") == 1 and not re.search("^ *(active|queued): ", listed, re.M)
+
+
+def _collide(load, vici):
+    """Both sides begin while no message of IKE arrives: each finds the other's request when it has
+    one of its own on the way. Returns whether one of them says so."""
+    server = load.lab.site.server
+    wait_until(lambda: _is_idle(server), 20, "the server has nothing on the way")
+    both = [Said(process) for process in (load.gateway.controlplane, server.process)]
+    with Cut(load.lab, "a", IKE_ONLY):
+        vici.rekey(child="office")
+        wait_until(lambda: all(said.count("generating CREATE_CHILD_SA request") for said in both),
+                   20, "both begin")
+    wait_until(lambda: all(said.count("parsed CREATE_CHILD_SA response")
+                           >= said.count("generating CREATE_CHILD_SA request") for said in both)
+               and _is_idle(server), 30, "both are done")
+    return any(said.count("detected CHILD_REKEY collision") for said in both)
+
+
+def test_many_in_a_row(lab):
+    """The server's, as fast as they are completed; every 200, both sides begin at once."""
+    lab.site.server.settings.update({"retransmit_timeout": 1.0, "retransmit_base": 1.1,
+                                     "retransmit_tries": 15})
+    load = Load(lab, 300 + REKEYS / 4, child_rekey_packets=1000, controlplane={"ike_log_level": 1})
     begun = time.monotonic()
     memory = {process: _memory_kb(process)
               for process in (load.gateway.dataplane, load.gateway.controlplane)}
+    collisions = 0
     with lab.site.server.vici() as vici:
-        for done in range(1, REKEYS + 1):
-            vici.rekey(child="office")
-            wait_until(lambda: load.rekeys()[0] >= done, 20,
-                       f"{done} rekeys (now: {load.rekeys()})")
-    seconds = time.monotonic() - begun
-    print(f"{load.rekeys()[0]} rekeys in {seconds:.0f} s")
+        for part in range(COLLISIONS):
+            _rekey(load, vici, REKEYS * (part + 1) // COLLISIONS - REKEYS * part // COLLISIONS)
+            collisions += _collide(load, vici)
+    print(f"{load.rekeys()[0]} rekeys in {time.monotonic() - begun:.0f} s; both sides began at once",
+          f"{COLLISIONS} times, {collisions} of them were told as collisions")
     for process, before in memory.items():
         print(process.name, before, "to", _memory_kb(process), "kB")
     load.check()
+    assert load.rekeys()[0] >= REKEYS and collisions >= COLLISIONS / 2
