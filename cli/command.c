@@ -69,7 +69,7 @@ static const struct cli_command commands[] = {
 	  CLI_TAKES_ENVIRONMENT, 2, cli_reconnect },
 	{ "drain", "[ENVIRONMENT] [--deadline SECONDS]",
 	  "refuse new sessions, wait for the end of the old ones",
-	  "Without an environment: all of them. Ends with 0 when no session is left, 1 when the deadline passed before;\n"
+	  "Without an environment: all of them. Ends with 0 when no session is open, 1 when the deadline passed before;\n"
 	  "--deadline 0 does not wait, without --deadline it waits for ever. It goes on until 'undrain'.\n",
 	  CLI_TAKES_ENVIRONMENT | CLI_TAKES_DEADLINE, 1, cli_drain },
 	{ "undrain", "[ENVIRONMENT]", "take new sessions again", "", CLI_TAKES_ENVIRONMENT, 1,

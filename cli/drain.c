@@ -32,6 +32,7 @@ static enum cli_exit ask(const struct cli_options *options, const char *command,
 	return exit == CLI_OK ? exit : cli_fail_request(exit, error);
 }
 
+/* Those that are open: a closed TCP connection is remembered for a while. */
 static uint64_t count_sessions(const json_t *health)
 {
 	const json_t *environment;
@@ -39,7 +40,7 @@ static uint64_t count_sessions(const json_t *health)
 	size_t i;
 
 	json_array_foreach(json_object_get(health, "environments"), i, environment)
-		sessions += cli_member_number(environment, "sessions");
+		sessions += cli_member_number(environment, "sessions_open");
 	return sessions;
 }
 
@@ -67,7 +68,7 @@ static enum cli_exit wait_for_end(const struct cli_options *options, const char 
 		    now_s() - begun_s >= (int64_t)options->deadline_s)
 			return CLI_DEGRADED;
 		if (!options->is_json && now_s() - said_s >= SAY_PAUSE_S) {
-			cli_say("%" PRIu64 " sessions are left", count_sessions(*health));
+			cli_say("%" PRIu64 " sessions are open", count_sessions(*health));
 			said_s = now_s();
 		}
 		json_decref(*health);
@@ -97,9 +98,9 @@ enum cli_exit cli_drain(const struct cli_options *options)
 		return printed == CLI_OK ? exit : printed;
 	}
 	if (health && exit == CLI_OK)
-		cli_say("drained: no session is left");
+		cli_say("drained: no session is open");
 	else if (health && exit == CLI_DEGRADED)
-		cli_say("draining: new sessions are refused, %" PRIu64 " are left",
+		cli_say("draining: new sessions are refused, %" PRIu64 " are open",
 		        count_sessions(health));
 	json_decref(health);
 	return exit;
@@ -128,11 +129,11 @@ static void say_health(const json_t *health)
 	size_t i;
 
 	json_array_foreach(json_object_get(health, "environments"), i, environment) {
-		if (json_is_integer(json_object_get(environment, "sessions")))
-			cli_say("%s: %s, %" PRIu64 " sessions",
+		if (json_is_integer(json_object_get(environment, "sessions_open")))
+			cli_say("%s: %s, %" PRIu64 " open sessions",
 			        cli_member_text(environment, "name"),
 			        cli_member_text(environment, "state"),
-			        cli_member_number(environment, "sessions"));
+			        cli_member_number(environment, "sessions_open"));
 		else
 			cli_say("%s: %s", cli_member_text(environment, "name"),
 			        cli_member_text(environment, "state"));

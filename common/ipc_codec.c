@@ -561,7 +561,6 @@ static const struct field environment_state_fields[] = {
 	RANGE(struct ipc_environment_state, is_settled, 0, 1),
 	RANGE(struct ipc_environment_state, is_lost, 0, 1),
 	FIELD(FIELD_PAD, struct ipc_environment_state, pad),
-	FIELD(FIELD_PAD, struct ipc_environment_state, pad1),
 	{ 0 },
 };
 

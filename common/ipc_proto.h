@@ -407,7 +407,7 @@ struct ipc_environment_state {
 	uint64_t rate_dropped_out; /* packets over its rate, towards the customer */
 	uint64_t rate_dropped_in;
 	uint32_t refused_source_be; /* the last of them; 0: none */
-	uint32_t pad1;
+	uint32_t sessions_closed;   /* of "sessions": TCP connections that are over */
 };
 
 enum ipc_liveness {

@@ -264,6 +264,13 @@ static const char *health_of(const struct cp_environment *environment,
 	return environment->is_draining ? "draining" : "ready";
 }
 
+/* Both are sums over workers that count on meanwhile. */
+static json_int_t count_open(const struct ipc_environment_state *state)
+{
+	return state->sessions > state->sessions_closed ? state->sessions - state->sessions_closed
+	                                                : 0;
+}
+
 static json_t *describe_health(const struct cp_environment *environment,
                                const struct picture *picture)
 {
@@ -271,11 +278,12 @@ static json_t *describe_health(const struct cp_environment *environment,
 		cp_dp_picture_state(&picture->dataplane, environment->name);
 	/* clang-format off */
 	return json_pack(
-		"{s:o, s:s, s:b, s:o}",
+		"{s:o, s:s, s:b, s:o, s:o}",
 		"name", cp_api_text(environment->name),
 		"state", health_of(environment, picture),
 		"draining", environment->is_draining,
-		"sessions", state ? json_integer(state->sessions) : json_null());
+		"sessions", state ? json_integer(state->sessions) : json_null(),
+		"sessions_open", state ? json_integer(count_open(state)) : json_null());
 	/* clang-format on */
 }
 

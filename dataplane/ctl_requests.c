@@ -179,6 +179,7 @@ struct state_request {
 static void add_share(struct ipc_environment_state *out, const struct dp_share *s)
 {
 	out->sessions += s->sessions;
+	out->sessions_closed += s->closed;
 	out->refused_sessions += s->refused_sessions;
 	out->refused_ports += s->refused_ports;
 	out->refused_sources += s->refused_sources;

@@ -30,6 +30,14 @@ static bool is_refused(const struct dp_egress *e, uint32_t destination_be)
 	       dp_egress_owns(e, destination_be);
 }
 
+static bool is_draining(const struct dp_worker *w, uint16_t environment)
+{
+	const struct dp_environment *e =
+		environment == DP_NONE_SLOT ? NULL : w->generation->by_slot[environment];
+
+	return e && (e->flags & IPC_ENVIRONMENT_DRAINING);
+}
+
 enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key *key,
                                    uint32_t sequence, struct dp_flow *stale, struct dp_flow **flow)
 {
@@ -46,6 +54,8 @@ enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key
 		return DP_EGRESS_SOURCE;
 	if (is_refused(e, key->destination_be))
 		return DP_EGRESS_DESTINATION;
+	if (is_draining(w, source->environment))
+		return DP_DRAINING;
 	if (stale)
 		dp_session_end(w, dp_flow_session(w->flows, stale));
 	plan.endpoint = (struct dp_port_endpoint){

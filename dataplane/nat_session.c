@@ -41,6 +41,21 @@ static uint16_t account_of(enum dp_session_kind kind, uint16_t environment)
 	return kind == DP_SESSION_INBOUND ? DP_SHARE_INBOUND : environment;
 }
 
+/* A connection that both sides closed, or that was reset, keeps its place for a while. */
+static bool is_over(const struct dp_flow *f)
+{
+	return f->state == DP_FLOW_TIME_WAIT || f->state == DP_FLOW_CLOSED;
+}
+
+/* Counts the session, which is over, in its share (+1), or no longer (-1). */
+static void count_closed(struct dp_worker *w, uint32_t session, int change)
+{
+	const struct dp_flow_cold *cold = &w->flows->cold[session];
+
+	dp_share_in(w->shares, account_of(cold->kind, cold->environment))->closed +=
+		(uint32_t)change;
+}
+
 void dp_session_end(struct dp_worker *w, uint32_t session)
 {
 	const struct dp_flow *out = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD);
@@ -49,6 +64,8 @@ void dp_session_end(struct dp_worker *w, uint32_t session)
 
 	if (cold->kind != DP_SESSION_INBOUND)
 		dp_portpool_release(w->portpool, &endpoint, out->source_port_be);
+	if (is_over(out))
+		count_closed(w, session, -1);
 	dp_share_session_ends(w, account_of(cold->kind, cold->environment));
 	w->count->sessions_ended++;
 	w->count->sessions_now--;
@@ -160,12 +177,15 @@ enum dp_verdict dp_session_check_opening(const struct dp_pkt *p, struct dp_tcp_s
 enum dp_tcp_verdict dp_session_track(struct dp_worker *w, const struct dp_pkt *p, struct dp_flow *f)
 {
 	uint32_t before = dp_flow_timeout_s(f->state), after;
+	const bool was_over = is_over(f);
 	struct dp_tcp_segment segment;
 	enum dp_tcp_verdict verdict;
 
 	if (!dp_tcp_read(p->l3 + DP_IPV4_HEADER, p->l3_length - DP_IPV4_HEADER, &segment))
 		return DP_TCP_REFUSE;
 	verdict = dp_tcp_track(f, dp_flow_other(f), &segment);
+	if (is_over(f) && !was_over)
+		count_closed(w, dp_flow_session(w->flows, f), 1);
 	after = dp_flow_timeout_s(f->state);
 	if (after < before) /* the wheel finds longer ones itself */
 		dp_flow_schedule(w->flows, dp_flow_session(w->flows, f), w->now_s + after);
@@ -198,10 +218,15 @@ static bool is_allowed(struct dp_worker *w, uint32_t session)
 void dp_session_set_environment(struct dp_worker *w, uint32_t session, uint16_t environment)
 {
 	struct dp_flow_cold *cold = &w->flows->cold[session];
+	const bool has_closed = is_over(dp_flow_at(w->flows, session, DP_FLOW_OUTWARD));
 
+	if (has_closed)
+		count_closed(w, session, -1);
 	dp_share_session_ends(w, account_of(cold->kind, cold->environment));
 	cold->environment = environment;
 	dp_share_session_begins(w, account_of(cold->kind, cold->environment));
+	if (has_closed)
+		count_closed(w, session, 1);
 }
 
 /* Whether clients that cannot be told now that their session ends are left for the next step. */

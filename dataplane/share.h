@@ -35,6 +35,7 @@ struct dp_share {
 	uint64_t reclaim_due_ns;
 	struct dp_bucket answers; /* RST and ICMP errors to its sources */
 	struct dp_bucket errors;  /* ICMP errors translated */
+	uint32_t closed; /* of the sessions: TCP connections that are over; nat_session's */
 	/* line 1 */
 	struct dp_rate out __rte_cache_aligned; /* towards the customer */
 	struct dp_rate in;

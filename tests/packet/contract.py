@@ -244,7 +244,7 @@ class EnvironmentState(Struct):
                 ("moves", u64 * MOVE_REASONS), ("sessions_kept", u32), ("sessions_reset", u32), ("move_reason", u8),
                 ("is_settled", u8), ("is_lost", u8), ("pad", u8 * 5), ("refused_sessions", u64), ("refused_ports", u64),
                 ("refused_sources", u64), ("rate_dropped_out", u64), ("rate_dropped_in", u64), ("refused_source_be", u32),
-                ("pad1", u32)]
+                ("sessions_closed", u32)]
 
 
 class TunnelInfo(Struct):

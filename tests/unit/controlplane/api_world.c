@@ -35,6 +35,8 @@ int cp_dp_list(struct cp_dp *client, uint16_t type, size_t entry_size,
 		return current->list_status;
 	for (size_t i = 0; type == IPC_STATE && i < current->config.environment_count; i++)
 		each(context, &current->states[i]);
+	for (size_t i = 0; type == IPC_EGRESS && i < current->use_count; i++)
+		each(context, &current->uses[i]);
 	for (size_t i = 0; type == IPC_TUNNELS && i < current->view_count; i++)
 		each(context, &current->tunnels[i]);
 	return 0;
@@ -112,7 +114,7 @@ size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_
 int cp_takeover_begin(struct cp_takeover *takeover, pid_t *pid)
 {
 	(void)takeover;
-	*pid = 4711;
+	*pid = current->successor;
 	return current->takeover_status;
 }
 
@@ -269,6 +271,7 @@ void world_init(struct world *world)
 	memset(world, 0, sizeof(*world));
 	current = world;
 	world->takeover_why = "";
+	world->successor = 4711;
 	snprintf(world->config.name, sizeof(world->config.name), "gw-a");
 	snprintf(world->config.zone, sizeof(world->config.zone), "zone-a");
 	world->config.environments = world->environments;

@@ -21,8 +21,11 @@ struct world {
 	struct ipc_environment_state states[2];
 	struct ipc_session sessions[WORLD_SESSIONS_MAX];
 	size_t session_count;
-	int list_status;     /* what the dataplane answers to lists: 0 or -errno */
-	int takeover_status; /* of cp_takeover_begin(); its successor has the pid 4711 */
+	int list_status; /* what the dataplane answers to lists: 0 or -errno */
+	struct ipc_egress_use uses[2];
+	size_t use_count;
+	int takeover_status; /* of cp_takeover_begin() */
+	pid_t successor;     /* whom it starts; 4711 */
 	enum cp_takeover_phase takeover_phase;
 	const char *takeover_why;
 	unsigned moves_ahead;      /* how many moves somebody else makes just before ours */

@@ -288,8 +288,12 @@ static void test_health(void **state)
 	assert_text(reply, "result/environments/1/state", "draining");
 	json_decref(reply);
 	world.states[0].active[0] = 0;
+	world.states[1].sessions = 7;
+	world.states[1].sessions_closed = 3;
 	reply = ask("{\"command\": \"health\"}");
 	assert_text(reply, "result/state", "draining");
+	assert_number(reply, "result/environments/1/sessions", 7);
+	assert_number(reply, "result/environments/1/sessions_open", 4);
 	assert_text(reply, "result/environments/0/state", "down");
 	json_decref(reply);
 	world.states[1].is_lost = 1; /* drained and dead: down */
@@ -300,6 +304,7 @@ static void test_health(void **state)
 	world_disconnect(&world, "away");
 	reply = ask("{\"command\": \"health\"}");
 	assert_text(reply, "result/state", "down");
+	assert_nothing(reply, "result/environments/1/sessions_open");
 	json_decref(reply);
 	world.takeover_phase = CP_TAKEOVER_RUNNING; /* a successor has it: as the tunnels were */
 	world.takeover_why = "";

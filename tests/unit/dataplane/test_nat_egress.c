@@ -120,8 +120,10 @@ static int tear_down(void **state)
 		more = dp_nat_sweep_on(&x.w);
 	assert_int_equal(x.w.flows->count, 0);
 	assert_int_equal(dp_portpool_blocks(x.w.portpool), 0);
-	for (unsigned i = 0; i < DP_SHARES; i++)
+	for (unsigned i = 0; i < DP_SHARES; i++) {
 		assert_int_equal(x.w.shares[i].sessions, 0);
+		assert_int_equal(x.w.shares[i].closed, 0);
+	}
 	dp_flow_table_destroy(x.w.flows);
 	dp_portpool_destroy(x.w.portpool);
 	rte_free(x.w.shares);
@@ -278,6 +280,36 @@ static void quotas_are_apart(void **state)
 	assert_int_equal(x.w.shares[PROD].sessions, 1000);
 }
 
+/* Who is drained keeps what it has; its neighbour, and who belongs to nobody, do not notice. */
+static void drained_sources(void **state)
+{
+	struct dp_environment *drained = &x.environments[0];
+
+	(void)state;
+	assert_int_equal(connect_all(0, 100), DP_OK);
+	drained->flags = IPC_ENVIRONMENT_DRAINING;
+	assert_int_equal(connect_all(100, 101), DP_DRAINING);
+	answer_all(1, 100, SYN | ACK);
+	assert_int_equal(x.w.shares[PROD].sessions, 100);
+	for (unsigned i = 0; i < 2; i++) {
+		x.batch.n = 0;
+		push(&(struct nat_packet){ .source = i ? 0x0a018007 : 0x0a630001,
+		                           .destination = REMOTE,
+		                           .source_port = 1000,
+		                           .destination_port = 53,
+		                           .protocol = UDP });
+		dp_nat_egress_out(&x.w, &x.batch);
+		assert_int_equal(x.batch.p[0].verdict, DP_OK);
+	}
+	answer_all(0, 1, RST | ACK);
+	assert_int_equal(x.w.shares[PROD].sessions, 100);
+	assert_int_equal(x.w.shares[PROD].closed, 1);
+	/* to another environment's account, and whole */
+	dp_session_set_environment(&x.w, 0, DEV);
+	assert_int_equal(x.w.shares[PROD].closed, 0);
+	assert_int_equal(x.w.shares[DEV].closed, 1);
+}
+
 static uint16_t pool_of(uint32_t source)
 {
 	const struct dp_egress *e = x.generation.egress;
@@ -367,6 +399,7 @@ int main(void)
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(one_destination_runs_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(quotas_are_apart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(drained_sources, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(policy_by_address, set_up, tear_down),
 	};
 

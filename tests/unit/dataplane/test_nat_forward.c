@@ -151,6 +151,7 @@ static int tear_down(void **state)
 	for (int more = dp_nat_sweep(&x.w); more;)
 		more = dp_nat_sweep_on(&x.w);
 	assert_int_equal(x.w.flows->count, 0);
+	assert_int_equal(dp_share_in(x.w.shares, PROD)->closed, 0);
 	assert_int_equal(dp_portpool_blocks(x.w.portpool), 0);
 	dp_flow_table_destroy(x.w.flows);
 	dp_portpool_destroy(x.w.portpool);
@@ -1006,6 +1007,29 @@ static void test_reopen(void **state)
 	assert_int_equal(x.w.flows->count, 2);
 }
 
+/* Connections that are over are told apart from open ones for as long as they are remembered. */
+static void test_closed(void **state)
+{
+	const struct dp_share *share = dp_share_in(x.w.shares, PROD);
+	struct nat_packet syn = request(50, SYN);
+	uint16_t port = 50;
+
+	(void)state;
+	for (enum dp_flow_state s = DP_FLOW_OPENING; s <= DP_FLOW_CLOSED; s++)
+		reach(port++, s);
+	assert_int_equal(share->sessions, 6);
+	assert_int_equal(share->closed, 2); /* TIME_WAIT and CLOSED */
+	syn.source_port = (uint16_t)(port - 1);
+	expect(out(&syn), DP_OK); /* that one begins anew */
+	assert_int_equal(share->sessions, 6);
+	assert_int_equal(share->closed, 1);
+	x.w.now_s += DP_TIMEOUT_TIME_WAIT_S;
+	assert_int_equal(dp_nat_expire(&x.w, 100), 1);
+	assert_int_equal(share->sessions, 5);
+	assert_int_equal(share->closed, 0);
+	reach(port, DP_FLOW_TIME_WAIT); /* the sweep of the end finds it */
+}
+
 /* ---- configuration ---- */
 
 static void test_forward_purge(void **state)
@@ -1210,6 +1234,7 @@ int main(void)
 		T(test_refresh),
 		T(test_expiry_budget),
 		T(test_reopen),
+		T(test_closed),
 		T(test_forward_purge),
 		T(test_forward_changed),
 		T(test_purge_goes_on),
