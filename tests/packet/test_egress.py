@@ -213,6 +213,23 @@ def test_datagram(dp, remote):
     assert bytes(answer[UDP].payload) == b"answer"
 
 
+def test_drained(dp):
+    """New connections of the environment's sources are refused, its old ones and all others go on."""
+    old, other = Connection(dp, STAGING_POD).connect(), Connection(dp).connect()
+    made, servers, forwards = environments()
+    for environment in made:
+        if environment.name == b"staging":
+            environment.flags |= c.ENVIRONMENT_DRAINING
+    dp.generation += 1
+    dp.control.commit(dp.generation, made, servers, forwards, egress=policy())
+    for remote in REMOTES:
+        Connection(dp, STAGING_POD, remote).refused("draining")
+    with dp.nothing_dropped():
+        for connection in (old, other, Connection(dp).connect()):
+            connection.out("PA", b"x")
+            connection.back("PA", b"y")
+
+
 # ---- which address ----
 
 def test_a_source_keeps_its_address(dp):
