@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A node that goes away: new sessions are refused, old ones go on; what others are told of it."""
 
+import time
+
 from lab.host import wait_until
 from lab.server import PAGE
 from streams import Stream
@@ -37,8 +39,19 @@ def test_drain(up):
 
 
 def test_drained_and_down(up):
-    """Without a session it is drained at once; without a tunnel it is down, drained or not."""
+    """It is drained when the last connection is closed; without a tunnel it is down, drained or not."""
     gateway = up.gateway
+    up.site.web.start_iperf3(5201)
+    iperf3 = up.client.start("iperf3", "--client", "vpn", "--port", "33002", "--time", "4", "--bitrate", "8M",
+                             name="iperf3-client")
+    wait_until(lambda: gateway.query("health")[1]["environments"][0]["sessions_open"] >= 2, 10,
+               "its connections are open")
+    assert gateway.query("drain", "--deadline", "0")[1]["sessions"] >= 2
+    drain = gateway.start_command("drain", "production", "--deadline", "60")
+    assert iperf3.wait() == 0, iperf3.output()  # it went on to its end
+    drained = time.monotonic()
+    assert drain.wait() == 0 and "drained" in drain.output()
+    assert time.monotonic() - drained < 20  # a closed connection is remembered for two minutes
     assert gateway.query("drain", "production", "--deadline", "5") == (
         0, {"drained": True, "sessions": 0})
     up.site.server.stop()
