@@ -25,6 +25,7 @@
 #include "dataplane/egress.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/larval.h"
+#include "dataplane/mbufs.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/peers.h"
 #include "dataplane/portpool.h"
@@ -190,9 +191,8 @@ static int make_shared(struct dp_core *core, char why[256])
 		rte_zmalloc("environments", DP_ENVIRONMENTS_MAX * sizeof(*core->environments),
 	                    RTE_CACHE_LINE_SIZE);
 	core->punt = rte_ring_create("punt", RING_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	core->mbufs =
-		rte_pktmbuf_pool_create("mbufs", dp_eal_mbuf_count(&core->node, core->worker_count),
-	                                256, 0, dp_eal_mbuf_room(&core->node), SOCKET_ID_ANY);
+	core->mbufs = dp_mbufs_create(dp_eal_mbuf_count(&core->node, core->worker_count),
+	                              dp_eal_mbuf_room(&core->node));
 	core->datagrams = rte_pktmbuf_pool_create("datagrams", DP_DATAGRAM_BUFFERS, 0, 0,
 	                                          UINT16_MAX, SOCKET_ID_ANY);
 	if (!core->tunnels || !core->environments || !core->punt || !core->mbufs ||

@@ -18,11 +18,14 @@
 
 #include "dataplane/batch.h"
 #include "dataplane/larval.h"
+#include "dataplane/mbufs.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
 #define AF_PACKET_FRAMES 2048u
+#define FRAME_EXTRA (14u + 64u) /* Ethernet; ESP's trailer and padding */
+#define XDP_HEADROOM 256u       /* the kernel's, in front of what AF_XDP receives */
 #define SESSION_BYTES 240u      /* flows, lookup table, cold part, ports: an upper bound */
 #define WORKER_BYTES (9u << 20) /* SA table, shares, rings, what waits */
 #define TUNNELS 4096u           /* more of them: memory_mb */
@@ -146,6 +149,12 @@ static unsigned af_packet_frame(uint16_t mtu)
 static bool is_af_packet(const struct ipc_port *port)
 {
 	return strncmp(port->device, "af_packet:", 10) == 0;
+}
+
+static bool is_af_xdp(const struct ipc_port *port)
+{
+	return strncmp(port->device, "af_xdp:", 7) == 0 ||
+	       strncmp(port->device, "vdev:net_af_xdp", 15) == 0;
 }
 
 static int add_af_packet(struct dp_eal *eal, enum dp_port_id id, const char *interface,
@@ -368,16 +377,36 @@ static int add_cores(struct dp_eal *eal, const struct ipc_node *node, char *why)
  * for net_af_packet a whole slot. */
 static unsigned port_room(const struct ipc_port *port)
 {
-	unsigned room = RTE_ALIGN_CEIL(port->mtu + 14u + 64u, 64u);
+	unsigned room = RTE_ALIGN_CEIL(port->mtu + FRAME_EXTRA, 64u);
 
 	return is_af_packet(port) ? RTE_MAX(room, af_packet_frame(port->mtu)) : room;
+}
+
+static bool has_af_xdp(const struct ipc_node *node)
+{
+	return is_af_xdp(&node->uplink) || is_af_xdp(&node->cluster);
 }
 
 uint16_t dp_eal_mbuf_room(const struct ipc_node *node)
 {
 	unsigned room = RTE_MAX(port_room(&node->uplink), port_room(&node->cluster));
 
+	if (has_af_xdp(node))
+		return dp_mbufs_page_room();
 	return (uint16_t)RTE_MAX(RTE_PKTMBUF_HEADROOM + room, (unsigned)RTE_MBUF_DEFAULT_BUF_SIZE);
+}
+
+/* Where buffers are pages the packets of both ports must fit one. */
+static int check_mtu(const struct ipc_node *node, enum dp_port_id id, const struct ipc_port *port,
+                     char *why)
+{
+	unsigned room = dp_mbufs_page_room() - RTE_PKTMBUF_HEADROOM - XDP_HEADROOM;
+	unsigned mtu = room / 64u * 64u - FRAME_EXTRA;
+
+	if (!has_af_xdp(node) || port->mtu <= mtu)
+		return 0;
+	return refuse(why, "%s: mtu: %u is too large beside AF_XDP, which takes %u", port_names[id],
+	              port->mtu, mtu);
 }
 
 uint32_t dp_eal_mbuf_count(const struct ipc_node *node, uint16_t workers)
@@ -462,7 +491,9 @@ int dp_eal_prepare(struct dp_eal *eal, const struct ipc_node *node, const char *
 	for (enum dp_port_id id = 0; rc == 0 && id < DP_PORT_COUNT; id++) {
 		uint16_t queues = ports[id]->queues ? ports[id]->queues : eal->workers;
 
-		rc = add_device(eal, id, ports[id], queues, why);
+		rc = check_mtu(node, id, ports[id], why);
+		if (rc == 0)
+			rc = add_device(eal, id, ports[id], queues, why);
 		has_pci |= is_pci(ports[id]->device) || strncmp(ports[id]->device, "mac:", 4) == 0;
 	}
 	if (rc == 0 && !has_pci)

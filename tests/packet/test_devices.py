@@ -49,6 +49,21 @@ def test_af_xdp():
         carries_a_connection(start(dataplane, **devices))
 
 
+def test_af_xdp_uses_all_buffers():
+    """
+    Whatever buffer of the pool a frame is in, the kernel takes it. Most buffers wait in receive rings; what the second worker
+    says of its own comes from the pool's far end.
+    """
+    with harness.Dataplane(workers=2, queues=1, start=False) as dataplane:
+        dataplane.mbufs = 6000  # two thirds of it lie in receive rings
+        tunnel = start(dataplane, uplink={"device": b"af_xdp:up0"}, cluster={"device": b"af_xdp:cl0"})
+        before = harness.wait_for(lambda: dataplane.count("mbufs-free"), "the first count of buffers")
+        for _ in range(100):
+            peers.Flow(tunnel, forward_port=1).refused("no-forward")
+        carries_a_connection(tunnel)
+        harness.wait_for(lambda: dataplane.count("mbufs-free") >= before - 64, "the buffers come back")
+
+
 def test_tap():
     """vdev: names a driver by itself; the other side of the TAP is an interface of the namespace."""
     with harness.Dataplane(start=False) as dataplane:

@@ -387,23 +387,22 @@ def test_echo_to_a_static_address(dp, static):
     assert (reply[ICMP].type, reply[ICMP].id, reply[ICMP].seq, bytes(reply[ICMP].payload)) == (0, 7, 9, b"ping")
 
 
-@pytest.mark.parametrize("shape", conftest.SHAPES)
-def test_tunnels_go_on(shape):
-    """IKE, ESP in UDP and native ESP share the address with egress; here on af_packet, as in the tests of tunnels."""
-    workers, queues = conftest.SHAPES[shape]
-    with harness.Dataplane(workers=workers, queues=queues) as dp:
-        commit(dp)
+def test_tunnels_go_on(dp):
+    """IKE, ESP in UDP and native ESP share the address with egress."""
+    for form in (True, False):
         tunnel = peers.Tunnel(dp, "prod", "a")
-        for form in (True, False):
-            tunnel.up(udp=form)
-            flow = peers.Flow(tunnel).connect()
-            flow.out("PA", b"into the tunnel")
-            flow.back("PA", b"out of the tunnel")
-            dp.uplink.send_ip(IP(bytes(IP(src=tunnel.remote, dst=UPLINK_ADDRESS) / UDP(sport=500, dport=500) / Raw(bytes(28)))))
-            punt, _ = dp.control.wait_punt()
-            assert c.ip_text(punt.source_be) == tunnel.remote
-            Connection(dp, remote=tunnel.remote, port=500).connect()  # a pod may talk to that host, too
-            flow.out("PA", b"still there")
+        tunnel.up(udp=form)
+        flow = peers.Flow(tunnel).connect()
+        flow.out("PA", b"into the tunnel")
+        flow.back("PA", b"out of the tunnel")
+        dp.uplink.send_ip(IP(bytes(IP(src=tunnel.remote, dst=UPLINK_ADDRESS) / UDP(sport=500, dport=500) / Raw(bytes(28)))))
+        punt, _ = dp.control.wait_punt()
+        assert c.ip_text(punt.source_be) == tunnel.remote
+        Connection(dp, remote=tunnel.remote, port=500).connect()  # a pod may talk to that host, too
+        flow.out("PA", b"still there")
+        tunnel.down()  # ends the session: the client has its RST at once
+        reset = flow.take_at_client("a RST")
+        assert reset[TCP].flags == "R" and reset[TCP].seq == flow.server_next
 
 
 # ---- sizes ----

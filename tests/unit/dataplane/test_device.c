@@ -291,6 +291,30 @@ static void refuses_devices_with_words(void **state)
 	}
 }
 
+/* A buffer is a page there: whatever fits it is taken, and nothing else. */
+static void bounds_the_mtu_beside_af_xdp(void **state)
+{
+	static const char *const devices[][2] = { { "af_xdp:eth1", "vdev:net_null1" },
+		                                  { "vdev:net_null0", "af_xdp:eth1" },
+		                                  { "vdev:net_af_xdp0,iface=eth1",
+		                                    "vdev:net_null1" } };
+	unsigned room = dp_mbufs_page_room() - RTE_PKTMBUF_HEADROOM - 256;
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(devices); i++) {
+		struct ipc_node node = node_with(devices[i][0], devices[i][1]);
+		char why[DP_WHY_SIZE] = "";
+		struct dp_eal eal;
+
+		node.cluster.mtu = (uint16_t)(room - 14 - 64);
+		assert_int_equal(dp_eal_prepare(&eal, &node, "edge", why), 0);
+		dp_eal_fini(&eal);
+		node.cluster.mtu++;
+		assert_int_equal(dp_eal_prepare(&eal, &node, "edge", why), -EINVAL);
+		assert_non_null(strstr(why, "cluster: mtu: "));
+	}
+}
+
 static void gives_cores(void **state)
 {
 	static const struct {
@@ -539,6 +563,8 @@ static void sizes_memory(void **state)
 	assert_true(dp_eal_mbuf_room(&node) >= RTE_PKTMBUF_HEADROOM + 14 + 8896);
 	node.uplink.mtu = 9000;
 	assert_true(dp_eal_mbuf_room(&node) >= RTE_PKTMBUF_HEADROOM + 14 + 9000);
+	node = node_with("vdev:net_null0", "af_xdp:eth1");
+	assert_int_equal(dp_eal_mbuf_room(&node), dp_mbufs_page_room());
 	node = node_with("vdev:net_null0", "vdev:net_null1");
 	/* at least the rings of both ports for each worker */
 	assert_true(dp_eal_mbuf_count(&node, 1) >= 2 * 2 * 1024);
@@ -564,6 +590,7 @@ int main(void)
 		cmocka_unit_test_setup(knows_every_form_of_device, setup),
 		cmocka_unit_test_setup(tells_the_ports_apart, setup),
 		cmocka_unit_test_setup(refuses_devices_with_words, setup),
+		cmocka_unit_test_setup(bounds_the_mtu_beside_af_xdp, setup),
 		cmocka_unit_test_setup(gives_cores, setup),
 		cmocka_unit_test_setup(fits_a_large_machine, setup),
 		cmocka_unit_test_setup(decides_on_hugepages, setup),
