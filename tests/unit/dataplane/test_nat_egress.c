@@ -6,6 +6,7 @@
  */
 #include "dataplane/nat_egress.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include <rte_byteorder.h>
@@ -310,6 +311,37 @@ static void drained_sources(void **state)
 	assert_int_equal(x.w.shares[DEV].closed, 1);
 }
 
+/* Silence ends a session of each protocol when its time is over, not a second before. */
+static void silence_ends_sessions(void **state)
+{
+	static const struct {
+		uint8_t protocol;
+		uint32_t seconds;
+	} cases[] = { { TCP, 240 }, { UDP, 300 }, { IPPROTO_ICMP, 60 } };
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(cases); i++) {
+		const struct dp_flow_key key __rte_aligned(
+			16) = { .source_be = rte_cpu_to_be_32(POD),
+			        .destination_be = rte_cpu_to_be_32(REMOTE),
+			        .source_port_be = rte_cpu_to_be_16(7),
+			        .protocol = cases[i].protocol,
+			        .direction = DP_FLOW_OUTWARD,
+			        .environment = DP_SCOPE_EGRESS };
+		struct dp_flow *f = NULL;
+
+		dp_nat_expire(&x.w, 10);
+		assert_int_equal(dp_nat_egress_open(&x.w, &key, 0, NULL, &f), DP_OK);
+		for (uint32_t s = 1; s < cases[i].seconds; s++) {
+			x.w.now_s++;
+			assert_int_equal(dp_nat_expire(&x.w, 10), 0);
+		}
+		x.w.now_s++;
+		assert_int_equal(dp_nat_expire(&x.w, 10), 1);
+		assert_int_equal(x.w.flows->count, 0);
+	}
+}
+
 static uint16_t pool_of(uint32_t source)
 {
 	const struct dp_egress *e = x.generation.egress;
@@ -400,6 +432,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_destination_runs_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(quotas_are_apart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(drained_sources, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(silence_ends_sessions, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(policy_by_address, set_up, tear_down),
 	};
 

@@ -438,6 +438,7 @@ static void test_timeouts(void **state)
 	assert_int_equal(dp_flow_timeout_s(TIME_WAIT), 120);
 	assert_int_equal(dp_flow_timeout_s(CLOSED), 10);
 	assert_int_equal(dp_flow_timeout_s(DP_FLOW_UDP), 300);
+	assert_int_equal(dp_flow_timeout_s(DP_FLOW_ECHO), 60);
 }
 
 int main(void)
