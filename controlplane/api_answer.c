@@ -439,6 +439,10 @@ static json_t *answer_upgrade(const struct cp_api_context *context, struct cp_re
 
 	if (rc == -EALREADY)
 		return cp_api_refuse(refusal, "busy", "an upgrade is running");
+	if (rc == -ENOTSUP)
+		return cp_api_refuse(
+			refusal, "refused",
+			"the control plane is process 1 of its container, which would end with it: restart the container instead");
 	if (rc)
 		return cp_api_refuse(refusal, "internal", "the successor cannot be started: %s",
 		                     strerror(-rc));

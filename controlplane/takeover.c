@@ -221,6 +221,9 @@ int cp_takeover_begin(struct cp_takeover *takeover, pid_t *pid)
 	pthread_t thread;
 	int rc = 0;
 
+	/* the kernel ends all processes of a container with the first one (pid_namespaces(7)) */
+	if (getpid() == 1)
+		return -ENOTSUP;
 	pthread_mutex_lock(&takeover->lock);
 	if (!takeover->api)
 		rc = -EAGAIN;

@@ -15,7 +15,7 @@ from scapy.packet import Raw
 import contract as c
 import harness
 import peers
-from harness import CLUSTER_ROUTER, UPLINK_ADDRESS
+from harness import CLUSTER_ADDRESS, CLUSTER_ROUTER, UPLINK_ADDRESS
 from peers import CLIENT, NAME_SERVER, POD, UDP_FORWARD_PORT
 
 SHAPES = {"one-worker": (1, 1), "wrong-worker": (2, 1)}
@@ -394,6 +394,16 @@ def test_fragments_of_strangers(dp):
     with dp.dropped("fragment", 3):
         for f in fragment(datagram, 1480):
             dp.uplink.send_ip(f)
+
+
+def test_large_ping_to_the_cluster_port(dp):
+    """It answers what fits a frame; nobody's fragments wait there."""
+    datagram = IP(bytes(IP(src=CLIENT, dst=CLUSTER_ADDRESS) / ICMP(id=1, seq=1) / Raw(bytes(3000))))
+    waiting = dp.count("fragments/waiting")
+    with dp.dropped("fragment", 3):
+        for f in fragment(datagram, 1480):
+            dp.cluster.send_ip(f)
+    assert dp.count("fragments/waiting") == waiting
 
 
 # ---- quotas and time ----

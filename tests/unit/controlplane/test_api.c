@@ -188,6 +188,11 @@ static void test_upgrade(void **state)
 	reply = ask("{\"command\": \"upgrade\"}");
 	assert_text(reply, "code", "busy");
 	json_decref(reply);
+	world.takeover_status = -ENOTSUP;
+	reply = ask("{\"command\": \"upgrade\"}");
+	assert_text(reply, "code", "refused");
+	assert_non_null(strstr(json_string_value(at(reply, "error")), "restart the container"));
+	json_decref(reply);
 	world.takeover_phase = CP_TAKEOVER_FAILED;
 	world.takeover_why = "the successor ended with status 2";
 	reply = ask("{\"command\": \"status\"}");

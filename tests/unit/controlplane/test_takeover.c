@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,7 +31,13 @@
 static struct {
 	int listener;
 	_Atomic int aside, back, muted, left, notified;
+	bool is_first; /* of a container's processes */
 } played;
+
+pid_t getpid(void)
+{
+	return played.is_first ? 1 : (pid_t)syscall(SYS_getpid);
+}
 
 void cp_supervisor_step_aside(struct cp_supervisor *supervisor)
 {
@@ -225,6 +232,23 @@ static void test_begins_one_at_a_time(void **state)
 	/* its thread waits for it still: both stay until this process ends */
 }
 
+static void test_is_refused_where_the_container_would_end(void **state)
+{
+	struct cp_takeover_options options = { 0 };
+	char why[CP_TAKEOVER_WHY_LEN];
+	struct cp_takeover *takeover;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(cp_takeover_create(&options, &takeover), 0);
+	cp_takeover_set_api(takeover, (struct cp_api *)takeover);
+	played.is_first = true;
+	assert_int_equal(cp_takeover_begin(takeover, &pid), -ENOTSUP);
+	played.is_first = false;
+	assert_int_equal(cp_takeover_phase(takeover, why), CP_TAKEOVER_NONE);
+	free(takeover);
+}
+
 static int open_listener(void **state)
 {
 	struct sockaddr_un nowhere = { .sun_family = AF_UNIX };
@@ -241,6 +265,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_ends_when_it_serves), /* forks: before there are threads */
 		cmocka_unit_test(test_goes_on_if_it_does_not_start),
 		cmocka_unit_test(test_takes_back_if_it_does_not_get_there),
+		cmocka_unit_test(test_is_refused_where_the_container_would_end),
 		cmocka_unit_test(test_begins_one_at_a_time),
 	};
 
