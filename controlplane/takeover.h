@@ -37,8 +37,8 @@ int cp_takeover_create(const struct cp_takeover_options *options, struct cp_take
 void cp_takeover_set_api(struct cp_takeover *takeover, struct cp_api *api);
 
 /* Starts a successor and returns; *PID is its process. If all goes well this process ends with
- * status 0. Returns 0, -EALREADY (one is running), -ENOTSUP (this is process 1 of a container, which
- * would end with it) or -errno. Any thread. */
+ * status 0. Returns 0, -EALREADY (one is running), -ENOTSUP (this is process 1 of a container,
+ * which would end with it) or -errno. Any thread. */
 int cp_takeover_begin(struct cp_takeover *takeover, pid_t *pid);
 
 /* This process ends: a successor that has not taken over yet shall, too. Any thread. */
