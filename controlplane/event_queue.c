@@ -47,6 +47,19 @@ void cp_event_queue_ring(struct cp_event_queue *queue)
 	pthread_mutex_unlock(&queue->lock);
 }
 
+/* Called with the lock held. */
+static struct cp_queued *take_first(struct cp_event_queue *queue)
+{
+	struct cp_queued *queued = queue->first;
+
+	if (queued) {
+		queue->first = queued->next;
+		if (!queue->first)
+			queue->last = &queue->first;
+	}
+	return queued;
+}
+
 struct cp_queued *cp_event_queue_take(struct cp_event_queue *queue, uint64_t deadline_ms,
                                       bool *is_rung)
 {
@@ -60,14 +73,19 @@ struct cp_queued *cp_event_queue_take(struct cp_event_queue *queue, uint64_t dea
 	pthread_mutex_lock(&queue->lock);
 	while (!queue->first && !queue->is_rung && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&queue->arrived, &queue->lock, &deadline);
-	queued = queue->first;
-	if (queued) {
-		queue->first = queued->next;
-		if (!queue->first)
-			queue->last = &queue->first;
-	}
+	queued = take_first(queue);
 	*is_rung = queue->is_rung;
 	queue->is_rung = false;
+	pthread_mutex_unlock(&queue->lock);
+	return queued;
+}
+
+struct cp_queued *cp_event_queue_next(struct cp_event_queue *queue)
+{
+	struct cp_queued *queued;
+
+	pthread_mutex_lock(&queue->lock);
+	queued = take_first(queue);
 	pthread_mutex_unlock(&queue->lock);
 	return queued;
 }

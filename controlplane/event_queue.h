@@ -39,3 +39,6 @@ void cp_event_queue_ring(struct cp_event_queue *queue);
  * the caller, or NULL; *IS_RUNG: whether there was a ring since the last call. */
 struct cp_queued *cp_event_queue_take(struct cp_event_queue *queue, uint64_t deadline_ms,
                                       bool *is_rung);
+
+/* The next event if there is one, without waiting; else NULL. Rings are not heard by this. */
+struct cp_queued *cp_event_queue_next(struct cp_event_queue *queue);

@@ -22,6 +22,9 @@
 /* Handshakes with one server address at a time: a stock strongSwan ignores an address that has five
  * of them half open, and wants cookies from the third on. */
 #define HANDSHAKES_MAX 4u
+/* Events that are handled before all tunnels are looked at, which costs the more the more there
+ * are. */
+#define EVENTS_IN_A_ROW 64u
 /* After that time what the server sent on an SA is no longer on its way. */
 #define TERMINATE_LATE_S 5u
 /* How often a server whose tunnel is dead is asked by IKE whether it still knows us. */
@@ -272,7 +275,8 @@ void cp_supervisor_step(struct cp_supervisor *supervisor, size_t index,
 
 	pthread_mutex_lock(&supervisor->lock);
 	todo = cp_tunnel_state_step(&supervisor->tunnels[index].state, event, cp_now_ms());
-	copy = supervisor->tunnels[index].state;
+	if (todo)
+		copy = supervisor->tunnels[index].state;
 	pthread_mutex_unlock(&supervisor->lock);
 	if (todo)
 		perform(supervisor, index, todo, &copy);
@@ -360,28 +364,44 @@ static void look_at_sources(struct cp_supervisor *supervisor)
 
 /* ---- whose turn it is ---- */
 
-static size_t count_handshakes(const struct cp_supervisor *supervisor, uint32_t remote_be)
+/* With whom handshakes are under way, an address for each of them. */
+struct handshakes {
+	uint32_t remotes_be[CP_IKE_TUNNELS_MAX];
+	size_t count;
+};
+
+static void add_handshake(struct handshakes *handshakes, const struct cp_tunnel_state *state)
+{
+	if (state->is_negotiating)
+		handshakes->remotes_be[handshakes->count++] = state->remote_be;
+}
+
+static size_t count_handshakes(const struct handshakes *handshakes, uint32_t remote_be)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
-		const struct cp_tunnel_state *state = &supervisor->tunnels[i].state;
-
-		count += state->is_negotiating && state->remote_be == remote_be;
-	}
+	for (size_t i = 0; i < handshakes->count; i++)
+		count += handshakes->remotes_be[i] == remote_be;
 	return count;
 }
 
 static void admit(struct cp_supervisor *supervisor)
 {
 	static const struct cp_event admitted = { .type = CP_EVENT_ADMITTED };
+	struct handshakes handshakes = { .count = 0 };
 
+	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++)
+		add_handshake(&handshakes, &supervisor->tunnels[i].state);
 	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
 		const struct cp_tunnel_state *state = &supervisor->tunnels[i].state;
+		const bool is_counted = state->is_negotiating;
 
-		if (state->is_queued &&
-		    count_handshakes(supervisor, state->remote_be) < HANDSHAKES_MAX)
-			step(supervisor, i, &admitted);
+		if (!state->is_queued ||
+		    count_handshakes(&handshakes, state->remote_be) >= HANDSHAKES_MAX)
+			continue;
+		step(supervisor, i, &admitted);
+		if (!is_counted)
+			add_handshake(&handshakes, state);
 	}
 }
 
@@ -480,9 +500,11 @@ static void *run(void *argument)
 		if (supervisor->is_leaving && !supervisor->order)
 			stand_aside(supervisor);
 		pthread_mutex_unlock(&supervisor->lock);
-		if (item)
+		for (unsigned left = EVENTS_IN_A_ROW; item; left--) {
 			handle(supervisor, item);
-		free(item);
+			free(item);
+			item = left > 1 ? cp_event_queue_next(&supervisor->queue) : NULL;
+		}
 		cp_supervisor_obey(supervisor);
 		if (supervisor->ike.is_muted)
 			continue;

@@ -46,6 +46,33 @@ static void test_rings_are_heard_once(void **state)
 	assert_false(is_rung);
 }
 
+/* In order, without waiting; who waits for a ring hears it all the same. */
+static void test_what_is_there_is_taken_in_a_row(void **state)
+{
+	struct cp_event_queue queue;
+	bool is_rung;
+
+	(void)state;
+	cp_event_queue_init(&queue);
+	assert_null(cp_event_queue_next(&queue));
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct cp_event event = { .type = CP_EVENT_IKE_BEGUN, .ike_id = i };
+
+		cp_event_queue_put(&queue, i, &event);
+	}
+	cp_event_queue_ring(&queue);
+	for (uint32_t i = 0; i < 3; i++) {
+		struct cp_queued *queued = cp_event_queue_next(&queue);
+
+		assert_non_null(queued);
+		assert_int_equal(queued->event.ike_id, i);
+		free(queued);
+	}
+	assert_null(cp_event_queue_next(&queue));
+	assert_null(cp_event_queue_take(&queue, from_now_ms(60000), &is_rung));
+	assert_true(is_rung);
+}
+
 static void *write_events(void *argument)
 {
 	struct cp_event_queue *queue = argument;
@@ -91,6 +118,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deadline_ends_the_wait),
 		cmocka_unit_test(test_rings_are_heard_once),
+		cmocka_unit_test(test_what_is_there_is_taken_in_a_row),
 		cmocka_unit_test(test_nothing_is_lost_between_threads),
 	};
 
