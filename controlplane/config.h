@@ -20,7 +20,7 @@
 #define CP_PATH_LEN 256u
 #define CP_TEXT_LEN 128u
 #define CP_SERVERS_MAX 8u
-#define CP_ENVIRONMENTS_MAX 64u
+#define CP_ENVIRONMENTS_MAX 128u
 #define CP_FORWARDS_MAX 16384u /* of all environments together */
 #define CP_PROPOSALS_MAX 8u
 #define CP_INBOUND_MAX 256u

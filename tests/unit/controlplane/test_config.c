@@ -1277,7 +1277,7 @@ static void test_too_many_files(void **state)
 		snprintf(path, sizeof(path), "conf/environments.d/%u.conf", i);
 		write_text(path, environment_here(name, 33 + i), 0644);
 	}
-	assert_load(-EINVAL, "conf/environments.d: must have at most 64 files");
+	assert_load(-EINVAL, "conf/environments.d: must have at most 128 files");
 	for (unsigned i = 0; i <= CP_ENVIRONMENTS_MAX; i++) {
 		snprintf(path, sizeof(path), "conf/environments.d/%u.conf", i);
 		unlink(path);
