@@ -181,6 +181,10 @@ extern const struct cp_key cp_retry_keys[];
 void cp_server_set_defaults(struct cp_server *server);
 /* Whether one of the keys of secrets and certificates has a meaning with AUTH. */
 bool cp_auth_uses(enum cp_auth auth, const char *key);
+/* The server DRAFT of NODE in its ENVIRONMENT is whole: what its authentication needs is there,
+ * what it has no use for is forgotten, or a mistake if NODE itself sets it. */
+void cp_resolve_auth(struct cp_reader *reader, const struct cp_node *node,
+                     const struct cp_node *environment, struct cp_server_draft *draft);
 /* Fills the environment's servers, preferred ones first, from NODE, its list `servers`. */
 void cp_read_servers(struct cp_reader *reader, const struct cp_node *node,
                      struct cp_environment_draft *target);
