@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Leases of one worker: entries that stay where they are, two hashes by SPI that find them. */
+/* Leases of one worker: how they come, change and go. */
 #include "dataplane/sa.h"
 
 #include "common/secret.h"
@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define CAPACITY_MAX (1u << 24)
 #define SPI_RESERVED 255u /* RFC 4303 section 2.1 */
 #define SPI_LOW_MASK ((1u << DP_SA_SPI_WORKER_SHIFT) - 1)
 #define OUTER_TTL 64
@@ -31,133 +30,6 @@ struct sa_memory {
 	};
 	uint8_t seed[DP_CRYPTO_SEED]; /* random, for dp_crypto_key_init() */
 };
-
-static void set_deadline(struct dp_sa_table *t, struct dp_sa_entry *e, uint32_t now_s,
-                         uint32_t seconds)
-{
-	e->deadline_s = 0;
-	if (seconds == 0)
-		return;
-	e->deadline_s = seconds > UINT32_MAX - now_s ? UINT32_MAX : now_s + seconds;
-	if (t->earliest_s == 0 || e->deadline_s < t->earliest_s)
-		t->earliest_s = e->deadline_s;
-}
-
-static struct dp_sa_entry *entry_take(struct dp_sa_table *t)
-{
-	struct dp_sa_entry *e;
-
-	if (t->free == DP_SA_NO_ENTRY)
-		return NULL;
-	e = &t->entries[t->free];
-	t->free = e->next_free;
-	return e;
-}
-
-static void entry_give_back(struct dp_sa_table *t, struct dp_sa_entry *e)
-{
-	memset(e, 0, sizeof(*e));
-	e->next_free = t->free;
-	t->free = (uint32_t)(e - t->entries);
-}
-
-static void place_add(struct dp_sa_table *t, struct dp_sa_place *places,
-                      const struct dp_sa_place *new)
-{
-	uint32_t i = dp_sa_home(t, new->spi_be);
-
-	while (places[i].spi_be != 0)
-		i = (i + 1) & t->mask;
-	places[i] = *new;
-}
-
-/* Closes the gap, so that searches may stop at the first empty place. */
-static void place_remove(struct dp_sa_table *t, struct dp_sa_place *places, uint32_t gap)
-{
-	for (uint32_t i = (gap + 1) & t->mask; places[i].spi_be != 0; i = (i + 1) & t->mask) {
-		uint32_t home = dp_sa_home(t, places[i].spi_be);
-
-		if (((i - home) & t->mask) >= ((i - gap) & t->mask)) {
-			places[gap] = places[i];
-			gap = i;
-		}
-	}
-	memset(&places[gap], 0, sizeof(places[gap]));
-}
-
-static struct dp_sa_place *find_out(struct dp_sa_table *t, uint32_t spi_be, uint32_t destination_be)
-{
-	for (uint32_t i = dp_sa_home(t, spi_be); t->out[i].spi_be != 0; i = (i + 1) & t->mask) {
-		if (t->out[i].spi_be == spi_be &&
-		    t->entries[t->out[i].entry].out->remote_be == destination_be)
-			return &t->out[i];
-	}
-	return NULL;
-}
-
-/* The place of an SA or, inbound, of a larval SPI: that has no destination yet. */
-static struct dp_sa_place *find(struct dp_sa_table *t, const struct ipc_sa_id *id)
-{
-	struct dp_sa_place *place;
-
-	if (id->direction == IPC_OUT)
-		return find_out(t, id->spi_be, id->destination_be);
-	if (id->direction != IPC_IN)
-		return NULL;
-	place = (struct dp_sa_place *)dp_sa_lookup(t, id->spi_be);
-	if (place && place->sa && place->sa->lease.local_be != id->destination_be)
-		return NULL;
-	return place;
-}
-
-int dp_sa_table_create(struct dp_sa_table **table, uint16_t worker, uint32_t capacity, int socket)
-{
-	struct dp_sa_table *t;
-	uint32_t places = 2, shift = 31;
-
-	if (worker >= DP_WORKERS_MAX || capacity == 0 || capacity > CAPACITY_MAX)
-		return -EINVAL;
-	while (places < 2 * capacity) {
-		places *= 2;
-		shift--;
-	}
-	t = rte_zmalloc_socket("sa table", sizeof(*t), RTE_CACHE_LINE_SIZE, socket);
-	if (!t)
-		return -ENOMEM;
-	t->in = rte_zmalloc_socket("sa in", places * sizeof(*t->in), RTE_CACHE_LINE_SIZE, socket);
-	t->out =
-		rte_zmalloc_socket("sa out", places * sizeof(*t->out), RTE_CACHE_LINE_SIZE, socket);
-	t->entries = rte_zmalloc_socket("sa entries", capacity * sizeof(*t->entries),
-	                                RTE_CACHE_LINE_SIZE, socket);
-	if (!t->in || !t->out || !t->entries) {
-		rte_free(t->in);
-		rte_free(t->out);
-		rte_free(t->entries);
-		rte_free(t);
-		return -ENOMEM;
-	}
-	t->mask = places - 1;
-	t->shift = shift;
-	t->capacity = capacity;
-	t->worker = worker;
-	t->free = DP_SA_NO_ENTRY;
-	for (uint32_t i = capacity; i > 0; i--)
-		entry_give_back(t, &t->entries[i - 1]);
-	*table = t;
-	return 0;
-}
-
-void dp_sa_table_destroy(struct dp_sa_table *table)
-{
-	if (!table)
-		return;
-	for (uint32_t i = 0; i < table->capacity; i++)
-		dp_sa_free(table->entries[i].memory);
-	rte_free(table->in);
-	rte_free(table->out);
-	rte_free(table->entries);
-	rte_free(table);
-}
 
 void *dp_sa_alloc(int socket)
 {
@@ -193,7 +65,7 @@ void dp_sa_free(void *memory)
 int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint32_t *spi_be)
 {
 	struct dp_sa_table *t = w->sas;
-	struct dp_sa_entry *e = entry_take(t);
+	struct dp_sa_entry *e = dp_sa_entry_take(t);
 	struct dp_sa_place place = { 0 };
 	uint32_t spi;
 
@@ -210,9 +82,9 @@ int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint3
 	e->kind = DP_SA_LARVAL;
 	e->spi_be = place.spi_be;
 	e->tunnel = tunnel;
-	set_deadline(t, e, w->now_s, DP_SA_LARVAL_SECONDS);
+	dp_sa_entry_set_deadline(t, e, w->now_s, DP_SA_LARVAL_SECONDS);
 	place.entry = (uint32_t)(e - t->entries);
-	place_add(t, t->in, &place);
+	dp_sa_place_add(t, t->in, &place);
 	w->count->sas_now++;
 	*spi_be = place.spi_be;
 	return 0;
@@ -401,7 +273,7 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	apply_in(sa);
 	e->kind = DP_SA_IN;
 	e->in = sa;
-	set_deadline(w->sas, e, w->now_s, add->hard_seconds);
+	dp_sa_entry_set_deadline(w->sas, e, w->now_s, add->hard_seconds);
 	place->sa = sa;
 	dp_larval_release(w, sa->spi_be);
 	return 0;
@@ -416,7 +288,7 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	struct dp_sa_entry *e;
 	int rc;
 
-	if (find_out(t, add->id.spi_be, add->id.destination_be))
+	if (dp_sa_out_lookup(t, add->id.spi_be, add->id.destination_be))
 		return -EEXIST;
 	if (t->free == DP_SA_NO_ENTRY)
 		return -ENOSPC;
@@ -427,7 +299,7 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	if (rc != 0)
 		return rc;
 	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
-	e = entry_take(t);
+	e = dp_sa_entry_take(t);
 	place.entry = (uint32_t)(e - t->entries);
 	sa->spi_be = add->id.spi_be;
 	sa->environment = environment;
@@ -441,8 +313,8 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	e->tunnel = tunnel;
 	e->out = sa;
 	e->spi_be = sa->spi_be;
-	set_deadline(t, e, w->now_s, add->hard_seconds);
-	place_add(t, t->out, &place);
+	dp_sa_entry_set_deadline(t, e, w->now_s, add->hard_seconds);
+	dp_sa_place_add(t, t->out, &place);
 	w->count->sas_now++;
 	tunnel_push(w, sa);
 	return 0;
@@ -470,7 +342,7 @@ static bool is_as_expected(const struct dp_sa_in *sa, const struct ipc_sa_add *a
 int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
                   uint64_t control_epoch)
 {
-	struct dp_sa_place *place = find(w->sas, &add->id);
+	struct dp_sa_place *place = dp_sa_find(w->sas, &add->id);
 	struct dp_sa_in *sa = place ? place->sa : NULL;
 	struct dp_sa_entry *e;
 	int rc;
@@ -498,13 +370,13 @@ int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	e = &w->sas->entries[place->entry];
 	fill_lease(&sa->lease, w, add, control_epoch, place->entry);
 	apply_in(sa);
-	set_deadline(w->sas, e, w->now_s, add->hard_seconds);
+	dp_sa_entry_set_deadline(w->sas, e, w->now_s, add->hard_seconds);
 	return 0;
 }
 
 int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t link_mtu)
 {
-	struct dp_sa_place *place = find(w->sas, &u->id);
+	struct dp_sa_place *place = dp_sa_find(w->sas, &u->id);
 	struct dp_sa_entry *e;
 
 	if (!place)
@@ -521,7 +393,8 @@ int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t li
 		apply_in(e->in);
 		return 0;
 	}
-	if (u->remote_be != e->out->remote_be && find_out(w->sas, u->id.spi_be, u->remote_be))
+	if (u->remote_be != e->out->remote_be &&
+	    dp_sa_out_lookup(w->sas, u->id.spi_be, u->remote_be))
 		return -EEXIST;
 	set_addresses(&e->out->lease, u->local_be, u->remote_be, u->local_port_be,
 	              u->remote_port_be, u->flags);
@@ -539,18 +412,18 @@ static void *remove_at(struct dp_worker *w, struct dp_sa_place *place)
 
 	if (e->kind == DP_SA_OUT) {
 		tunnel_unlink(w, e->out);
-		place_remove(t, t->out, (uint32_t)(place - t->out));
+		dp_sa_place_remove(t, t->out, place);
 	} else {
-		place_remove(t, t->in, (uint32_t)(place - t->in));
+		dp_sa_place_remove(t, t->in, place);
 	}
-	entry_give_back(t, e);
+	dp_sa_entry_give_back(t, e);
 	w->count->sas_now--;
 	return memory;
 }
 
 int dp_sa_delete(struct dp_worker *w, const struct ipc_sa_id *id, void **to_free)
 {
-	struct dp_sa_place *place = find(w->sas, id);
+	struct dp_sa_place *place = dp_sa_find(w->sas, id);
 
 	*to_free = NULL;
 	if (!place)
@@ -561,18 +434,11 @@ int dp_sa_delete(struct dp_worker *w, const struct ipc_sa_id *id, void **to_free
 
 int dp_sa_query(struct dp_worker *w, const struct ipc_sa_id *id, struct ipc_sa_info *info)
 {
-	const struct dp_sa_place *place = find(w->sas, id);
+	const struct dp_sa_place *place = dp_sa_find(w->sas, id);
 
 	if (!place || !dp_sa_describe(w, &w->sas->entries[place->entry], info))
 		return -ENOENT;
 	return 0;
-}
-
-static struct dp_sa_place *place_of(struct dp_sa_table *t, const struct dp_sa_entry *e)
-{
-	if (e->kind == DP_SA_OUT)
-		return find_out(t, e->spi_be, e->out->remote_be);
-	return (struct dp_sa_place *)dp_sa_lookup(t, e->spi_be);
 }
 
 unsigned dp_sa_retire(struct dp_worker *w, uint16_t tunnel, void **to_free, unsigned max)
@@ -584,7 +450,7 @@ unsigned dp_sa_retire(struct dp_worker *w, uint16_t tunnel, void **to_free, unsi
 		const struct dp_sa_entry *e = &t->entries[i];
 
 		if ((e->kind == DP_SA_IN || e->kind == DP_SA_OUT) && e->tunnel == tunnel)
-			to_free[n++] = remove_at(w, place_of(t, e));
+			to_free[n++] = remove_at(w, dp_sa_place_of(t, e));
 	}
 	return n;
 }
@@ -603,7 +469,7 @@ unsigned dp_sa_expire(struct dp_worker *w, void **to_free, unsigned max)
 		if (e->deadline_s == 0)
 			continue;
 		if (e->deadline_s <= w->now_s && (e->kind == DP_SA_LARVAL || n < max)) {
-			void *memory = remove_at(w, place_of(t, e));
+			void *memory = remove_at(w, dp_sa_place_of(t, e));
 
 			if (memory)
 				to_free[n++] = memory;
@@ -621,14 +487,6 @@ bool dp_sa_take_changed(struct dp_worker *w)
 
 	w->sas->is_changed = false;
 	return is_changed;
-}
-
-struct dp_sa_out *dp_sa_out_lookup(struct dp_sa_table *table, uint32_t spi_be,
-                                   uint32_t destination_be)
-{
-	const struct dp_sa_place *place = find_out(table, spi_be, destination_be);
-
-	return place ? table->entries[place->entry].out : NULL;
 }
 
 void dp_sa_set_link_mtu(struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu)

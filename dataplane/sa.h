@@ -22,10 +22,10 @@
 #include "dataplane/bucket.h"
 #include "dataplane/crypto_mb.h"
 #include "dataplane/replay.h"
+#include "dataplane/sa_table.h"
 
 #define DP_SA_LARVAL_SECONDS 60u
 #define DP_SA_SPI_WORKER_SHIFT 26
-#define DP_SA_NO_ENTRY UINT32_MAX
 
 struct dp_worker;
 
@@ -105,51 +105,6 @@ struct dp_sa_out {
 _Static_assert(offsetof(struct dp_sa_out, packets) == 64, "dp_sa_out: line 1");
 _Static_assert(offsetof(struct dp_sa_out, key) == 128, "dp_sa_out: line 2, the key");
 
-/* A place of the hash by SPI; spi_be 0: empty. Four in a line. */
-struct dp_sa_place {
-	uint32_t spi_be;
-	uint32_t entry;
-	struct dp_sa_in *sa; /* inbound; NULL: larval, or outbound */
-};
-_Static_assert(sizeof(struct dp_sa_place) == 16, "dp_sa_place: four in a line");
-
-enum dp_sa_kind { DP_SA_FREE = 0, DP_SA_LARVAL, DP_SA_IN, DP_SA_OUT };
-
-/* An entry keeps its index for the SA's life: cursors stay true while others come and go. */
-struct dp_sa_entry {
-	union {
-		struct dp_sa_in *in;
-		struct dp_sa_out *out;
-		void *memory;
-	};
-	uint32_t spi_be;
-	uint32_t deadline_s; /* of dp_worker.now_s; 0: none */
-	uint32_t next_free;
-	uint16_t tunnel; /* slot; larval: whom it was allocated for */
-	uint8_t kind;    /* enum dp_sa_kind */
-	uint8_t pad[9];
-};
-_Static_assert(sizeof(struct dp_sa_entry) == 32, "dp_sa_entry: two in a line");
-
-struct dp_sa_table {
-	struct dp_sa_place *in; /* [mask + 1], open addressing, at most half full */
-	struct dp_sa_place *out;
-	uint32_t mask;
-	uint32_t shift;              /* 32 - log2(places) */
-	struct dp_sa_entry *entries; /* [capacity] */
-	uint32_t capacity;
-	uint32_t free;       /* head of the list of free entries, or DP_SA_NO_ENTRY */
-	uint32_t earliest_s; /* no deadline before it; 0: none at all */
-	uint16_t worker;
-	bool is_changed; /* dp_sa_take_changed() */
-};
-
-/* Table for CAPACITY SAs of both directions, larval ones included. 0, -EINVAL or -ENOMEM. Control
- * thread. */
-int dp_sa_table_create(struct dp_sa_table **table, uint16_t worker, uint32_t capacity, int socket);
-/* Wipes and frees the SAs too. The worker has stopped. */
-void dp_sa_table_destroy(struct dp_sa_table *table);
-
 /* Memory for one SA of either direction, random bytes for it included; NULL: none left. Control
  * thread, before dp_sa_add(). */
 void *dp_sa_alloc(int socket);
@@ -210,10 +165,6 @@ unsigned dp_sa_expire(struct dp_worker *w, void **to_free, unsigned max);
  * IPC_CHANGED_SAS. */
 bool dp_sa_take_changed(struct dp_worker *w);
 
-/* The outbound SA with this SPI to this address, or NULL. */
-struct dp_sa_out *dp_sa_out_lookup(struct dp_sa_table *table, uint32_t spi_be,
-                                   uint32_t destination_be);
-
 /* The way to the tunnel's server takes outer packets of LINK_MTU bytes: for all its outbound SAs.
  */
 void dp_sa_set_link_mtu(struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu);
@@ -226,20 +177,4 @@ bool dp_sa_out_at_mark(struct dp_worker *w, struct dp_sa_out *sa);
 static inline unsigned dp_sa_spi_worker(uint32_t spi_be)
 {
 	return rte_be_to_cpu_32(spi_be) >> DP_SA_SPI_WORKER_SHIFT;
-}
-
-/* Where the search for an SPI begins (Fibonacci hashing). */
-static inline uint32_t dp_sa_home(const struct dp_sa_table *t, uint32_t spi_be)
-{
-	return (rte_be_to_cpu_32(spi_be) * 0x9e3779b1u) >> t->shift;
-}
-
-/* The place of an inbound SPI, or NULL. */
-static inline const struct dp_sa_place *dp_sa_lookup(const struct dp_sa_table *t, uint32_t spi_be)
-{
-	for (uint32_t i = dp_sa_home(t, spi_be); t->in[i].spi_be != 0; i = (i + 1) & t->mask) {
-		if (t->in[i].spi_be == spi_be)
-			return &t->in[i];
-	}
-	return NULL;
 }
