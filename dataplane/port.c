@@ -112,7 +112,8 @@ int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, ui
 	}
 	if (!is_af_packet)
 		conf.rxmode.mtu = RTE_MIN(configuration->mtu, info.max_mtu);
-	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	/* no RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE, which gives all buffers back to one pool: answers
+	 * about whole datagrams leave in large ones */
 	rc = rte_eth_dev_configure(ethdev, port->rx_queues, port->tx_queues, &conf);
 	if (rc)
 		return fail(why, why_size, "cannot configure the device", rc);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A device that gives back what it was sent: start, transmit buffers, frames of workers without a
  * queue. */
-#include "dataplane/port.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +8,33 @@
 
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+
+/* The device says that it can do more than it does, and what is asked of it is noted. */
+static uint64_t boasted, wanted_offloads;
+
+static int boasting_info_get(uint16_t port, struct rte_eth_dev_info *info)
+{
+	int rc = rte_eth_dev_info_get(port, info);
+
+	info->tx_offload_capa |= boasted;
+	return rc;
+}
+
+static int noting_configure(uint16_t port, uint16_t rx_queues, uint16_t tx_queues,
+                            const struct rte_eth_conf *conf)
+{
+	struct rte_eth_conf plain = *conf;
+
+	wanted_offloads = conf->txmode.offloads;
+	plain.txmode.offloads &= ~boasted;
+	return rte_eth_dev_configure(port, rx_queues, tx_queues, &plain);
+}
+
+#define rte_eth_dev_info_get boasting_info_get
+#define rte_eth_dev_configure noting_configure
+#include "dataplane/port.c"
+#undef rte_eth_dev_info_get
+#undef rte_eth_dev_configure
 
 #include "tests/unit/dataplane/link_world.h"
 #include "tests/unit/dataplane/nat_packet.h"
@@ -197,6 +222,20 @@ static void lets_packets_without_ethernet_find_their_way(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
+/* A burst may have buffers of two pools: answers to whole datagrams are large ones. */
+static void lets_no_device_mix_up_the_pools(void **state)
+{
+	struct link_world *x = link_create();
+
+	(void)state;
+	boasted = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	open_port(x, 1);
+	boasted = 0;
+	assert_int_equal(wanted_offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE, 0);
+	close_port(x);
+	assert_int_equal(link_destroy(x), 0);
+}
+
 static void says_why_it_does_not_start(void **state)
 {
 	struct link_world *x = link_create();
@@ -219,6 +258,7 @@ int main(void)
 		cmocka_unit_test(drops_what_the_device_does_not_take),
 		cmocka_unit_test(sends_for_workers_without_a_queue),
 		cmocka_unit_test(lets_packets_without_ethernet_find_their_way),
+		cmocka_unit_test(lets_no_device_mix_up_the_pools),
 		cmocka_unit_test(says_why_it_does_not_start),
 	};
 
