@@ -10,6 +10,8 @@
 #include <rte_hash_crc.h>
 #include <rte_malloc.h>
 
+#include "dataplane/egress.h"
+#include "dataplane/nat_flow.h"
 #include "dataplane/port.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -18,7 +20,8 @@
 #define PROBES 16u    /* places an address may be at */
 #define HOLD_MAX 256u
 #define HOLD_PER_HOP 16u
-#define HOLD_PER_ENVIRONMENT 64u /* who forges sources makes answers wait for many hops */
+#define HOLD_PER_ENVIRONMENT \
+	64u /* who forges sources, or calls who is not there, needs many hops */
 #define HOLD_NS 3000000000ull
 
 #define REQUESTS_AT_ONCE 32u     /* per call of dp_nexthop_maintain() */
@@ -62,7 +65,7 @@ struct held {
 	struct rte_mbuf *m;
 	uint64_t deadline_ns;
 	uint32_t nexthop_be;
-	uint16_t environment; /* slot, or DP_NONE_SLOT */
+	uint16_t owner; /* owner_of() */
 	uint8_t port;
 };
 
@@ -145,19 +148,30 @@ static inline void write_ethernet(const struct dp_port *port, struct rte_mbuf *m
 	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
 }
 
+/* Whose packet it is: what leaves for the Internet is its session's environment's, or one more's.
+ */
+static uint16_t owner_of(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	uint16_t owner = p->environment;
+
+	if (owner == DP_NONE_SLOT && p->flow)
+		owner = w->flows->cold[dp_flow_session(w->flows, p->flow)].environment;
+	return owner == DP_NONE_SLOT && p->flow ? DP_SCOPE_EGRESS : owner;
+}
+
 static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp_pkt *p,
                                                   uint32_t nexthop_be)
 {
 	struct dp_hold *hold = w->hold;
-	unsigned same = 0, of_environment = 0;
+	uint16_t owner = owner_of(w, p);
+	unsigned same = 0, of_owner = 0;
 
 	for (unsigned i = 0; i < hold->n; i++) {
 		same += hold->packets[i].nexthop_be == nexthop_be &&
 		        hold->packets[i].port == p->port;
-		of_environment += hold->packets[i].environment == p->environment;
+		of_owner += hold->packets[i].owner == owner;
 	}
-	if (same >= HOLD_PER_HOP ||
-	    (p->environment != DP_NONE_SLOT && of_environment >= HOLD_PER_ENVIRONMENT))
+	if (same >= HOLD_PER_HOP || (owner != DP_NONE_SLOT && of_owner >= HOLD_PER_ENVIRONMENT))
 		return DP_NEXTHOP_QUEUE_FULL;
 	/* no room to wait, no question: who forges sources must not fill the table */
 	if (hold->n == HOLD_MAX || find_or_add(w->nexthops, make_key(p->port, nexthop_be)) < 0)
@@ -165,7 +179,7 @@ static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp
 	hold->packets[hold->n++] = (struct held){ .m = p->m,
 		                                  .deadline_ns = w->now_ns + HOLD_NS,
 		                                  .nexthop_be = nexthop_be,
-		                                  .environment = p->environment,
+		                                  .owner = owner,
 		                                  .port = p->port };
 	return DP_TAKEN;
 }

@@ -80,8 +80,8 @@ static void resolve(struct link_world *x, enum dp_port_id port, uint32_t address
 }
 
 /* One packet to DESTINATION through PORT; returns its verdict. */
-static enum dp_verdict send_of(struct link_world *x, uint16_t environment, enum dp_port_id port,
-                               uint32_t destination, struct rte_mbuf **m)
+static enum dp_verdict send_as(struct link_world *x, uint16_t environment, struct dp_flow *flow,
+                               enum dp_port_id port, uint32_t destination, struct rte_mbuf **m)
 {
 	uint8_t ip[28] = { 0 };
 	struct dp_pkt *p = &x->path.p[0];
@@ -93,6 +93,7 @@ static enum dp_verdict send_of(struct link_world *x, uint16_t environment, enum 
 	p->l3 = rte_pktmbuf_mtod(p->m, uint8_t *);
 	p->port = port;
 	p->environment = environment;
+	p->flow = flow;
 	p->nexthop_be = htonl(destination);
 	dp_nexthop(&x->w, &x->path);
 	if (m)
@@ -101,6 +102,12 @@ static enum dp_verdict send_of(struct link_world *x, uint16_t environment, enum 
 	if (p->verdict != DP_TAKEN && (p->verdict != DP_OK || !m))
 		rte_pktmbuf_free(p->m);
 	return p->verdict;
+}
+
+static enum dp_verdict send_of(struct link_world *x, uint16_t environment, enum dp_port_id port,
+                               uint32_t destination, struct rte_mbuf **m)
+{
+	return send_as(x, environment, NULL, port, destination, m);
 }
 
 static enum dp_verdict send_to(struct link_world *x, enum dp_port_id port, uint32_t destination,
@@ -385,6 +392,41 @@ static void bounds_what_waits_of_one(void **state)
 	assert_int_equal(send_of(x, 4, U, 0xcb007100 + 99, NULL), DP_TAKEN);
 	assert_int_equal(send_to(x, U, 0xcb007100 + 98, NULL), DP_TAKEN);
 	assert_int_equal(link_in_use(), HOLD_PER_ENVIRONMENT + 2);
+	assert_int_equal(link_destroy(x), 0);
+}
+
+/* Nor does what one environment sends to the Internet, or all those together that are of none. */
+static void bounds_what_waits_of_egress(void **state)
+{
+	struct link_world *x = link_create();
+	struct dp_flow_key out = { .protocol = 17 }, in = { .protocol = 17 };
+	struct dp_flow *flow[3];
+
+	(void)state;
+	assert_int_equal(dp_flow_table_create(&x->w.flows, 8, 1, SOCKET_ID_ANY), 0);
+	for (uint16_t i = 0; i < RTE_DIM(flow); i++) {
+		static const uint16_t whose[] = { 3, 4, DP_NONE_SLOT };
+
+		out.source_port_be = in.destination_port_be = i + 1u;
+		in.direction = DP_FLOW_INWARD;
+		assert_int_equal(dp_flow_add(x->w.flows, &out, &in, DP_FLOW_UDP, 0, &flow[i]), 0);
+		x->w.flows->cold[dp_flow_session(x->w.flows, flow[i])].environment = whose[i];
+	}
+	for (unsigned i = 0; i < HOLD_PER_ENVIRONMENT; i++) {
+		assert_int_equal(send_as(x, DP_NONE_SLOT, flow[0], U, 0xcb007100 + 20 + i, NULL),
+		                 DP_TAKEN);
+		assert_int_equal(send_as(x, DP_NONE_SLOT, flow[2], U, 0xcb007100 + 20 + i, NULL),
+		                 DP_TAKEN);
+	}
+	assert_int_equal(send_as(x, DP_NONE_SLOT, flow[0], U, 0xcb007100 + 99, NULL),
+	                 DP_NEXTHOP_QUEUE_FULL);
+	assert_int_equal(send_as(x, DP_NONE_SLOT, flow[2], U, 0xcb007100 + 99, NULL),
+	                 DP_NEXTHOP_QUEUE_FULL);
+	assert_int_equal(send_of(x, 3, U, 0xcb007100 + 99, NULL), DP_NEXTHOP_QUEUE_FULL);
+	assert_int_equal(send_as(x, DP_NONE_SLOT, flow[1], U, 0xcb007100 + 99, NULL), DP_TAKEN);
+	assert_int_equal(send_to(x, U, 0xcb007100 + 98, NULL), DP_TAKEN);
+	dp_flow_table_destroy(x->w.flows);
+	x->w.flows = NULL;
 	assert_int_equal(link_destroy(x), 0);
 }
 
@@ -681,6 +723,7 @@ int main(void)
 		cmocka_unit_test(drops_what_waited_too_long),
 		cmocka_unit_test(bounds_what_waits),
 		cmocka_unit_test(bounds_what_waits_of_one),
+		cmocka_unit_test(bounds_what_waits_of_egress),
 		cmocka_unit_test(ends_at_a_full_table),
 		cmocka_unit_test(believes_solicited_replies_alone),
 		cmocka_unit_test(refuses_impossible_macs),
