@@ -9,6 +9,7 @@
 #include <rte_malloc.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/egress.h"
 #include "dataplane/generation.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/keyed_hash.h"
@@ -35,8 +36,8 @@ struct key {
 	uint16_t identification_be;
 	uint8_t protocol;
 	uint8_t kind;
-	uint16_t scope;  /* environment's slot, or DP_ENVIRONMENTS_MAX + class of server, or a
-	                    direction of egress */
+	uint16_t scope;  /* environment's slot, or DP_ENVIRONMENTS_MAX + class of server, or egress
+	                    of nobody's, or from the Internet */
 	uint16_t tunnel; /* slot; INNER alone */
 };
 _Static_assert(sizeof(struct key) == 16, "key: two words, no padding");
@@ -378,19 +379,32 @@ static enum dp_verdict join(struct dp_worker *w, struct datagram *d, struct dp_p
 	               : DP_L4_HEADER;
 }
 
-/* Anybody can send fragments from the Internet: where they are at their limit, the oldest datagram
- * makes way. What is worth waiting for is whole long before that. */
-static void make_way(struct dp_worker *w)
+/* Anybody can send these: a server's address is easily forged. */
+static bool is_from_stranger(const struct key *key)
+{
+	return key->kind == OUTER || key->kind == EGRESS_IN;
+}
+
+/*
+ * Where strangers' fragments are at their limit, or all places are taken, their oldest datagram
+ * makes way. What is worth waiting for is whole long before that.
+ */
+static void make_way(struct dp_worker *w, const struct key *key)
 {
 	struct dp_reassembly *r = w->reassembly;
-	const struct scope *scope = &r->scopes[EGRESS_IN_SCOPE];
+	const struct scope *scope = &r->scopes[key->scope];
+	bool is_limit =
+		is_from_stranger(key) && (scope->datagrams == DP_REASSEMBLY_SCOPE_DATAGRAMS ||
+	                                  scope->buffers == DP_REASSEMBLY_SCOPE_BUFFERS);
 	uint16_t at = r->oldest;
 
-	if (scope->datagrams < DP_REASSEMBLY_SCOPE_DATAGRAMS &&
-	    scope->buffers < DP_REASSEMBLY_SCOPE_BUFFERS)
+	if (likely(!is_limit && r->free_datagram != NONE && r->free_fragment != NONE))
 		return;
-	while (r->datagrams[at].key.scope != EGRESS_IN_SCOPE)
+	while (at != NONE && (!is_from_stranger(&r->datagrams[at].key) ||
+	                      (is_limit && r->datagrams[at].key.scope != key->scope)))
 		at = r->datagrams[at].younger;
+	if (at == NONE)
+		return;
 	drop_fragments(w, &r->datagrams[at], DP_FRAGMENT_QUOTA);
 	end(r, &r->datagrams[at]);
 }
@@ -403,10 +417,12 @@ static enum dp_verdict put(struct dp_worker *w, struct dp_pkt *p, const struct k
 	uint16_t field = rte_be_to_cpu_16(dp_load16(p->l3 + 6)), after;
 	unsigned offset = (field & OFFSET_MASK) * 8u, length = p->l3_length - DP_IPV4_HEADER;
 	bool is_last = !(field & MORE_FRAGMENTS);
-	struct datagram *d = find(r, key);
 	enum dp_verdict verdict;
+	struct datagram *d;
 
 	w->count->fragments_in++;
+	make_way(w, key);
+	d = find(r, key);
 	if (!d)
 		d = begin(r, key, w->now_ns);
 	if (!d)
@@ -498,8 +514,17 @@ void dp_reassemble_outer(struct dp_worker *w, struct dp_batch *b)
 	}
 }
 
-static void reassemble_egress(struct dp_worker *w, struct dp_batch *b, enum kind kind,
-                              uint16_t scope)
+/* The environment whose sources hold the pod, or one more for all that are nobody's. */
+static uint16_t sender_of(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	const struct dp_egress *e = w->generation->egress;
+	uint16_t environment =
+		dp_egress_find(e->sources, e->source_count, dp_load32(p->l3 + 12))->environment;
+
+	return environment == DP_NONE_SLOT ? EGRESS_OUT_SCOPE : environment;
+}
+
+static void reassemble_egress(struct dp_worker *w, struct dp_batch *b, enum kind kind)
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		struct dp_pkt *p = &b->p[i];
@@ -512,21 +537,20 @@ static void reassemble_egress(struct dp_worker *w, struct dp_batch *b, enum kind
 			p->verdict = DP_FRAGMENT;
 			continue;
 		}
-		if (kind == EGRESS_IN)
-			make_way(w);
-		key = key_of(p, kind, scope, DP_NONE_SLOT);
+		key = key_of(p, kind, kind == EGRESS_OUT ? sender_of(w, p) : EGRESS_IN_SCOPE,
+		             DP_NONE_SLOT);
 		p->verdict = put(w, p, &key, 0);
 	}
 }
 
 void dp_reassemble_egress_out(struct dp_worker *w, struct dp_batch *b)
 {
-	reassemble_egress(w, b, EGRESS_OUT, EGRESS_OUT_SCOPE);
+	reassemble_egress(w, b, EGRESS_OUT);
 }
 
 void dp_reassemble_egress_in(struct dp_worker *w, struct dp_batch *b)
 {
-	reassemble_egress(w, b, EGRESS_IN, EGRESS_IN_SCOPE);
+	reassemble_egress(w, b, EGRESS_IN);
 }
 
 /* RFC 792, RFC 1122 section 3.3.2: only with the first fragment, which the error quotes. Servers

@@ -48,8 +48,9 @@ void dp_reassemble_inner(struct dp_worker *w, struct dp_batch *b);
  * that of the first to come. */
 void dp_reassemble_outer(struct dp_worker *w, struct dp_batch *b);
 
-/* Egress, whose remote address this worker owns; each direction has the limits of an environment,
- * so that strangers' fragments leave room for all others. */
+/* Egress, whose remote address this worker owns: a pod's fragments count for its environment;
+ * strangers' have the limits of one. Their oldest make way for what is new, and where all places
+ * are taken for anybody's. */
 void dp_reassemble_egress_out(struct dp_worker *w, struct dp_batch *b);
 void dp_reassemble_egress_in(struct dp_worker *w, struct dp_batch *b);
 

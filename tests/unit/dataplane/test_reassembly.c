@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+#include "dataplane/egress.h"
 #include "dataplane/handoff.h"
 #include "dataplane/keyed_hash.h"
 #include "tests/unit/dataplane/link_world.h"
@@ -534,6 +535,93 @@ static void has_quotas(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
+/* Egress: sources of environment 3 at 10.0.3.0/24, of 4 at 10.0.4.0/24, of none elsewhere. */
+static struct dp_egress_range sources[] = {
+	{ .environment = DP_NONE_SLOT },
+	{ .first = 0x0a000300, .environment = 3 },
+	{ .first = 0x0a000400, .environment = 4 },
+	{ .first = 0x0a000500, .environment = DP_NONE_SLOT },
+};
+
+/* One fragment through the stage of its kind. */
+static enum dp_verdict through(struct link_world *x,
+                               void (*stage)(struct dp_worker *, struct dp_batch *),
+                               uint32_t source, uint16_t number, unsigned offset,
+                               const uint8_t *payload)
+{
+	const struct identity id = { source, DESTINATION, number, UDP, DP_NONE_SLOT, DP_NONE_SLOT };
+	struct dp_pkt *p;
+
+	link_clear(x);
+	p = push(x, &id, offset, offset ? 0 : MORE, payload + offset, 32, 1);
+	stage(&x->w, &x->path);
+	return (enum dp_verdict)p->verdict;
+}
+
+/* One environment's pods that send halves to the Internet leave room for those of others. */
+static void has_quotas_of_egress(void **state)
+{
+	struct dp_egress egress = { .sources = sources, .source_count = RTE_DIM(sources) };
+	struct link_world *x = link_create();
+	uint8_t payload[64];
+	unsigned taken = 0;
+
+	(void)state;
+	x->generation.egress = &egress;
+	fill(payload, 64, 1);
+	for (unsigned i = 0; i < 100; i++)
+		taken += through(x, dp_reassemble_egress_out, 0x0a000305, (uint16_t)i, 0,
+		                 payload) == DP_TAKEN;
+	assert_int_equal(taken, DP_REASSEMBLY_SCOPE_DATAGRAMS);
+	for (uint32_t source = 0x0a000405; source <= 0x0a000505; source += 0x100) {
+		assert_int_equal(through(x, dp_reassemble_egress_out, source, 1, 0, payload),
+		                 DP_TAKEN);
+		assert_int_equal(through(x, dp_reassemble_egress_out, source, 1, 32, payload),
+		                 DP_OK);
+	}
+	/* with the environment they are forgotten */
+	dp_reassembly_forget(&x->w, 3, DP_NONE_SLOT);
+	assert_int_equal(x->count.fragments_waiting, 0);
+	assert_int_equal(link_destroy(x), 0);
+}
+
+/* Whatever comes from outside in the name of however many servers, there is room: for pods, for
+ * tunnels, and for the servers themselves. */
+static void strangers_make_way(void **state)
+{
+	struct dp_egress egress = { .sources = sources, .source_count = RTE_DIM(sources) };
+	struct link_world *x = link_create();
+	uint8_t payload[64];
+
+	(void)state;
+	x->generation.egress = &egress;
+	fill(payload, 64, 1);
+	for (unsigned i = 0; i < 3000; i++) {
+		assert_int_equal(through(x, dp_reassemble_outer, LINK_SERVER + i % 10, (uint16_t)i,
+		                         0, payload),
+		                 DP_TAKEN);
+		assert_int_equal(
+			through(x, dp_reassemble_egress_in, LINK_SERVER + i, 1, 0, payload),
+			DP_TAKEN);
+	}
+	assert_in_range(x->count.fragments_waiting, DP_REASSEMBLY_DATAGRAMS / 2,
+	                DP_REASSEMBLY_DATAGRAMS);
+	assert_int_equal(one(x, &usual, 0, MORE, payload, 32), DP_TAKEN);
+	assert_int_equal(one(x, &usual, 32, 0, payload + 32, 32), DP_OK);
+	assert_int_equal(through(x, dp_reassemble_egress_out, 0x0a000305, 1, 0, payload), DP_TAKEN);
+	assert_int_equal(through(x, dp_reassemble_outer, LINK_SERVER, 5000, 0, payload), DP_TAKEN);
+	for (unsigned i = 0; i < DP_REASSEMBLY_SCOPE_DATAGRAMS / 2; i++)
+		through(x, dp_reassemble_outer, LINK_SERVER, (uint16_t)(6000 + i), 0, payload);
+	assert_int_equal(through(x, dp_reassemble_outer, LINK_SERVER, 5000, 32, payload), DP_OK);
+	assert_int_equal(through(x, dp_reassemble_egress_out, 0x0a000305, 1, 32, payload), DP_OK);
+	/* but what others have does not make way for them */
+	assert_int_equal(one(x, &usual, 0, MORE, payload, 32), DP_TAKEN);
+	for (unsigned i = 0; i < 3000; i++)
+		through(x, dp_reassemble_outer, LINK_SERVER + i % 10, (uint16_t)i, 0, payload);
+	assert_int_equal(one(x, &usual, 32, 0, payload + 32, 32), DP_OK);
+	assert_int_equal(link_destroy(x), 0);
+}
+
 static void refuses_what_cannot_be(void **state)
 {
 	static const struct {
@@ -699,6 +787,8 @@ int main(void)
 		cmocka_unit_test(tells_the_sender_that_time_is_over),
 		cmocka_unit_test(forgets_a_tunnel),
 		cmocka_unit_test(has_quotas),
+		cmocka_unit_test(has_quotas_of_egress),
+		cmocka_unit_test(strangers_make_way),
 		cmocka_unit_test(refuses_what_cannot_be),
 		cmocka_unit_test(joins_congestion_marks),
 		cmocka_unit_test(runs_out_of_large_buffers),
