@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +37,7 @@
 #define REQUESTS_AT_ONCE 256u
 #define ARP_LENGTH 28u
 #define DATAGRAM_HEADERS 28u /* IPv4 and UDP */
+#define SEND_BUFFER (512 * 1024)
 
 struct ctl {
 	struct dp_core *core;
@@ -155,6 +157,8 @@ static void accept_newcomer(struct ctl *c)
 		       fd == -EPERM ? "uid not allowed" : strerror(-fd));
 		return;
 	}
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ SEND_BUFFER }, sizeof(int)) != 0)
+		sp_log(SP_LOG_DEBUG, "control: a small send buffer reason=\"%s\"", strerror(errno));
 	close_newcomer(c, "another one came before its HELLO");
 	c->newcomer = fd;
 	c->newcomer_since_ns = now_ns();
@@ -270,6 +274,15 @@ static void send_events(struct ctl *c)
 
 /* ---- packets ---- */
 
+/* Whether the client's queue is at most a quarter full (then poll(2) calls it writable): what
+ * anybody can send leaves room for replies, without which the connection ends. */
+static bool has_room(int fd)
+{
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+	return poll(&room, 1, 0) == 1 && room.revents == POLLOUT;
+}
+
 static void forward_ike(struct ctl *c, const struct rte_mbuf *m)
 {
 	const uint8_t *l3 = rte_pktmbuf_mtod(m, const uint8_t *), *udp = l3 + 20;
@@ -281,8 +294,8 @@ static void forward_ike(struct ctl *c, const struct rte_mbuf *m)
 
 	if (c->client < 0)
 		own_counters(c)->drop[DP_NO_CONTROL_PLANE]++;
-	else if (ipc_send(c->client, IPC_PUNT_RX, 0, 0, 0, &punt, sizeof(punt), udp + 8,
-	                  punt.length) != 0)
+	else if (!has_room(c->client) || ipc_send(c->client, IPC_PUNT_RX, 0, 0, 0, &punt,
+	                                          sizeof(punt), udp + 8, punt.length) != 0)
 		own_counters(c)->drop[DP_PUNT_QUEUE_FULL]++;
 }
 

@@ -75,6 +75,26 @@ def test_ike_damaged(dp, tunnel):
         dp.uplink.send_ip(packet)
 
 
+def test_a_flood_of_ike_leaves_room_for_replies(dp, tunnel):
+    """Whoever forges a server's address must not part us from a control plane that is busy for a moment."""
+    packet = ike(SERVER, 500, bytes(1400))
+    refused = dp.count("drop/punt-queue-full")
+    for _ in range(20):
+        taken = dp.count("ike/in-datagrams")
+        for _ in range(25):
+            dp.uplink.send_ip(packet)
+        dp.wait_count("ike/in-datagrams", taken + 25)
+        if dp.count("drop/punt-queue-full") > refused:
+            break
+    dp.wait_count("drop/punt-queue-full", refused + 1)
+    for _ in range(20):
+        dp.control.send(c.message(c.STATE, c.Cursor(), seq=4711))
+    replies = 0
+    while replies < 20:
+        header, _ = dp.control.receive(5.0)
+        replies += header.type == c.STATE
+
+
 def test_natt_keepalive(dp, tunnel):
     with dp.dropped("natt-keepalive"):
         dp.uplink.send_ip(ike(SERVER, 4500, b"\xff"))
