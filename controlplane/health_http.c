@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define CLIENTS_MAX 32u
+#define CLIENTS_OF_A_HOST_MAX 16u
 #define PATIENCE_S 5u
 #define PATH "/health"
 
@@ -119,6 +120,7 @@ int cp_health_start(const struct cp_api_context *context, uint32_t address_be, u
 	health->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL,
 	                                  NULL, on_request, health, MHD_OPTION_SOCK_ADDR, &address,
 	                                  MHD_OPTION_CONNECTION_LIMIT, CLIENTS_MAX,
+	                                  MHD_OPTION_PER_IP_CONNECTION_LIMIT, CLIENTS_OF_A_HOST_MAX,
 	                                  MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE_S,
 	                                  MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 	if (!health->daemon) {
