@@ -142,11 +142,13 @@ def _sent(host, device):
 
 
 # The devices on each way, in order, and those of each server; ipsec0 is the server's TUN device. The
-# target has eth0, or with servers in two zones a port to each.
-_OUT = (("client", "eth0"), ("cluster", "to-gateway"), ("internet", "to-a"), ("internet", "to-b"))
+# target has eth0, or with servers in two zones a port to each. The gateway's are the cables that the
+# dataplane sends on.
+_OUT = (("client", "eth0"), ("cluster", "to-gateway"), ("gateway", "uplink"), ("internet", "to-a"),
+        ("internet", "to-b"))
 _OUT_OF_SERVER = ("from ipsec0", "lan")
 _BACK = (("target", "eth0"), ("target", "to-a"), ("target", "to-b"), ("internet", "to-gateway"),
-         ("cluster", "to-client"))
+         ("gateway", "cluster"), ("cluster", "to-client"))
 _BACK_OF_SERVER = ("ipsec0", "wan")
 
 
@@ -183,7 +185,8 @@ class Datagrams:
         hosts, topology = self._hosts, self._topology
         counters = topology.gateway.counters()
         devices = {name: _device_drops(host) for name, host in
-                   {**hosts, "cluster": topology.cluster, "internet": topology.internet}.items()}
+                   {**hosts, "cluster": topology.cluster, "internet": topology.internet,
+                    "gateway": topology.gateway.host}.items()}
         out = {name: _socket_drops(hosts[name]) for name in ("target", *self._servers)}
         back = {"client": _socket_drops(hosts["client"])}
         for way, path, of_server in ((out, _OUT, _OUT_OF_SERVER), (back, _BACK, _BACK_OF_SERVER)):
