@@ -120,7 +120,7 @@ struct cp_port {
 
 /* A port of the static addresses that leads into the cluster. */
 struct cp_inbound {
-	int protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	uint16_t port_be;
 	uint16_t to_port_be;
 	uint32_t to_address_be;

@@ -85,12 +85,6 @@ static void read_inbound_to(struct cp_reader *reader, const struct cp_node *node
 	                 &inbound->to_port_be);
 }
 
-static const struct cp_choice transports[] = {
-	{ .name = "tcp", .value = IPPROTO_TCP },
-	{ .name = "udp", .value = IPPROTO_UDP },
-	{ 0 },
-};
-
 const struct cp_key cp_inbound_keys[] = {
 	{ .name = "port",
 	  .kind = CP_KEY_PORT_BE,
@@ -98,9 +92,8 @@ const struct cp_key cp_inbound_keys[] = {
 	  .is_required = true },
 	{ .name = "to", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_inbound_to },
 	{ .name = "transport",
-	  .kind = CP_KEY_CHOICE,
-	  .offset = offsetof(struct cp_inbound, protocol),
-	  .choices = transports },
+	  .kind = CP_KEY_TRANSPORT,
+	  .offset = offsetof(struct cp_inbound, protocol) },
 	{ .name = "address",
 	  .kind = CP_KEY_HOST_BE,
 	  .offset = offsetof(struct cp_inbound, address_be) },

@@ -23,25 +23,15 @@ static void read_forward_to(struct cp_reader *reader, const struct cp_node *node
 	                 &forward->to_port_be);
 }
 
-static void read_transport(struct cp_reader *reader, const struct cp_node *node, void *target)
-{
-	struct cp_forward *forward = target;
-
-	if (!cp_node_is(reader, node, CP_NODE_TEXT))
-		return;
-	if (strcmp(node->text, "udp") == 0)
-		forward->protocol = IPPROTO_UDP;
-	else if (strcmp(node->text, "tcp") != 0)
-		cp_mistake(reader, node, NULL, "must be \"tcp\" or \"udp\"");
-}
-
 static const struct cp_key forward_keys[] = {
 	{ .name = "port",
 	  .kind = CP_KEY_PORT_BE,
 	  .offset = offsetof(struct cp_forward, port_be),
 	  .is_required = true },
 	{ .name = "to", .kind = CP_KEY_CUSTOM, .is_required = true, .read = read_forward_to },
-	{ .name = "transport", .kind = CP_KEY_CUSTOM, .read = read_transport },
+	{ .name = "transport",
+	  .kind = CP_KEY_TRANSPORT,
+	  .offset = offsetof(struct cp_forward, protocol) },
 	{ .name = "server", .kind = CP_KEY_NAME, .offset = offsetof(struct cp_forward, server) },
 	{ 0 },
 };

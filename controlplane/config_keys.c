@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,19 @@ static void read_choice(struct cp_reader *reader, const struct cp_node *node,
 	cp_mistake(reader, node, NULL, "must be %s", names);
 }
 
+static void read_transport(struct cp_reader *reader, const struct cp_node *node, uint8_t *target)
+{
+	static const struct cp_choice transports[] = {
+		{ .name = "tcp", .value = IPPROTO_TCP },
+		{ .name = "udp", .value = IPPROTO_UDP },
+		{ 0 },
+	};
+	int protocol = *target;
+
+	read_choice(reader, node, transports, &protocol);
+	*target = (uint8_t)protocol;
+}
+
 static void read_prefixes(struct cp_reader *reader, const struct cp_node *node,
                           struct ipc_prefix *target, size_t *count)
 {
@@ -316,6 +330,9 @@ static void read_value(struct cp_reader *reader, const struct cp_node *node,
 		break;
 	case CP_KEY_CHOICE:
 		read_choice(reader, node, key->choices, (int *)(void *)at);
+		break;
+	case CP_KEY_TRANSPORT:
+		read_transport(reader, node, (uint8_t *)at);
 		break;
 	case CP_KEY_PREFIXES:
 		read_prefixes(reader, node, (struct ipc_prefix *)(void *)at,

@@ -60,20 +60,21 @@ void cp_mistake_at(struct cp_reader *reader, const char *file, unsigned line, co
 
 enum cp_key_kind {
 	CP_KEY_END = 0,
-	CP_KEY_NAME,     /* char[IPC_NAME_LEN], ipc_name_check() */
-	CP_KEY_TEXT,     /* char[max], printable, not empty */
-	CP_KEY_PATH,     /* char[CP_PATH_LEN], absolute */
-	CP_KEY_UINT16,   /* min to max */
-	CP_KEY_UINT32,   /* min to max */
-	CP_KEY_INT,      /* min to max */
-	CP_KEY_BOOL,     /* bool */
-	CP_KEY_PORT_BE,  /* uint16_t in network byte order, 1 to 65535 */
-	CP_KEY_HOST_BE,  /* uint32_t in network byte order, a unicast address */
-	CP_KEY_CHOICE,   /* int-sized enum; choices name its values */
-	CP_KEY_PREFIXES, /* struct ipc_prefix[IPC_PREFIXES_MAX]; its size_t count is at offset
-	                    `count` */
-	CP_KEY_CUSTOM,   /* read() does it; NULL: the caller does, after the group */
-	CP_KEY_REFUSED,  /* of a later version or of another file: `why` */
+	CP_KEY_NAME,      /* char[IPC_NAME_LEN], ipc_name_check() */
+	CP_KEY_TEXT,      /* char[max], printable, not empty */
+	CP_KEY_PATH,      /* char[CP_PATH_LEN], absolute */
+	CP_KEY_UINT16,    /* min to max */
+	CP_KEY_UINT32,    /* min to max */
+	CP_KEY_INT,       /* min to max */
+	CP_KEY_BOOL,      /* bool */
+	CP_KEY_PORT_BE,   /* uint16_t in network byte order, 1 to 65535 */
+	CP_KEY_HOST_BE,   /* uint32_t in network byte order, a unicast address */
+	CP_KEY_CHOICE,    /* int-sized enum; choices name its values */
+	CP_KEY_TRANSPORT, /* uint8_t, IPPROTO_TCP or IPPROTO_UDP */
+	CP_KEY_PREFIXES,  /* struct ipc_prefix[IPC_PREFIXES_MAX]; its size_t count is at offset
+	                     `count` */
+	CP_KEY_CUSTOM,    /* read() does it; NULL: the caller does, after the group */
+	CP_KEY_REFUSED,   /* of a later version or of another file: `why` */
 };
 
 struct cp_choice {

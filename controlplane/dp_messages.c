@@ -149,7 +149,7 @@ static int emit_inbound(const struct cp_egress *egress, cp_dp_emit_fn emit, void
 			                           .to_address_be = from->to_address_be,
 			                           .to_port_be = from->to_port_be,
 			                           .port_be = from->port_be,
-			                           .protocol = (uint8_t)from->protocol };
+			                           .protocol = from->protocol };
 	}
 	return emit(context, IPC_CONFIG_INBOUND, inbound,
 	            egress->inbound_count * sizeof(inbound[0]));
