@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The connection to the dataplane: keeps it up, brings node and configuration there, carries
- * requests of any thread.
+ * The connection to the dataplane: keeps it up, and carries requests of any thread.
  */
-#include "controlplane/dp_client.h"
+#include "controlplane/dp_client_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,38 +19,9 @@
 #include "common/ipc_codec.h"
 #include "common/ipc_sock.h"
 #include "common/log.h"
-#include "controlplane/dp_messages.h"
-#include "controlplane/dp_waiters.h"
 
-#define CALL_TIMEOUT_MS 2000
-#define COMMIT_TIMEOUT_MS 10000
-#define NODE_TIMEOUT_MS 120000 /* memory and ports are set up meanwhile */
 #define CONNECT_PAUSE_MIN_MS 100
 #define CONNECT_PAUSE_MAX_MS 2000
-
-struct cp_dp {
-	char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	char instance[IPC_NAME_LEN];
-	uint64_t epoch;
-	struct cp_dp_callbacks callbacks;
-	pthread_t thread;
-
-	pthread_mutex_t lock;             /* what follows, up to the empty line */
-	const struct cp_config *config;   /* held */
-	uint64_t last_generation;         /* that was begun, here or by somebody before */
-	char node_warning[CP_DP_WHY_LEN]; /* what of the node's configuration is not in force */
-	int fd;                           /* -1: none; written by the connection's thread */
-	uint32_t next_seq;
-	struct cp_dp_waiters waiters;
-	struct cp_dp_state state;
-	const char *pause;      /* why there shall be no connection; NULL: there shall be one */
-	pthread_cond_t changed; /* pause, or fd to -1 */
-
-	/* the connection's thread only */
-	char refusal[CP_DP_WHY_LEN]; /* of NODE, the last time; empty: none */
-	char last_why[CP_DP_WHY_LEN];
-	_Alignas(8) uint8_t message[IPC_MSG_MAX];
-};
 
 static int64_t now_ms(void)
 {
@@ -144,10 +114,8 @@ static int receive(struct cp_dp *client, int64_t deadline_ms, const struct ipc_h
 	}
 }
 
-/* One request of the connection's own thread, before others are let in. A refusal's words go to
- * WHY. */
-static int transact(struct cp_dp *client, uint16_t type, const void *body, size_t length,
-                    int timeout_ms, char why[CP_DP_WHY_LEN])
+int cp_dp_transact(struct cp_dp *client, uint16_t type, const void *body, size_t length,
+                   int timeout_ms, char why[CP_DP_WHY_LEN])
 {
 	const int64_t deadline_ms = now_ms() + timeout_ms;
 	uint32_t seq;
@@ -193,7 +161,7 @@ static int greet(struct cp_dp *client, struct ipc_hello *theirs, char why[CP_DP_
 		.epoch = client->epoch,
 		.pid = (uint32_t)getpid(),
 	};
-	const int64_t deadline_ms = now_ms() + CALL_TIMEOUT_MS;
+	const int64_t deadline_ms = now_ms() + CP_DP_CALL_TIMEOUT_MS;
 	const struct ipc_header *header;
 	const void *body;
 	int rc;
@@ -222,29 +190,6 @@ static int greet(struct cp_dp *client, struct ipc_hello *theirs, char why[CP_DP_
 	return rc;
 }
 
-/*
- * A running dataplane keeps the node it was started with: NODE tells whether it is still ours, and
- * a difference is only reported, as a restart is the operators' decision.
- */
-static int start_node(struct cp_dp *client, const struct cp_config *config, bool is_started,
-                      char why[CP_DP_WHY_LEN])
-{
-	struct ipc_node node;
-	int rc;
-
-	cp_dp_build_node(config, &node);
-	rc = transact(client, IPC_NODE, &node, sizeof(node), NODE_TIMEOUT_MS, why);
-	snprintf(client->refusal, sizeof(client->refusal), "%s", rc < 0 ? why : "");
-	if (rc == -EBUSY && is_started) {
-		sp_log(SP_LOG_WARN,
-		       "dp: the running dataplane has another node configuration: restart the dataplane "
-		       "to apply what changed reason=\"%s\"",
-		       why);
-		return 0;
-	}
-	return rc;
-}
-
 /* The configuration in force, to be released. */
 static const struct cp_config *take_config(struct cp_dp *client)
 {
@@ -256,69 +201,11 @@ static const struct cp_config *take_config(struct cp_dp *client)
 	return config;
 }
 
-static uint64_t take_generation(struct cp_dp *client)
-{
-	uint64_t generation;
-
-	pthread_mutex_lock(&client->lock);
-	if (++client->last_generation == 0)
-		client->last_generation = 1; /* 0 is none */
-	generation = client->last_generation;
-	pthread_mutex_unlock(&client->lock);
-	return generation;
-}
-
 static void set_last_generation(struct cp_dp *client, uint64_t generation)
 {
 	pthread_mutex_lock(&client->lock);
 	client->last_generation = generation;
 	pthread_mutex_unlock(&client->lock);
-}
-
-static void set_node_warning(struct cp_dp *client, const char *warning)
-{
-	pthread_mutex_lock(&client->lock);
-	snprintf(client->node_warning, sizeof(client->node_warning), "%s", warning);
-	pthread_mutex_unlock(&client->lock);
-}
-
-struct push {
-	struct cp_dp *client;
-	char *why;
-};
-
-static int push_one(void *context, uint16_t type, const void *body, size_t length)
-{
-	struct push *push = context;
-	int timeout_ms = type == IPC_CONFIG_COMMIT ? COMMIT_TIMEOUT_MS : CALL_TIMEOUT_MS;
-
-	return transact(push->client, type, body, length, timeout_ms, push->why);
-}
-
-/* Brings node and CONFIG to a dataplane that said HELLO. */
-static int bring(struct cp_dp *client, const struct cp_config *config,
-                 const struct ipc_hello *theirs, uint64_t *generation, char warning[CP_DP_WHY_LEN],
-                 char why[CP_DP_WHY_LEN])
-{
-	struct push push = { client, why };
-	int rc = start_node(client, config, theirs->flags & IPC_HELLO_STARTED, why);
-
-	if (rc != 0)
-		return rc;
-	snprintf(warning, CP_DP_WHY_LEN, "%s", why); /* what start_node() let pass */
-	set_node_warning(client, warning);
-	*generation = take_generation(client);
-	rc = cp_dp_build_generation(config, *generation, push_one, &push);
-	if (rc != 0 && theirs->generation != 0 && rc != -ECONNRESET && rc != -ETIMEDOUT) {
-		/* It works on with the generation it has: so do we. */
-		sp_log(SP_LOG_ERR,
-		       "dp: the dataplane refused the configuration and keeps its old one reason=\"%s\"",
-		       why);
-		snprintf(warning, CP_DP_WHY_LEN, "%s", why);
-		*generation = 0;
-		return 0;
-	}
-	return rc;
 }
 
 /* Whether CONFIG, which was brought, is still the one in force: requests are served from now on. */
@@ -363,7 +250,7 @@ static int prepare(struct cp_dp *client, char why[CP_DP_WHY_LEN])
 		const struct cp_config *config = take_config(client);
 
 		why[0] = 0;
-		rc = bring(client, config, &theirs, &generation, warning, why);
+		rc = cp_dp_bring(client, config, &theirs, &generation, warning, why);
 		if (rc == 0)
 			is_ready = set_ready(client, config, &theirs, generation, warning);
 		cp_config_release(config);
@@ -528,8 +415,8 @@ void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state)
 	pthread_mutex_unlock(&client->lock);
 }
 
-static int exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
-                    void *reply, size_t reply_size, size_t *reply_length, int timeout_ms)
+int cp_dp_exchange_within(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
+                          void *reply, size_t reply_size, size_t *reply_length, int timeout_ms)
 {
 	struct cp_dp_waiter waiter = { .reply = reply, .reply_size = reply_size };
 	const int64_t deadline_ms = now_ms() + timeout_ms;
@@ -556,62 +443,8 @@ static int exchange(struct cp_dp *client, uint16_t type, const void *body, size_
 int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
                    void *reply, size_t reply_size, size_t *reply_length)
 {
-	return exchange(client, type, body, body_length, reply, reply_size, reply_length,
-	                CALL_TIMEOUT_MS);
-}
-
-/* One message of a configuration to a connection that serves requests. */
-static int push_live(void *context, uint16_t type, const void *body, size_t length)
-{
-	struct push *push = context;
-	struct ipc_refusal refusal = { 0 };
-	size_t reply_length = 0;
-	int rc =
-		exchange(push->client, type, body, length, &refusal, sizeof(refusal), &reply_length,
-	                 type == IPC_CONFIG_COMMIT ? COMMIT_TIMEOUT_MS : CALL_TIMEOUT_MS);
-
-	if (rc != 0 && reply_length == sizeof(refusal))
-		snprintf(push->why, CP_DP_WHY_LEN, "%.255s", refusal.reason);
-	else if (rc != 0)
-		snprintf(push->why, CP_DP_WHY_LEN, "%s: %s", ipc_type_name(type), strerror(-rc));
-	return rc;
-}
-
-/* With the lock held. */
-static void use_config(struct cp_dp *client, const struct cp_config *config)
-{
-	const struct cp_config *old = client->config;
-
-	client->config = cp_config_hold(config);
-	cp_config_release(old);
-}
-
-int cp_dp_configure(struct cp_dp *client, const struct cp_config *config, char why[CP_DP_WHY_LEN])
-{
-	struct push push = { client, why };
-	uint64_t generation;
-	int rc;
-
-	pthread_mutex_lock(&client->lock);
-	if (!client->state.is_connected) {
-		use_config(client, config);
-		pthread_mutex_unlock(&client->lock);
-		return 0;
-	}
-	pthread_mutex_unlock(&client->lock);
-	generation = take_generation(client);
-	rc = cp_dp_build_generation(config, generation, push_live, &push);
-	pthread_mutex_lock(&client->lock);
-	if (rc == 0) {
-		use_config(client, config);
-		client->state.generation = generation;
-		memcpy(client->state.warning, client->node_warning, CP_DP_WHY_LEN);
-	} else if (rc == -ETIMEDOUT && client->fd >= 0) {
-		/* nobody knows whether it was done: the next connection brings what was before */
-		shutdown(client->fd, SHUT_RDWR);
-	}
-	pthread_mutex_unlock(&client->lock);
-	return rc;
+	return cp_dp_exchange_within(client, type, body, body_length, reply, reply_size,
+	                             reply_length, CP_DP_CALL_TIMEOUT_MS);
 }
 
 int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
