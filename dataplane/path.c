@@ -120,11 +120,13 @@ static void egress_out(struct dp_worker *w, struct dp_batch *b)
 	dp_nat_icmp_split(w, b, &icmp);
 	dp_batch_compact(w, b);
 	run(w, b, dp_nat_egress_out); /* policy and session; SNAT to the static address */
+	run(w, b, dp_rate_egress_out);
 	leave_in_pieces(w, b);
 	if (likely(icmp.n == 0))
 		return;
 	run(w, &icmp, dp_nat_icmp_egress_out); /* errors: quoted as their receiver knows it */
 	run(w, &icmp, dp_nat_echo_out);
+	run(w, &icmp, dp_rate_egress_out);
 	leave_in_pieces(w, &icmp);
 }
 
@@ -137,11 +139,13 @@ static void egress_in(struct dp_worker *w, struct dp_batch *b)
 	dp_nat_icmp_split(w, b, &icmp);
 	dp_batch_compact(w, b);
 	run(w, b, dp_nat_egress_in);
+	run(w, b, dp_rate_egress_in);
 	leave_in_pieces(w, b);
 	if (likely(icmp.n == 0))
 		return;
 	run(w, &icmp, dp_nat_icmp_egress_in);
 	run(w, &icmp, dp_nat_echo_in);
+	run(w, &icmp, dp_rate_egress_in);
 	leave_in_pieces(w, &icmp);
 }
 

@@ -3,9 +3,15 @@
  * An environment's rate, bits of its IPv4 packets a second in one direction, kept as the generic
  * cell rate algorithm: the time at which all that passed is paid for at that rate may lie at most
  * TOLERANCE ahead. What comes earlier is dropped.
+ *
+ * Its sessions of egress are with several workers, and the rate is of all together. Each writes
+ * what passed through it and reads what passed through the others; none waits. A worker moves its
+ * own beginning of the account forward over idle times only when it looks, so one that looks seldom
+ * takes too little for paid, never too much: it lets another burst pass at worst.
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,12 +22,17 @@
 #define DP_RATE_TOLERANCE_NS 20000000ull /* a burst that passes at once: as much as in 20 ms, */
 #define DP_RATE_BURST_BYTES 65536u       /* but at least this */
 
+/* One worker's part; all sums are modulo 2^64. */
 struct dp_rate {
 	uint64_t cost; /* nanoseconds per byte, 48.16 fixed point; 0: no limit */
 	uint64_t tolerance_ns;
-	uint64_t paid_ns;  /* when all that passed is paid for */
-	uint64_t fraction; /* of a nanosecond, 16 bits of it */
+	uint64_t begin_ns;         /* all is paid for at begin + spent + others */
+	uint64_t fraction;         /* of a nanosecond, 16 bits of it */
+	uint64_t others_ns;        /* what the other workers had spent at SEEN */
+	uint64_t seen_ns;          /* when they were asked: at most once a burst */
+	_Atomic uint64_t spent_ns; /* written by this worker alone */
 };
+_Static_assert(sizeof(struct dp_rate) <= 64, "dp_rate: one line");
 
 /* A new limit, bits a second; 0: none. What was taken on credit stays so where the limit stays. */
 static inline void dp_rate_set(struct dp_rate *r, uint64_t bps)
@@ -30,7 +41,10 @@ static inline void dp_rate_set(struct dp_rate *r, uint64_t bps)
 
 	if (cost == r->cost)
 		return;
-	*r = (struct dp_rate){ .cost = cost, .tolerance_ns = DP_RATE_TOLERANCE_NS };
+	r->cost = cost;
+	r->fraction = 0;
+	r->begin_ns = 0 - r->others_ns - atomic_load_explicit(&r->spent_ns, memory_order_relaxed);
+	r->tolerance_ns = DP_RATE_TOLERANCE_NS;
 	if (r->tolerance_ns < cost * DP_RATE_BURST_BYTES >> 16)
 		r->tolerance_ns = cost * DP_RATE_BURST_BYTES >> 16;
 }
@@ -38,18 +52,21 @@ static inline void dp_rate_set(struct dp_rate *r, uint64_t bps)
 /* Whether a packet of LENGTH bytes passes now; then it is paid. */
 static inline bool dp_rate_take(struct dp_rate *r, unsigned length, uint64_t now_ns)
 {
-	uint64_t price;
+	uint64_t spent_ns, price;
+	int64_t ahead_ns;
 
 	if (likely(r->cost == 0))
 		return true;
-	if (r->paid_ns > now_ns + r->tolerance_ns)
+	spent_ns = atomic_load_explicit(&r->spent_ns, memory_order_relaxed);
+	ahead_ns = (int64_t)(r->begin_ns + spent_ns + r->others_ns - now_ns);
+	if (ahead_ns > (int64_t)r->tolerance_ns)
 		return false;
-	if (r->paid_ns < now_ns) {
-		r->paid_ns = now_ns;
+	if (ahead_ns < 0) {
+		r->begin_ns -= (uint64_t)ahead_ns;
 		r->fraction = 0;
 	}
 	price = r->cost * length + r->fraction;
-	r->paid_ns += price >> 16;
+	atomic_store_explicit(&r->spent_ns, spent_ns + (price >> 16), memory_order_relaxed);
 	r->fraction = price & 0xffff;
 	return true;
 }
@@ -58,3 +75,7 @@ static inline bool dp_rate_take(struct dp_rate *r, unsigned length, uint64_t now
  * to the cluster. */
 void dp_rate_out(struct dp_worker *w, struct dp_batch *b);
 void dp_rate_in(struct dp_worker *w, struct dp_batch *b);
+
+/* The same for egress: towards the Internet, and to the cluster. */
+void dp_rate_egress_out(struct dp_worker *w, struct dp_batch *b);
+void dp_rate_egress_in(struct dp_worker *w, struct dp_batch *b);

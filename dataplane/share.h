@@ -25,7 +25,8 @@
 #include "dataplane/portpool.h"
 #include "dataplane/rate.h"
 
-/* Line 0: sessions and answers; line 1: rate; line 2: what was refused. */
+/* Line 0: sessions and answers; lines 1 and 2: rate, which other workers read; line 3: what was
+ * refused. */
 struct dp_share {
 	_Atomic uint32_t sessions; /* on this worker, which alone writes it; others add them up */
 	uint32_t session_quota;    /* of all workers together */
@@ -36,10 +37,10 @@ struct dp_share {
 	struct dp_bucket answers; /* RST and ICMP errors to its sources */
 	struct dp_bucket errors;  /* ICMP errors translated */
 	uint32_t closed; /* of the sessions: TCP connections that are over; nat_session's */
-	/* line 1 */
-	struct dp_rate out __rte_cache_aligned; /* towards the customer */
-	struct dp_rate in;
-	/* line 2, since the environment has its slot */
+	/* lines 1 and 2 */
+	struct dp_rate out __rte_cache_aligned; /* towards the customer, the Internet */
+	struct dp_rate in __rte_cache_aligned;
+	/* line 3, since the environment has its slot */
 	uint64_t refused_sessions __rte_cache_aligned;
 	uint64_t refused_ports;
 	uint64_t refused_sources;
@@ -48,9 +49,10 @@ struct dp_share {
 	uint32_t refused_source_be; /* the last one */
 	uint32_t pad;
 };
-_Static_assert(sizeof(struct dp_share) == 192, "dp_share: three lines");
+_Static_assert(sizeof(struct dp_share) == 256, "dp_share: four lines");
 _Static_assert(offsetof(struct dp_share, out) == 64, "dp_share: line 1");
-_Static_assert(offsetof(struct dp_share, refused_sessions) == 128, "dp_share: line 2");
+_Static_assert(offsetof(struct dp_share, in) == 128, "dp_share: line 2");
+_Static_assert(offsetof(struct dp_share, refused_sessions) == 192, "dp_share: line 3");
 
 /* By slot, and behind them: */
 #define DP_SHARE_NOBODY DP_ENVIRONMENTS_MAX         /* of no environment */

@@ -8,12 +8,14 @@ With two workers and one queue, half of the remote addresses belong to the worke
 """
 import itertools
 import struct
+import time
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.packet import Raw
 
 import conftest
+import contract as c
 import harness
 import peers
 import test_segregation as tunnels
@@ -21,12 +23,18 @@ from harness import CLUSTER_ROUTER, UPLINK_ROUTER
 from peers import matcher
 from test_egress import rule
 from test_fragments import known_leaks  # noqa: F401 (a fixture)
-from test_segregation import CLIENT, NAMES, PAIRS, POD, REMOTE
+from test_segregation import CLIENT, DEVELOPMENT, NAMES, PAIRS, POD, PRODUCTION, REMOTE
 
 STATIC = {name: f"203.0.113.{41 + i}" for i, name in enumerate(NAMES)}
 REMOTES = ["198.51.100.1", "198.51.100.2"]  # of both workers
 MARK = b"<who sent this?>"
 WHOLE = 2000  # bytes of a datagram that comes in fragments
+
+
+def commit(dataplane, **changes):
+    dataplane.generation += 1
+    dataplane.control.commit(dataplane.generation, *tunnels.environments(**changes),
+                             egress=[rule([STATIC[n]], [CLIENT[n].rsplit(".", 1)[0] + ".0/24"], n) for n in NAMES])
 
 
 @pytest.fixture(scope="module", params=conftest.SHAPES)
@@ -38,9 +46,7 @@ def gateway(request, known_leaks):  # noqa: F811
         dataplane.connect()
         dataplane.control.node(node)
         dataplane.open_stats()
-        dataplane.generation = 1
-        dataplane.control.commit(1, *tunnels.environments(),
-                                 egress=[rule([STATIC[n]], [CLIENT[n].rsplit(".", 1)[0] + ".0/24"], n) for n in NAMES])
+        commit(dataplane)
         dataplane.tunnels = {n: peers.Tunnel(dataplane, n, "a", remote=REMOTE[n], pod=POD[n]) for n in NAMES}
         for name, tunnel in dataplane.tunnels.items():
             tunnel.up()
@@ -69,10 +75,13 @@ class Session:
     def __init__(self, dp, name, remote, port=None):
         self.dp, self.name, self.remote = dp, name, remote
         self.port = port or next(peers.fresh_ports)
-        self.asked = IP(bytes(IP(src=CLIENT[name], dst=remote, id=self.port) / self.question() / Raw(name.encode())))
+        self.asked = self.ask(name.encode())
         dp.cluster.send_ip(self.asked)
         self.left = self.take(dp.uplink, matcher(None, remote, self.protocol), UPLINK_ROUTER)
         assert self.left.src == STATIC[name]
+
+    def ask(self, data):
+        return IP(bytes(IP(src=CLIENT[self.name], dst=self.remote, id=self.port) / self.question() / Raw(data)))
 
     def take(self, wire, match, to):
         return peers.parse(wire, wire.take(match, f"{type(self).__name__} of {self.name}"), to)
@@ -304,3 +313,44 @@ def test_side_by_side(dp, protocol, remote):
         for first, second in itertools.permutations(sessions, 2):
             first.is_answered()
             second.is_answered()
+
+
+# ---- one's rate ----
+
+SIZE, COUNT = 1200, 200
+BURST, EACH_SECOND = 65536, 8000  # of the least rate, bytes
+
+
+def offer(dp, wire, other, packets):
+    """Sends COUNT of the packets in turn; how many come out at the other wire, the others are dropped for their rate."""
+    before, drops = dp.count("drop/rate"), dp.drops()
+    other.flush()
+    for packet in itertools.islice(itertools.cycle(packets), COUNT):
+        wire.send_ip(packet)
+    harness.wait_for(lambda: dp.count("drop/rate") - before + len(other.frames) >= COUNT, lambda: f"all went somewhere: {dp.drops()}")
+    assert {k: v for k, v in dp.drops().items() if k != "rate"} == {k: v for k, v in drops.items() if k != "rate"}
+    return len(other.take_all())
+
+
+def test_rate(dp):
+    """Development's rate is one for both remote hosts, whoever owns them, and for its tunnel; production's is its own."""
+    commit(dp, development={"rate_bps": c.RATE_MIN})
+    try:
+        mine = [Datagram(dp, DEVELOPMENT, remote) for remote in REMOTES]
+        other = [Datagram(dp, PRODUCTION, remote) for remote in REMOTES]
+        inside = tunnels.Datagrams(dp, DEVELOPMENT).ask()
+        for wire, far, packets in ((dp.cluster, dp.uplink, Datagram.ask), (dp.uplink, dp.cluster, Datagram.reply)):
+            began = time.monotonic()
+            passed = offer(dp, wire, far, [packets(s, bytes(SIZE)) for s in mine])
+            most = (BURST + EACH_SECOND * (time.monotonic() - began)) / SIZE
+            assert BURST // (SIZE + 100) <= passed <= most + 10, (passed, most)
+            assert offer(dp, wire, far, [packets(s, bytes(SIZE)) for s in other]) == COUNT
+        state = dp.control.state()
+        assert state[DEVELOPMENT].rate_dropped_out and state[DEVELOPMENT].rate_dropped_in
+        assert not state[PRODUCTION].rate_dropped_out and not state[PRODUCTION].rate_dropped_in
+        before = dp.count("drop/rate")
+        for _ in range(COUNT):  # its tunnel has no rate of its own
+            dp.cluster.send_ip(inside.query(bytes(SIZE)))
+        dp.wait_count("drop/rate", before + COUNT // 2)
+    finally:
+        commit(dp)
