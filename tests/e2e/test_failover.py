@@ -206,18 +206,11 @@ def test_preferred_server(redundant):
     lab = redundant
     lab.site.web.start_ticker(8081)
     zones = Zones(lab)
-
-    def server(port):
-        """The one that a new connection to the forward goes through, from PORT."""
-        lab.client.run("curl", "--silent", "--http0.9", "--max-time", "1", "--local-port", str(port),
-                       "vpn:33001", check=False)
-        _, reply = zones.gateway.query("sessions")
-        return [s["server"] for s in reply["sessions"] if s["client_port"] == port]
     zones.wait_ready()
-    assert server(40001) == ["b"]
+    assert zones.server_of_new(40001) == ["b"]
     with Cut(lab, "b"):
         zones.wait_liveness(b="dead")
-        assert server(40002) == ["a"]
+        assert zones.server_of_new(40002) == ["a"]
     assert zones.environment()["active"] == "a"
 
 

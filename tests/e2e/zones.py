@@ -61,5 +61,12 @@ class Zones:
         self.wait_liveness(a="alive", b="alive")
         return self.wait_active(self.environment()["active"])["active"]
 
+    def server_of_new(self, port):
+        """The one that a new connection to the forward that prefers b goes through, from PORT."""
+        self.lab.client.run("curl", "--silent", "--http0.9", "--max-time", "1", "--local-port", str(port),
+                            "vpn:33001", check=False)
+        _, reply = self.gateway.query("sessions")
+        return [s["server"] for s in reply["sessions"] if s["client_port"] == port]
+
     def other(self, letter):
         return "b" if letter == "a" else "a"
