@@ -5,10 +5,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "common/log.h"
 #include "common/netaddr.h"
 #include "dataplane/egress.h"
+#include "dataplane/keyed_hash.h"
 #include "dataplane/portpool.h"
 
 #define PLACES 65536u /* a power of two; what does not fit is not told of */
@@ -17,6 +19,7 @@
 #define BLOCKS_AT_ONCE 256u
 
 struct dp_egress_count {
+	struct dp_hash_seed seed; /* pods choose the destinations */
 	/* this round */
 	uint64_t due_ns;
 	uint32_t cursor; /* in the worker's pool */
@@ -33,7 +36,13 @@ struct dp_egress_count {
 
 struct dp_egress_count *dp_egress_count_create(void)
 {
-	return calloc(1, sizeof(struct dp_egress_count));
+	struct dp_egress_count *c = calloc(1, sizeof(*c));
+
+	if (c && getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed)) {
+		free(c);
+		return NULL;
+	}
+	return c;
 }
 
 void dp_egress_count_destroy(struct dp_egress_count *c)
@@ -61,8 +70,8 @@ static int on_list(struct dp_worker *w, void *argument)
 static void add(struct dp_egress_count *c, const struct dp_port_use *use)
 {
 	const struct dp_port_endpoint *e = &use->endpoint;
-	uint32_t at = rte_hash_crc_8byte((uint64_t)e->remote_be << 32 | e->inner_be,
-	                                 (uint32_t)e->remote_port_be << 8 | e->protocol) &
+	uint32_t at = (uint32_t)dp_hash16(&c->seed, (uint64_t)e->remote_be << 32 | e->inner_be,
+	                                  (uint64_t)e->remote_port_be << 8 | e->protocol) &
 	              (PLACES - 1);
 
 	for (; c->places[at].ports; at = (at + 1) & (PLACES - 1)) {
