@@ -74,6 +74,8 @@ static void configure(size_t tunnel_count)
 		{ "keep_alive", "0" },   /* of NATs: the dataplane sends them */
 		{ "reuse_ikesa", "no" }, /* an attempt never rides on an IKE_SA that was given up */
 		{ "follow_redirects", "no" },
+		{ "initiator_only",
+		  "yes" }, /* who asks us for an IKE_SA of any version is not answered */
 		{ "install_routes", "no" },
 		/* a CRL or OCSP server that does not answer holds up its own tunnel, this long */
 		{ "plugins.revocation.timeout", "4" },
