@@ -203,6 +203,17 @@ static bool is_error(const struct dp_pkt *p)
 	return p->verdict == DP_OK && dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER);
 }
 
+/* The same of a packet to the Internet, in the direction of SENT's replies. */
+static bool is_foreign_to(const struct dp_worker *w, const struct dp_pkt *p,
+                          const struct dp_flow *sent)
+{
+	const struct dp_egress *e = w->generation->egress;
+	uint16_t environment =
+		dp_egress_find(e->sources, e->source_count, dp_load32(p->l3 + 12))->environment;
+
+	return environment != DP_NONE_SLOT && environment != whose_is(w, sent);
+}
+
 void dp_nat_icmp_egress_out(struct dp_worker *w, struct dp_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {
@@ -215,6 +226,10 @@ void dp_nat_icmp_egress_out(struct dp_worker *w, struct dp_batch *b)
 		sent = find_sent(w, p, DP_FLOW_OUTWARD);
 		if (!sent)
 			continue;
+		if (is_foreign_to(w, p, sent)) {
+			p->verdict = DP_SOURCE_REFUSED;
+			continue;
+		}
 		translate(p, sent, sent->key.destination_be);
 		p->flow = sent;
 		dp_nat_leave(p, DP_PORT_UPLINK, sent->key.source_be);

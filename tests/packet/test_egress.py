@@ -594,6 +594,14 @@ def test_error_from_the_cluster(dp, remote):
     assert (quoted.src, quoted.dst, quoted[UDP].dport) == (remote, got.src, got[UDP].sport)
 
 
+@pytest.mark.parametrize("remote", REMOTES[:3])
+def test_error_from_a_pod_of_another_environment(dp, remote):
+    got = udp(dp, POD_A, remote, 53, b"question")
+    error = error_about(udp_back(dp, got, POD_A, b"answer"), STAGING_POD, (3, 3))
+    with dp.dropped("source-refused"):
+        dp.cluster.send_ip(error)
+
+
 def test_error_about_nothing(dp):
     got = udp(dp, POD_A, REMOTES[0], 53, b"x")
     got[UDP].sport ^= 1
