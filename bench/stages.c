@@ -38,8 +38,7 @@
 	X(dp_local)                 \
 	X(dp_local_echo)            \
 	X(dp_nexthop)               \
-	X(dp_port_transmit)         \
-	X(dp_batch_compact)
+	X(dp_port_transmit)
 
 /* the others: result, name, parameters, arguments */
 #define OTHERS(X)                                                                              \

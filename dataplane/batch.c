@@ -18,7 +18,7 @@ static __rte_noinline void end_packet(struct dp_worker *w, struct dp_pkt *p)
 	rte_pktmbuf_free(p->m);
 }
 
-void dp_batch_compact(struct dp_worker *w, struct dp_batch *b)
+void dp_batch_compact_gaps(struct dp_worker *w, struct dp_batch *b)
 {
 	unsigned kept = 0;
 

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 #include <rte_mbuf.h>
 
@@ -61,6 +62,17 @@ struct dp_batch {
 	struct dp_pkt p[DP_BURST];
 };
 
+/* Does what dp_batch_compact() says where a packet ends. */
+void dp_batch_compact_gaps(struct dp_worker *w, struct dp_batch *b);
+
 /* Counts and ends all packets whose verdict is not DP_OK (answers the sender where verdict.h says
  * so, frees the rest, leaves DP_TAKEN alone) and closes the gaps; order is kept. Worker only. */
-void dp_batch_compact(struct dp_worker *w, struct dp_batch *b);
+static inline void dp_batch_compact(struct dp_worker *w, struct dp_batch *b)
+{
+	unsigned ended = 0;
+
+	for (unsigned i = 0; i < b->n; i++)
+		ended |= b->p[i].verdict;
+	if (unlikely(ended != DP_OK))
+		dp_batch_compact_gaps(w, b);
+}

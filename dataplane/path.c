@@ -30,6 +30,8 @@ typedef void (*stage_fn)(struct dp_worker *w, struct dp_batch *b);
 
 static inline void run(struct dp_worker *w, struct dp_batch *b, stage_fn stage)
 {
+	if (b->n == 0)
+		return;
 	stage(w, b);
 	dp_batch_compact(w, b);
 }
