@@ -310,11 +310,13 @@ static int note_port(struct world *world, enum world_kind kind, uint32_t session
 	struct dp_flow_key key __rte_aligned(16);
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, RTE_ETHER_HDR_LEN);
 	const struct dp_flow *flow;
+	uint64_t hash;
 	uint16_t scope = kind == WORLD_EGRESS ? DP_SCOPE_EGRESS
 	                                      : world->core.generation->environments[0].slot;
 
-	dp_flow_key_load(&key, ip, dp_flow_word(IPPROTO_TCP, DP_FLOW_OUTWARD, scope));
-	flow = dp_flow_lookup(world->w->flows, &key, dp_flow_hash(world->w->flows, &key));
+	hash = dp_flow_key_load(world->w->flows, &key, ip,
+	                        dp_flow_word(IPPROTO_TCP, DP_FLOW_OUTWARD, scope));
+	flow = dp_flow_lookup(world->w->flows, &key, hash);
 	if (!flow)
 		return -ENOENT;
 	world->ports_be[kind][session] = flow->source_port_be;

@@ -132,8 +132,8 @@ static inline void prepare(const struct dp_worker *w, struct dp_pkt *p,
 		p->verdict = DP_EGRESS_PROTOCOL;
 		return;
 	}
-	dp_flow_key_load(p->key, p->l3, dp_flow_word(p->protocol, direction, DP_SCOPE_EGRESS));
-	p->hash = dp_flow_hash(w->flows, p->key);
+	p->hash = dp_flow_key_load(w->flows, p->key, p->l3,
+	                           dp_flow_word(p->protocol, direction, DP_SCOPE_EGRESS));
 	dp_flow_prefetch(w->flows, p->hash);
 }
 

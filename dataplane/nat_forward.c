@@ -93,9 +93,8 @@ static inline const struct dp_forward *prepare_out(const struct dp_worker *w, st
 		return NULL;
 	}
 	p->environment = fwd->environment;
-	dp_flow_key_load(p->key, p->l3,
-	                 dp_flow_word(p->protocol, DP_FLOW_OUTWARD, fwd->environment));
-	p->hash = dp_flow_hash(w->flows, p->key);
+	p->hash = dp_flow_key_load(w->flows, p->key, p->l3,
+	                           dp_flow_word(p->protocol, DP_FLOW_OUTWARD, fwd->environment));
 	dp_flow_prefetch(w->flows, p->hash);
 	return fwd;
 }
@@ -175,8 +174,8 @@ static inline void prepare_in(const struct dp_worker *w, struct dp_pkt *p)
 		p->verdict = DP_INNER_NO_SESSION;
 		return;
 	}
-	dp_flow_key_load(p->key, p->l3, dp_flow_word(p->protocol, DP_FLOW_INWARD, p->environment));
-	p->hash = dp_flow_hash(w->flows, p->key);
+	p->hash = dp_flow_key_load(w->flows, p->key, p->l3,
+	                           dp_flow_word(p->protocol, DP_FLOW_INWARD, p->environment));
 	dp_flow_prefetch(w->flows, p->hash);
 }
 

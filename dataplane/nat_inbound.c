@@ -121,10 +121,9 @@ static void hairpin(struct dp_worker *w, struct dp_pkt *p)
 		p->verdict = DP_TOO_BIG;
 		return;
 	}
-	dp_flow_key_load(p->key, p->l3,
-	                 dp_flow_word(p->protocol, DP_FLOW_OUTWARD, DP_SCOPE_EGRESS));
-	f = dp_flow_lookup(w->flows, (const struct dp_flow_key *)p->key,
-	                   dp_flow_hash(w->flows, p->key));
+	p->hash = dp_flow_key_load(w->flows, p->key, p->l3,
+	                           dp_flow_word(p->protocol, DP_FLOW_OUTWARD, DP_SCOPE_EGRESS));
+	f = dp_flow_lookup(w->flows, (const struct dp_flow_key *)p->key, p->hash);
 	tracked = f ? dp_nat_track(w, p, f) : DP_TCP_REOPEN;
 	if (tracked == DP_TCP_REFUSE)
 		p->verdict = DP_TCP_STATE;

@@ -13,9 +13,9 @@ static uint64_t seed = 42;
 static struct dp_flow flow_of(const uint8_t *ip, uint32_t source, uint32_t destination,
                               uint16_t source_port, uint16_t destination_port)
 {
-	struct dp_flow f = { 0 };
+	struct dp_flow f = { .key = { .protocol = ip[9], .direction = DP_FLOW_OUTWARD } };
 
-	dp_flow_key_load(&f.key, ip, dp_flow_word(ip[9], DP_FLOW_OUTWARD, 0));
+	memcpy(&f.key, ip + 12, 12);
 	f.source_be = rte_cpu_to_be_32(source);
 	f.destination_be = rte_cpu_to_be_32(destination);
 	f.source_port_be = rte_cpu_to_be_16(source_port);
