@@ -184,21 +184,31 @@ static __rte_noinline enum dp_verdict hold_packet(struct dp_worker *w, struct dp
 	return DP_TAKEN;
 }
 
+/* 0: it is not known. */
+static inline uint64_t find_mac(const struct dp_nexthops *n, uint64_t key)
+{
+	int at = find(n, key);
+
+	return likely(at >= 0) ? read_mac(n, at) : 0;
+}
+
 void dp_nexthop(struct dp_worker *w, struct dp_batch *b)
 {
+	uint64_t last = 0, mac = 0; /* of the packet before: the same hop, as a rule */
+
 	for (unsigned i = 0; i < b->n; i++) {
 		struct dp_pkt *p = &b->p[i];
 		const struct dp_port *port = &w->ports[p->port];
 		uint32_t nexthop_be = dp_port_route(port, p->nexthop_be);
-		uint64_t mac;
-		int at;
+		uint64_t key = make_key(p->port, nexthop_be);
 
 		if (unlikely(nexthop_be == 0)) {
 			p->verdict = DP_NO_ROUTE;
 			continue;
 		}
-		at = find(w->nexthops, make_key(p->port, nexthop_be));
-		mac = likely(at >= 0) ? read_mac(w->nexthops, at) : 0;
+		if (key != last)
+			mac = find_mac(w->nexthops, key);
+		last = key;
 		if (unlikely(!mac)) {
 			p->verdict = hold_packet(w, p, nexthop_be);
 			continue;

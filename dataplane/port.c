@@ -155,19 +155,24 @@ static void flush_port(struct dp_worker *w, enum dp_port_id id)
 	tx->n = 0;
 }
 
-void dp_port_send(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m)
+static inline void queue(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m)
 {
 	struct dp_tx *tx = &w->tx[port];
 
 	tx->m[tx->n++] = m;
-	if (tx->n == DP_TX_BUFFER)
+	if (unlikely(tx->n == DP_TX_BUFFER))
 		flush_port(w, port);
+}
+
+void dp_port_send(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m)
+{
+	queue(w, port, m);
 }
 
 void dp_port_transmit(struct dp_worker *w, struct dp_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++)
-		dp_port_send(w, b->p[i].port, b->p[i].m);
+		queue(w, b->p[i].port, b->p[i].m);
 	b->n = 0;
 }
 
