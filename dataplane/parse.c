@@ -21,7 +21,7 @@
 #define NATT_KEEPALIVE 0xff
 #define ICMP_ECHO 8
 
-static enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
+static inline enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
 {
 	const uint8_t *l3 = p->l3;
 	unsigned total, header;
@@ -53,7 +53,8 @@ static enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
 }
 
 /* Ethernet, then IPv4; ARP is DP_OK with packet_type RTE_PTYPE_L2_ETHER_ARP. */
-static enum dp_verdict check_frame(struct dp_worker *w, enum dp_port_id port, struct dp_pkt *p)
+static inline enum dp_verdict check_frame(struct dp_worker *w, enum dp_port_id port,
+                                          struct dp_pkt *p)
 {
 	struct rte_mbuf *m = p->m;
 	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
@@ -84,7 +85,8 @@ static enum dp_verdict check_frame(struct dp_worker *w, enum dp_port_id port, st
 	return DP_OK;
 }
 
-static void begin(struct dp_worker *w, struct dp_pkt *p, struct rte_mbuf *m, enum dp_port_id port)
+static inline void begin(struct dp_worker *w, struct dp_pkt *p, struct rte_mbuf *m,
+                         enum dp_port_id port)
 {
 	p->m = m;
 	p->flow = NULL;

@@ -46,11 +46,12 @@ static inline void dp_store32(void *p, uint32_t v)
 /* Folds a sum of 16-bit words to 16 bits. */
 static inline uint16_t dp_checksum_fold(uint64_t sum)
 {
+	uint32_t x;
+
 	sum = (sum & 0xffffffffu) + (sum >> 32);
-	sum = (sum & 0xffffu) + (sum >> 16);
-	sum = (sum & 0xffffu) + (sum >> 16);
-	sum = (sum & 0xffffu) + (sum >> 16);
-	return (uint16_t)sum;
+	x = (uint32_t)sum + (uint32_t)(sum >> 32);
+	/* both halves added to each other: the upper one gets the carry of the lower one */
+	return (uint16_t)((x + (x << 16 | x >> 16)) >> 16);
 }
 
 /* Adds LENGTH bytes to a sum; not folded. */
@@ -66,10 +67,15 @@ static inline uint64_t dp_checksum_add(const uint8_t *p, unsigned length, uint64
 /* The 20-byte IPv4 header's sum: 0xffff when its checksum is right. */
 static inline uint16_t dp_ipv4_sum(const uint8_t *l3)
 {
-	uint64_t a = dp_load64(l3), b = dp_load64(l3 + 8);
+	uint64_t sum = dp_load64(l3), rest = dp_load64(l3 + 8);
 
-	return dp_checksum_fold((a & 0xffffffffu) + (a >> 32) + (b & 0xffffffffu) + (b >> 32) +
-	                        dp_load32(l3 + 16));
+	/* end-around carries of 64 bits */
+	sum += rest;
+	sum += sum < rest;
+	rest = dp_load32(l3 + 16);
+	sum += rest;
+	sum += sum < rest;
+	return dp_checksum_fold(sum);
 }
 
 /* Full checksum of a TCP, UDP or ICMPv4 (PSEUDO 0) segment of LENGTH bytes at L4; the field itself
