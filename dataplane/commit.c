@@ -154,7 +154,8 @@ static struct dp_generation *allocate(const struct dp_staging *s)
 {
 	struct dp_generation *g = calloc(1, sizeof(*g));
 	uint32_t forwards = rte_align32pow2(2 * s->forward_count + 2);
-	uint32_t addresses = rte_align32pow2(2 * s->environment_count + 2);
+	/* sparse: egress looks all its destinations up here, in vain */
+	uint32_t addresses = rte_align32pow2(4 * s->environment_count + 1024);
 
 	if (!g)
 		return NULL;

@@ -305,7 +305,8 @@ static int build_addresses(struct dp_egress *e, const struct dp_egress_parts *pa
 
 	for (uint32_t i = 0; i < parts->rule_count; i++)
 		count += parts->rules[i].address_count;
-	places = rte_align32pow2(4 * count);
+	/* sparse: all destinations of egress are looked up here, in vain */
+	places = rte_align32pow2(4 * count + 1024);
 	e->address_mask = places - 1;
 	e->addresses_be = calloc(places, sizeof(*e->addresses_be));
 	e->pools = calloc(parts->rule_count, sizeof(*e->pools));
