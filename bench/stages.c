@@ -29,6 +29,8 @@
 	X(dp_nat_icmp_in)           \
 	X(dp_rate_out)              \
 	X(dp_rate_in)               \
+	X(dp_rate_egress_out)       \
+	X(dp_rate_egress_in)        \
 	X(dp_esp_out_encapsulate)   \
 	X(dp_esp_out_encrypt)       \
 	X(dp_esp_in_lookup)         \

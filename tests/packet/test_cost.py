@@ -2,7 +2,6 @@
 """The bench of the packet's cost runs and its figures are sane; how good they are is not asked here."""
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -15,11 +14,6 @@ def cost(*options):
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def text(*path):
-    with open(os.path.join(ROOT, *path), encoding="utf-8") as file:
-        return file.read()
 
 
 def test_all_paths_and_ciphers():
@@ -46,15 +40,3 @@ def test_stages():
         < names.index("esp_out_encrypt") < names.index("nexthop")
     assert all(before <= after for (_, before), (_, after) in zip(stages, stages[1:]))
     assert stages[-1][1] > 0
-
-
-def test_every_stage_has_a_clock():
-    path = text("dataplane", "path.c")
-    # what begins again, or ends, is made of stages itself
-    stages = set(re.findall(r"run\([^;]*?, (dp_\w+)\);", path)) \
-        | set(re.findall(r"\b(dp_(?:parse|fragment_for|nat_forward|nat_icmp_split|port)\w*)\(", path))
-    unclocked = {"dp_handoff_fragment", "dp_reassemble_outer", "dp_nat_echo_out", "dp_nat_echo_in",
-                 "dp_nat_icmp_egress_out", "dp_nat_icmp_egress_in", "dp_nat_hairpin"}
-    for stage in stages - unclocked:
-        assert stage in text("bench", "stages.c"), stage
-        assert f"'{stage.removeprefix('dp_')}'" in text("bench", "meson.build"), stage
