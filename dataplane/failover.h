@@ -84,9 +84,3 @@ int dp_failover_move(struct dp_worker *w, uint16_t environment, uint16_t tunnel,
 /* The tunnel for a new session of this forward: its preferred one, else the active one; neither if
  * it is down or dead: DP_NONE_SLOT. */
 uint16_t dp_failover_choose(const struct dp_worker *w, const struct dp_forward *forward);
-
-enum dp_probe_kind { DP_PROBE_ECHO, DP_PROBE_SYN };
-
-/* The probe that was sent into TUNNEL at SENT_AT was answered; dataplane/probe.c. */
-void dp_failover_answered(struct dp_worker *w, uint16_t tunnel, enum dp_probe_kind kind,
-                          uint64_t sent_at);

@@ -6,6 +6,7 @@
 
 #include "dataplane/answer.h"
 #include "dataplane/ipv4.h"
+#include "dataplane/liveness.h"
 #include "dataplane/tcp_track.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -173,7 +174,7 @@ static bool take_echo(struct dp_worker *w, const struct dp_pkt *p)
 	                              dp_load32(p->l3 + 12)) ||
 	    dp_checksum_fold(dp_checksum_add(icmp, ECHO_LENGTH - DP_IPV4_HEADER, 0)) != 0xffff)
 		return false;
-	dp_failover_answered(w, (uint16_t)payload.tunnel, DP_PROBE_ECHO, payload.sent_at);
+	dp_liveness_answered(w, (uint16_t)payload.tunnel, DP_PROBE_ECHO, payload.sent_at);
 	return true;
 }
 
@@ -236,7 +237,7 @@ static void take_segment(struct dp_worker *w, struct dp_pkt *p)
 	tunnel = find_syn(w, p);
 	if (tunnel == DP_NONE_SLOT)
 		return;
-	dp_failover_answered(w, tunnel, DP_PROBE_SYN, w->tunnels[tunnel].liveness.syn_at);
+	dp_liveness_answered(w, tunnel, DP_PROBE_SYN, w->tunnels[tunnel].liveness.syn_at);
 	reset(w, p);
 }
 

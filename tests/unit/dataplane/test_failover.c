@@ -5,8 +5,12 @@
  */
 #include "dataplane/failover.c"
 
+#include "dataplane/asking.h"
 #include "dataplane/keyed_hash.h"
+#include "dataplane/liveness.h"
+#include "dataplane/probe.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,7 +113,7 @@ static void fly(uint16_t tunnel, uint8_t kind, uint32_t host_be)
 		if (tunnel == x->cut)
 			return;
 		x->w.tunnels[tunnel].heard_ns = x->w.now_ns;
-		dp_failover_answered(&x->w, tunnel, kind, x->w.failover.now_at);
+		dp_liveness_answered(&x->w, tunnel, kind, x->w.failover.now_at);
 		return;
 	}
 	s = &x->servers[tunnel];
@@ -173,7 +177,7 @@ static void arrive(struct world *x)
 			continue;
 		x->tunnels[f.tunnel].heard_ns = x->w.now_ns;
 		if (f.kind <= DP_PROBE_SYN)
-			dp_failover_answered(&x->w, f.tunnel, f.kind, f.sent_at);
+			dp_liveness_answered(&x->w, f.tunnel, f.kind, f.sent_at);
 	}
 	x->flight_count = kept;
 }
@@ -810,10 +814,10 @@ static void estimates_round_trips(void **state)
 	(void)state;
 	pass(x, 30 * SECOND, STREAM);
 	assert_in_range(l->srtt_ns, 79 * MS, 82 * MS);
-	assert_in_range(deadline_of(l), 79 * MS, 95 * MS);
+	assert_in_range(dp_liveness_deadline(l), 79 * MS, 95 * MS);
 	x->servers[2].jitter_ns = 40 * MS;
 	pass(x, 60 * SECOND, STREAM);
-	assert_true(deadline_of(l) > 120 * MS);
+	assert_true(dp_liveness_deadline(l) > 120 * MS);
 	assert_true(l->answered > 100 && l->asked >= l->answered);
 	free(x);
 }

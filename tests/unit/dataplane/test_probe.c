@@ -28,7 +28,7 @@ static struct {
 	uint64_t sent_at;
 } s;
 
-void dp_failover_answered(struct dp_worker *w, uint16_t tunnel, enum dp_probe_kind kind,
+void dp_liveness_answered(struct dp_worker *w, uint16_t tunnel, enum dp_probe_kind kind,
                           uint64_t sent_at)
 {
 	(void)w;

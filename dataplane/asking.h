@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whom probes ask, how often and by what: the failover's questions (dataplane/probe.h sends them).
+ * Worker only.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "dataplane/generation.h"
+
+struct dp_worker;
+
+/* The tunnel's next probe is due: sends it, if there is room, and sets when the one after is. */
+void dp_ask(struct dp_worker *w, const struct dp_environment *e, uint16_t slot);
+
+/* Nobody answers the host that is asked: from now on it is the one that the last session went to,
+ * and between, in turn, the forwards' and the configured one. */
+void dp_ask_another_host(struct dp_worker *w, const struct dp_environment *e);
