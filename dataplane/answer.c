@@ -15,6 +15,7 @@
 #include "dataplane/worker.h"
 
 #define ANSWER_TTL 64
+#define RST_LENGTH 40u
 #define ICMP_QUOTE_MAX 548 /* with its own headers at most 576 bytes: RFC 1812 section 4.3.2.3 */
 
 enum { ICMP_ECHO_REPLY = 0, ICMP_UNREACHABLE = 3, ICMP_ECHO = 8, ICMP_TIME_EXCEEDED = 11 };
@@ -79,7 +80,9 @@ static bool emit_inside(struct dp_worker *w, const struct dp_pkt *p, uint8_t *l3
 	return true;
 }
 
-static bool answer_rst(struct dp_worker *w, struct dp_pkt *p)
+/* The RST that the segment's sender takes (RFC 9293 section 3.10.7.1), in its buffer. False: none
+ * is due. */
+static bool write_rst(const struct dp_pkt *p)
 {
 	uint8_t *l3 = p->l3, *tcp = l3 + p->l3_header;
 	uint32_t source = dp_load32(l3 + 12), destination = dp_load32(l3 + 16);
@@ -107,10 +110,30 @@ static bool answer_rst(struct dp_worker *w, struct dp_pkt *p)
 	dp_store32(tcp + 8, ack_be);
 	dp_store32(tcp + 12, rte_cpu_to_be_32(0x50000000u | (uint32_t)reply_flags << 16));
 	dp_store32(tcp + 16, 0);
-	dp_ipv4_write(l3, 40, ANSWER_TTL, IPPROTO_TCP, destination, source);
+	dp_ipv4_write(l3, RST_LENGTH, ANSWER_TTL, IPPROTO_TCP, destination, source);
 	dp_store16(tcp + 16, dp_l4_checksum(l3, tcp, 20, IPPROTO_TCP));
-	if (!emit(w, p, l3, 40))
+	return true;
+}
+
+static bool answer_rst(struct dp_worker *w, struct dp_pkt *p)
+{
+	if (w->answers->n == DP_BURST || !write_rst(p) || !emit(w, p, p->l3, RST_LENGTH))
 		return false;
+	w->count->answers_rst++;
+	return true;
+}
+
+/* A customer's host goes on with a connection that is over here: after a failure or a restart it
+ * would else hang until it gives up. Nobody is told who tries to open one. */
+static bool reset_inside(struct dp_worker *w, struct dp_pkt *p)
+{
+	uint32_t inner_be = w->tunnels[p->tunnel].inner_be;
+
+	if (p->protocol != IPPROTO_TCP || dp_load32(p->l3 + 16) != inner_be ||
+	    !(p->l3[p->l3_header + 13] & RTE_TCP_ACK_FLAG) || w->answers_inside->n == DP_BURST ||
+	    !write_rst(p) || !emit_inside(w, p, p->l3, RST_LENGTH))
+		return false;
+	w->tunnels[p->tunnel].liveness.probe_packets++; /* nobody answers it */
 	w->count->answers_rst++;
 	return true;
 }
@@ -154,14 +177,16 @@ static bool answer_icmp(struct dp_worker *w, struct dp_pkt *p, uint8_t type, uin
 	return true;
 }
 
-/* A customer's host sent a packet that is larger than the cluster's MTU and may not be cut, or not
- * all of its fragments. */
+/* A customer's host sent a packet that is larger than the cluster's MTU and may not be cut, not all
+ * of its fragments, or a segment of no session. */
 static bool answer_inside(struct dp_worker *w, struct dp_pkt *p, enum dp_answer answer)
 {
 	uint32_t inner_be = w->tunnels[p->tunnel].inner_be;
 	uint16_t length;
 	uint8_t *l3;
 
+	if (answer == DP_ANSWER_REFUSE)
+		return reset_inside(w, p);
 	if (answer == DP_ANSWER_TOO_BIG)
 		l3 = write_error(p, ICMP_UNREACHABLE, CODE_TOO_BIG, p->limit, inner_be, &length);
 	else if (dp_load32(p->l3 + 16) == inner_be)
@@ -183,17 +208,22 @@ static bool may_be_told(const struct dp_pkt *p, enum dp_answer answer)
 		return false;
 	return p->port == DP_PORT_CLUSTER ||
 	       (p->tunnel != DP_NONE_SLOT &&
-	        (answer == DP_ANSWER_TOO_BIG || answer == DP_ANSWER_REASSEMBLY));
+	        (answer == DP_ANSWER_TOO_BIG || answer == DP_ANSWER_REASSEMBLY ||
+	         p->verdict == DP_INNER_NO_SESSION));
 }
 
 bool dp_answer(struct dp_worker *w, struct dp_pkt *p)
 {
 	enum dp_answer answer = dp_verdict_answer(p->verdict);
 	uint32_t own_be = w->ports[p->port].address_be, called_be = dp_load32(p->l3 + 16);
+	struct dp_share *share;
+	struct dp_bucket *limit;
 
 	if (!may_be_told(p, answer))
 		return false;
-	if (!dp_bucket_take(&dp_share_in(w->shares, p->environment)->answers, w->now_ns)) {
+	share = dp_share_in(w->shares, p->environment);
+	limit = p->port == DP_PORT_CLUSTER ? &share->answers : &share->answers_inside;
+	if (!dp_bucket_take(limit, w->now_ns)) {
 		w->count->answers_limited++;
 		return false;
 	}

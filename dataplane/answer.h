@@ -11,11 +11,11 @@
 
 /*
  * Turns the packet, still as the sender sent it, into the answer its verdict asks for (verdict.h)
- * and appends it to w->answers; about one out of a tunnel only "fragmentation needed" and
- * "fragment reassembly time exceeded", into the tunnel (w->answers_inside). True: the mbuf is
- * taken. False: no answer is due (the packet came from the uplink otherwise or was rewritten
- * already, is itself a RST or ICMP error, or answers are over their rate limit) and the caller
- * keeps the mbuf. Worker only.
+ * and appends it to w->answers; about one out of a tunnel only "fragmentation needed", "fragment
+ * reassembly time exceeded", and a RST to a TCP segment with ACK that is no session's, into the
+ * tunnel (w->answers_inside). True: the mbuf is taken. False: no answer is due (the packet came
+ * from the uplink otherwise or was rewritten already, is itself a RST or ICMP error, or answers are
+ * over their rate limit) and the caller keeps the mbuf. Worker only.
  */
 bool dp_answer(struct dp_worker *w, struct dp_pkt *p);
 

@@ -187,7 +187,7 @@ static inline void forward_in(struct dp_worker *w, struct dp_pkt *p)
 	if (unlikely(!f ||
 	             (f->tunnel != p->tunnel && !dp_nat_failover_is_way_back(w, f, p->tunnel)))) {
 		p->flow = NULL;
-		p->verdict = DP_INNER_NO_SESSION;
+		p->verdict = f ? DP_INNER_OTHER_TUNNEL : DP_INNER_NO_SESSION;
 		return;
 	}
 	if (unlikely(dp_nat_is_too_big(p, w->ports[DP_PORT_CLUSTER].mtu))) {

@@ -20,7 +20,8 @@ static void clear(struct dp_share *s)
 {
 	*s = (struct dp_share){ .ports = all_ports,
 		                .answers = { .per_second = ANSWERS_PER_SECOND },
-		                .errors = { .per_second = ERRORS_PER_SECOND } };
+		                .errors = { .per_second = ERRORS_PER_SECOND },
+		                .answers_inside = { .per_second = ANSWERS_PER_SECOND } };
 }
 
 int dp_shares_create(struct dp_share **shares, int socket)

@@ -48,6 +48,7 @@ struct dp_share {
 	uint64_t rate_dropped_in;
 	uint32_t refused_source_be; /* the last one */
 	uint32_t pad;
+	struct dp_bucket answers_inside; /* RST and ICMP errors into its tunnels */
 };
 _Static_assert(sizeof(struct dp_share) == 256, "dp_share: four lines");
 _Static_assert(offsetof(struct dp_share, out) == 64, "dp_share: line 1");

@@ -3,8 +3,8 @@
  * What a stage decides about a packet: go on, taken over by someone, or a reason to drop it.
  *
  * The value is also the index of the drop counter "drop/NAME" in the shared-memory segment. ANSWER
- * says what the sender is told where the packet came from the cluster, or out of a tunnel
- * (dataplane/answer.h); answers are rate limited.
+ * says what the sender is told where the packet came from the cluster, or out of a tunnel (of
+ * REFUSE, a RST of a TCP connection in mid-stream: dataplane/answer.h); answers are rate limited.
  */
 #pragma once
 
@@ -74,7 +74,8 @@ enum dp_answer {
 	X(ESP_DUMMY, "esp-dummy", NONE, "a dummy packet, RFC 4303 section 2.6")                                        \
 	X(ESP_SEQUENCE, "esp-sequence", NONE, "the outbound sequence numbers are used up")                             \
 	X(INNER_INVALID, "inner-invalid", NONE, "what came out of the tunnel is no valid IPv4 packet")                 \
-	X(INNER_NO_SESSION, "inner-no-session", NONE, "from the tunnel, but no reply to a session of its environment") \
+	X(INNER_NO_SESSION, "inner-no-session", REFUSE, "from the tunnel, but no reply to a session of its environment") \
+	X(INNER_OTHER_TUNNEL, "inner-other-tunnel", NONE, "a reply to a session that uses another tunnel of its environment") \
 	X(PROBE, "", NONE, "an answer to a probe of our own: it has arrived")                                    \
 	X(NO_SESSION_QUOTED, "no-session-quoted", NONE, "ICMP, but no error about a packet of a session from that side") \
 	X(PMTU_ACCEPTED, "pmtu-accepted", NONE, "\"packet too big\" about our ESP: the tunnel's MTU was lowered")       \

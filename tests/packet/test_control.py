@@ -371,7 +371,7 @@ def test_a_forward_may_prefer_a_server(dp, tunnel, standby):
 def test_a_session_keeps_its_tunnel(dp, tunnel, standby):
     """A reply through the environment's other tunnel is no reply."""
     flow = Flow(tunnel).connect()
-    with dp.dropped("inner-no-session"):
+    with dp.dropped("inner-other-tunnel"):
         standby.send(IP(bytes(flow.from_server("PA", b"x"))))
     flow.back("PA", b"y")
 

@@ -134,10 +134,13 @@ def take_error(dp, client, about, kind=(3, 13)):
 
 
 class NothingPasses:
-    """What is sent inside is dropped as REASON, and nothing of it leaves by either port but an answer to its sender."""
+    """What is sent inside is dropped as REASON, and nothing of it leaves by either port but an answer to its sender.
 
-    def __init__(self, dp, reason, times=1):
-        self.dp, self.reason, self.times = dp, reason, times
+    RESETS: a tunnel into which a RST goes, and nothing else.
+    """
+
+    def __init__(self, dp, reason, times=1, resets=None):
+        self.dp, self.reason, self.times, self.resets = dp, reason, times, resets
 
     def __enter__(self):
         self.sent = {n: s.packets_out for n, s in self.dp.control.state().items()}
@@ -151,6 +154,9 @@ class NothingPasses:
             state = self.dp.control.state()
             assert {n: s.packets_out for n, s in state.items()} == self.sent, "nothing went into a tunnel"
             assert {n: s.packets_in for n, s in state.items()} == self.came, "nothing came out of one"
+            if self.resets:
+                _, inner = self.resets.take("a RST to the sender")
+                assert inner[TCP].flags == "R", inner.summary()
             assert not self.dp.uplink.take_all()
 
 
@@ -210,7 +216,7 @@ class TestForeignTunnel:
     def test_tcp(self, dp, attacker, victim):
         flow = connect_apart(dp, victim, attacker)
         for flags in ("A", "PA", "R", "SA", "F"):
-            with NothingPasses(dp, "inner-no-session"):
+            with NothingPasses(dp, "inner-no-session", resets=dp.tunnels[attacker] if "A" in flags else None):
                 dp.tunnels[attacker].send(IP(bytes(flow.from_server(flags, b"" if flags in "RSA" else b"x"))))
         flow.back("PA", b"the right one")
 
@@ -260,7 +266,7 @@ class TestForeignTunnel:
                 packet = IP(bytes(packet))
                 packet.dst = old
                 del packet.chksum, packet[packet.payload.name].chksum
-                with NothingPasses(dp, "inner-no-session"):
+                with NothingPasses(dp, "inner-no-session", resets=dp.tunnels[attacker] if TCP in packet else None):
                     dp.tunnels[attacker].send(IP(bytes(packet)))
             fresh = connect(dp, victim)
             assert fresh.tunnel.inner == "10.9.8.99"

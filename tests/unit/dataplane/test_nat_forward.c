@@ -779,8 +779,7 @@ static void test_inward_refused(void **state)
 
 	(void)state;
 	expect(in(&good), DP_OK);
-	expect(in_from(&good, PROD, TUNNEL_2),
-	       DP_INNER_NO_SESSION); /* the other tunnel of the environment */
+	expect(in_from(&good, PROD, TUNNEL_2), DP_INNER_OTHER_TUNNEL);
 	expect(in_from(&good, DEV, TUNNEL_DEV), DP_INNER_NO_SESSION);
 	expect(in_from(&good, DEV, TUNNEL), DP_INNER_NO_SESSION);
 	packet = good;
