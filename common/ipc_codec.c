@@ -507,7 +507,7 @@ static const struct field session_query_fields[] = {
 static const struct field move_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_move, environment),
 	FIELD(FIELD_NAME, struct ipc_move, server),
-	RANGE(struct ipc_move, reason, IPC_MOVE_BY_HAND, IPC_MOVE_BACK),
+	RANGE(struct ipc_move, reason, IPC_MOVE_DEAD, IPC_MOVE_BACK),
 	FIELD(FIELD_PAD, struct ipc_move, pad),
 	{ 0 },
 };
@@ -518,6 +518,12 @@ static const struct field move_reply_fields[] = {
 	FIELD(FIELD_PAD, struct ipc_move, pad),
 	{ 0 },
 };
+
+static int check_move(const void *body, size_t length)
+{
+	(void)length;
+	return ((const struct ipc_move *)body)->reason != IPC_MOVE_REMOVED ? 0 : -EINVAL;
+}
 
 static int check_punt(const void *body, size_t length)
 {
@@ -678,7 +684,7 @@ static const struct type types[] = {
 	[IPC_SESSIONS] = { "SESSIONS", CLASS_REQUEST,
 	                   BODY(struct ipc_session_query, session_query_fields, NULL),
 	                   LIST(struct ipc_session, session_fields) },
-	[IPC_MOVE] = { "MOVE", CLASS_REQUEST, BODY(struct ipc_move, move_fields, NULL),
+	[IPC_MOVE] = { "MOVE", CLASS_REQUEST, BODY(struct ipc_move, move_fields, check_move),
 	               BODY(struct ipc_move, move_reply_fields, NULL) },
 	[IPC_EGRESS] = { "EGRESS", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
 	                 LIST(struct ipc_egress_use, egress_use_fields) },

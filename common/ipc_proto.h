@@ -508,7 +508,8 @@ struct ipc_move {
 	char environment[IPC_NAME_LEN];
 	char server[IPC_NAME_LEN]; /* to; in the reply: the active one */
 	uint64_t move_counter;     /* expected; in the reply: the current one */
-	uint8_t reason;            /* IPC_MOVE_BY_HAND, IPC_MOVE_BACK; since 1.3 */
+	uint8_t reason; /* IPC_MOVE_BY_HAND, IPC_MOVE_BACK, IPC_MOVE_DEAD: the active one does not
+	                   answer IKE either; since 1.3 */
 	uint8_t pad[7];
 };
 

@@ -62,11 +62,12 @@ static void configure(size_t tunnel_count)
 		const char *key;
 		const char *value;
 	} settings[] = {
-		/* a lost datagram is sent again after 0.5, 0.8, 1.1, 1.7, 2.5 s; given up after 10
-		   s */
+		/* a lost datagram is sent again after 0.5, 0.8, 1.1, 1.7, 2.5 s ..., at last every
+		   10 s; who gives up, and when, is ike_listener.c's */
 		{ "retransmit_timeout", "0.5" },
 		{ "retransmit_base", "1.5" },
-		{ "retransmit_tries", "5" },
+		{ "retransmit_limit", "10" },
+		{ "retransmit_tries", "1000" },
 		{ "make_before_break", "yes" }, /* reauthentication */
 		{ "delete_rekeyed_delay",
 		  "5" }, /* the old inbound CHILD_SA still takes what is on its way */

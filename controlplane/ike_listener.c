@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "controlplane/ike_auth.h"
 #include "controlplane/ike_cut.h"
+#include "controlplane/ike_daemon.h"
 #include "controlplane/ike_eap.h"
 #include "controlplane/ike_host.h"
 #include "controlplane/ike_revocation.h"
@@ -30,6 +31,8 @@
 /* So often a request was sent again without an answer, which took 1.25 s (ike_daemon.c): the server
  * is not merely slow. */
 #define RETRANSMITS_DOUBTFUL 2u
+/* And this often in 10.4 s: a login is given up; what is up, if no ESP passes either. */
+#define RETRANSMITS_SILENT 6u
 
 typedef struct private_listener_t private_listener_t;
 
@@ -168,15 +171,28 @@ static const char *refusal_of(enum cp_auth auth)
 	return "the server refused our certificate";
 }
 
-static void report_unanswered(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
-                              ike_sa_t *ike_sa)
+/* A request is sent again, for the Nth time. */
+static void on_retransmit(private_listener_t *this, const struct cp_ike_tunnel *tunnel,
+                          ike_sa_t *ike_sa, unsigned n)
 {
+	const ike_sa_state_t state = ike_sa->get_state(ike_sa);
 	const struct cp_event event = {
-		.type = CP_EVENT_UNANSWERED,
+		.type = n < RETRANSMITS_SILENT ? CP_EVENT_UNANSWERED : CP_EVENT_SILENT,
 		.ike_id = ike_sa->get_unique_id(ike_sa),
 	};
 
-	cp_ike_report(this->ike, tunnel, &event);
+	if (n < RETRANSMITS_DOUBTFUL)
+		return;
+	if (event.type == CP_EVENT_UNANSWERED || state == IKE_ESTABLISHED ||
+	    state == IKE_REKEYING) {
+		cp_ike_report(this->ike, tunnel, &event);
+		return;
+	}
+	/* a login that comes to nothing, or one that is over anyway */
+	if (state == IKE_CONNECTING)
+		cp_ike_explain(this->ike, tunnel, event.ike_id, CP_RANK_VAGUE,
+		               "no answer from the server");
+	cp_ike_terminate(event.ike_id);
 }
 
 METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, alert_t alert,
@@ -192,8 +208,7 @@ METHOD(listener_t, alert, bool, private_listener_t *this, ike_sa_t *ike_sa, aler
 	switch (alert) {
 	case ALERT_RETRANSMIT_SEND:
 		(void)va_arg(args, packet_t *);
-		if (va_arg(args, u_int) == RETRANSMITS_DOUBTFUL)
-			report_unanswered(this, tunnel, ike_sa);
+		on_retransmit(this, tunnel, ike_sa, va_arg(args, u_int));
 		return TRUE;
 	case ALERT_RETRANSMIT_SEND_TIMEOUT:
 		rank = CP_RANK_VAGUE;
@@ -278,11 +293,14 @@ static void limit_lifetime(const struct cp_ike_tunnel *tunnel, ike_sa_t *ike_sa,
 METHOD(listener_t, message_hook, bool, private_listener_t *this, ike_sa_t *ike_sa,
        message_t *message, bool incoming, bool plain)
 {
+	static const struct cp_event answered = { .type = CP_EVENT_ANSWERED };
 	const struct cp_ike_tunnel *tunnel = plain ? tunnel_of(this, ike_sa) : NULL;
 
 	if (tunnel && !incoming)
 		cp_ike_eap_give_up(ike_sa, message);
 	if (tunnel && incoming) {
+		if (!message->get_request(message))
+			cp_ike_report(this->ike, tunnel, &answered);
 		limit_lifetime(tunnel, ike_sa, message);
 		cp_ike_words_explain(this->ike, tunnel, ike_sa, message);
 	}

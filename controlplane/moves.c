@@ -126,6 +126,12 @@ uint64_t cp_moves_look(struct cp_moves *moves, const struct cp_config *config, u
 	return first_due_ns;
 }
 
+int cp_moves_from_dead(struct cp_dp *dp, const struct ipc_environment_state *state,
+                       const char server[IPC_NAME_LEN])
+{
+	return ask(dp, state, server, IPC_MOVE_DEAD);
+}
+
 /* One try; -ESTALE: it was moved meanwhile. */
 static int move_by_hand(struct cp_dp *dp, const struct cp_dp_picture *picture,
                         const struct cp_environment *environment, const char *name,

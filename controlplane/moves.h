@@ -32,6 +32,11 @@ void cp_moves_init(struct cp_moves *moves, struct cp_dp *dp);
 uint64_t cp_moves_look(struct cp_moves *moves, const struct cp_config *config, uint64_t epoch,
                        const struct cp_dp_picture *picture, uint64_t now_ns);
 
+/* Neither ESP nor IKE is answered by the active server of STATE: to SERVER. Returns 0, -ESTALE (it
+ * was moved meanwhile), -EBUSY (it was heard meanwhile) or -errno. The supervisor's thread. */
+int cp_moves_from_dead(struct cp_dp *dp, const struct ipc_environment_state *state,
+                       const char server[IPC_NAME_LEN]);
+
 /* An operator's move of ENVIRONMENT to the server named SERVER (empty: the best other one). Returns
  * 0 with *FROM and *TO filled in (equal: it was there already), -EINVAL and WHY (it cannot go
  * there), or -errno of the dataplane. Any thread but the connection's. */

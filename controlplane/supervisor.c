@@ -27,8 +27,6 @@
 #define EVENTS_IN_A_ROW 64u
 /* After that time what the server sent on an SA is no longer on its way. */
 #define TERMINATE_LATE_S 5u
-/* How often a server whose tunnel is dead is asked by IKE whether it still knows us. */
-#define DEAD_CHECK_MS 10000u
 
 /* ---- from other threads ---- */
 
@@ -289,44 +287,6 @@ static void step(struct cp_supervisor *supervisor, size_t index, const struct cp
 
 /* ---- the dataplane's view of tunnels and environments ---- */
 
-/* A server that does not answer inside its tunnel may have lost it in a restart: IKE finds that out
- * sooner when it asks now. */
-static void ask_dead(struct cp_supervisor *supervisor, const struct cp_dp_picture *picture)
-{
-	const uint64_t now = cp_now_ms();
-
-	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
-		struct tunnel *tunnel = &supervisor->tunnels[i];
-		const struct ipc_tunnel *id = &tunnel->ike->id;
-		const struct ipc_tunnel_info *info =
-			cp_dp_picture_tunnel(picture, id->environment, id->server);
-
-		if (!info || !info->is_up || info->liveness != IPC_LIVENESS_DEAD) {
-			tunnel->checked_ms = 0;
-			continue;
-		}
-		if (tunnel->checked_ms && now - tunnel->checked_ms < DEAD_CHECK_MS)
-			continue;
-		tunnel->checked_ms = now;
-		for (size_t k = 0; k < tunnel->state.ike_count; k++)
-			cp_ike_check(tunnel->state.ikes[k]);
-	}
-}
-
-/* When the next dead server is to be asked again; 0: there is none. */
-static uint64_t next_check_ms(const struct cp_supervisor *supervisor)
-{
-	uint64_t next = 0;
-
-	for (size_t i = 0; i < supervisor->ike.tunnel_count; i++) {
-		const uint64_t checked = supervisor->tunnels[i].checked_ms;
-
-		if (checked && (!next || checked + DEAD_CHECK_MS < next))
-			next = checked + DEAD_CHECK_MS;
-	}
-	return next;
-}
-
 static void look_at_moves(struct cp_supervisor *supervisor, bool have_changed)
 {
 	struct cp_dp_picture picture;
@@ -338,10 +298,10 @@ static void look_at_moves(struct cp_supervisor *supervisor, bool have_changed)
 	supervisor->moves_due_ms = 0;
 	cp_dp_state(supervisor->dp, &dp);
 	if (cp_dp_picture_take(supervisor->dp, &picture) == 0) {
-		ask_dead(supervisor, &picture);
+		cp_supervisor_ask_doubtful(supervisor, &picture);
 		due_ns = cp_moves_look(&supervisor->moves, supervisor->config, dp.epoch, &picture,
 		                       cp_now_ms() * 1000000);
-		check_ms = next_check_ms(supervisor);
+		check_ms = cp_supervisor_next_doubt_ms(supervisor);
 		supervisor->moves_due_ms = due_ns ? due_ns / 1000000 + 1 : 0;
 		if (check_ms && (!due_ns || check_ms < supervisor->moves_due_ms))
 			supervisor->moves_due_ms = check_ms;
@@ -443,9 +403,8 @@ static void handle(struct cp_supervisor *supervisor, struct cp_queued *item)
 		if (item->event.lookup &&
 		    item->event.lookup != supervisor->tunnels[item->tunnel].lookup)
 			return; /* for settings of before */
-		if (item->event.type == CP_EVENT_UNANSWERED &&
-		    !supervisor->tunnels[item->tunnel].checked_ms)
-			return; /* ESP passes */
+		if (!cp_supervisor_doubt(supervisor, item->tunnel, &item->event))
+			return;
 		complete(supervisor, item->tunnel, &item->event);
 		step(supervisor, item->tunnel, &item->event);
 		return;

@@ -34,7 +34,11 @@ struct tunnel {
 	uint64_t up_ms;       /* our outbound SA is there since; 0: it is not */
 	bool has_left_ike;    /* predecessors' IKE_SAs at the server */
 	uint64_t switched_ms; /* the server sends on our SAs since; 0: it does not */
-	uint64_t checked_ms;  /* dead, as the dataplane says, and asked by IKE then; 0: it is not */
+	uint64_t
+		checked_ms; /* in doubt, and asked by IKE then; 0: it is not (supervisor_doubt.c) */
+	uint64_t check_every_ms; /* while it is */
+	uint64_t answered_ms;    /* IKE answered last; 0: never */
+	bool is_ike_silent;      /* though ESP passes */
 };
 
 /* What another thread wants done on the supervisor's. */
@@ -110,6 +114,16 @@ void cp_supervisor_read_sas(struct cp_supervisor *supervisor);
 /* Rekeys what is used up: when the dataplane says that something is with its SAs, and once a second
  * if there are limits. */
 void cp_supervisor_look_at_sas(struct cp_supervisor *supervisor, bool have_changed);
+
+/* Asks by IKE those servers of PICTURE that are in doubt; when the next one is due, 0: none is. */
+void cp_supervisor_ask_doubtful(struct cp_supervisor *supervisor,
+                                const struct cp_dp_picture *picture);
+uint64_t cp_supervisor_next_doubt_ms(const struct cp_supervisor *supervisor);
+
+/* What IKE says about a tunnel, beside what the dataplane sees: true if EVENT is for the tunnel's
+ * state machine. */
+bool cp_supervisor_doubt(struct cp_supervisor *supervisor, size_t index,
+                         const struct cp_event *event);
 
 /* Ends what predecessors left of tunnels that are up. */
 void cp_supervisor_retire(struct cp_supervisor *supervisor);

@@ -613,6 +613,9 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 		return on_unsure(state, event, now_ms);
 	case CP_EVENT_UNANSWERED:
 		return on_unanswered(state, event, now_ms);
+	case CP_EVENT_SILENT:
+	case CP_EVENT_ANSWERED:
+		return 0;
 	case CP_EVENT_REMOVED:
 		return on_removed(state, now_ms);
 	case CP_EVENT_TIME:

@@ -49,6 +49,8 @@ enum cp_event_type {
 	CP_EVENT_UNSURE, /* ike_id: which CHILD_SAs of it the server has is not known (ike_cut.h) */
 	CP_EVENT_UNANSWERED, /* ike_id: a server whose tunnel is dead left its requests unanswered
 	                      */
+	CP_EVENT_SILENT,     /* ike_id: the same for ten seconds; for supervisor_doubt.c */
+	CP_EVENT_ANSWERED,   /* the server answered a request; for supervisor_doubt.c */
 	CP_EVENT_REMOVED,    /* taken out of the configuration: everything ends */
 };
 

@@ -182,3 +182,38 @@ void dp_ask(struct dp_worker *w, const struct dp_environment *e, uint16_t slot)
 	ask_by_echo(w, e, slot);
 	ask_by_syn(w, e, slot);
 }
+
+/* ---- greetings ---- */
+
+void dp_greet_later(struct dp_worker *w, uint16_t environment, uint16_t tunnel, uint32_t host_be)
+{
+	struct dp_environment_state *s = &w->environments[environment];
+
+	for (unsigned i = 0; i < s->greeting_count; i++)
+		if (s->greetings[i].host_be == host_be && s->greetings[i].tunnel == tunnel)
+			return;
+	if (s->greeting_count == DP_GREETINGS_MAX)
+		return;
+	s->greetings[s->greeting_count++] =
+		(struct dp_greeting){ .host_be = host_be, .tunnel = tunnel };
+	s->greetings_left = DP_GREET_TIMES;
+	s->greet_at = w->failover.now_at;
+}
+
+void dp_greet(struct dp_worker *w, uint16_t environment)
+{
+	struct dp_environment_state *s = &w->environments[environment];
+
+	if (w->failover.now_at < s->greet_at || w->answers_inside->n + s->greeting_count > DP_BURST)
+		return;
+	for (unsigned i = 0; i < s->greeting_count; i++) {
+		struct dp_tunnel *t = &w->tunnels[s->greetings[i].tunnel];
+
+		if (t->environment == environment && t->is_up &&
+		    dp_probe_greet(w, s->greetings[i].tunnel, s->greetings[i].host_be))
+			t->liveness.probe_packets++;
+	}
+	s->greet_at = w->failover.now_at + DP_GREET_NS;
+	if (--s->greetings_left == 0)
+		s->greeting_count = 0;
+}

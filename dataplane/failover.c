@@ -138,11 +138,26 @@ static void doubt_target(struct dp_worker *w, const struct dp_environment *e)
 	}
 }
 
+/* Probes take long to tell, or never do: the control plane can ask by IKE. */
+static void want_opinion(struct dp_worker *w, struct dp_liveness *l)
+{
+	uint64_t now = w->failover.now_at;
+	uint64_t wait =
+		l->srtt_ns ? RTE_MAX(dp_liveness_deadline(l), DP_OPINION_NS) : DP_OPINION_NS;
+
+	if (now - l->suspect_at < wait ||
+	    (l->opinion_at && now - l->opinion_at < DP_OPINION_EACH_NS))
+		return;
+	l->opinion_at = now;
+	dp_liveness_tell(w);
+}
+
 static void judge_suspect(struct dp_worker *w, const struct dp_environment *e, uint16_t slot)
 {
 	struct dp_liveness *l = &w->tunnels[slot].liveness;
 	uint64_t now = w->failover.now_at;
 
+	want_opinion(w, l);
 	if (l->misses < DP_MISSES)
 		return;
 	if (find_witness(w, e, slot) != DP_NONE_SLOT || now - l->suspect_at >= DP_LOST_NS)
@@ -152,15 +167,19 @@ static void judge_suspect(struct dp_worker *w, const struct dp_environment *e, u
 		doubt_target(w, e);
 }
 
+/* New sessions go elsewhere at once. Established ones that cannot are left where they are for
+ * another moment: a way that has merely become longer would end them all for nothing. */
 static void judge_dead(struct dp_worker *w, const struct dp_environment *e, uint16_t slot)
 {
+	const struct dp_liveness *l = &w->tunnels[slot].liveness;
+	uint64_t now = w->failover.now_at;
 	uint16_t witness = find_witness(w, e, slot);
 
 	if (witness != DP_NONE_SLOT && w->environments[e->slot].active == slot)
 		move_from_dead(w, e, witness);
 	if (w->tunnels[slot].is_usable &&
-	    (witness != DP_NONE_SLOT ||
-	     w->failover.now_at - w->tunnels[slot].liveness.lost_at >= DP_GRACE_NS))
+	    ((witness != DP_NONE_SLOT && now - l->suspect_at >= DP_LATE_NS) ||
+	     now - l->lost_at >= DP_GRACE_NS))
 		give_up_sessions(w, slot);
 }
 
@@ -195,6 +214,8 @@ static void look(struct dp_worker *w, uint16_t slot)
 		judge_dead(w, e, slot);
 	if (now >= l->due_at)
 		dp_ask(w, e, slot);
+	if (unlikely(w->environments[e->slot].greeting_count))
+		dp_greet(w, e->slot);
 }
 
 unsigned dp_failover_poll(struct dp_worker *w)
@@ -262,6 +283,26 @@ int dp_failover_refresh(struct dp_worker *w, uint16_t environment)
 	return 1;
 }
 
+/* The control plane's opinion: nothing answers it either. */
+static int move_by_opinion(struct dp_worker *w, const struct dp_environment *e, uint16_t to)
+{
+	uint16_t from = w->environments[e->slot].active;
+	struct dp_liveness *l;
+
+	if (from == DP_NONE_SLOT || from == to)
+		return -EBUSY;
+	l = &w->tunnels[from].liveness;
+	if (l->state != IPC_LIVENESS_SUSPECT && l->state != IPC_LIVENESS_DEAD)
+		return -EBUSY;
+	if (l->state == IPC_LIVENESS_SUSPECT) {
+		l->missed_ns = w->now_ns;
+		dp_liveness_die(w, from);
+	}
+	move_from_dead(w, e, to);
+	give_up_sessions(w, from);
+	return 0;
+}
+
 int dp_failover_move(struct dp_worker *w, uint16_t environment, uint16_t tunnel, uint64_t expected,
                      enum ipc_move_reason reason)
 {
@@ -271,6 +312,8 @@ int dp_failover_move(struct dp_worker *w, uint16_t environment, uint16_t tunnel,
 		return -ENETDOWN;
 	if (w->tunnels[tunnel].liveness.state == IPC_LIVENESS_DEAD)
 		return -EHOSTUNREACH;
+	if (reason == IPC_MOVE_DEAD)
+		return move_by_opinion(w, w->generation->by_slot[environment], tunnel);
 	publish(w, environment, tunnel, reason);
 	return 0;
 }

@@ -35,12 +35,17 @@
 #define DP_PROBE_IDLE_EACH_NS 100000ull /* times the worker's tunnels */
 #define DP_PROBE_SYN_NS 1000000000ull
 #define DP_PROBE_SYN_IDLE_NS 10000000000ull
-#define DP_FRESH_NS 1000000000ull  /* an answer counts so long */
-#define DP_HURRY_NS 3000000000ull  /* probes are close together so long behind a suspicion */
-#define DP_LOST_NS 2000000000ull   /* suspect so long without a witness: dead */
-#define DP_GRACE_NS 10000000000ull /* and then its sessions are kept so long */
-#define DP_TURN_NS 3000000000ull   /* another host is asked where one never answered so long */
-#define DP_HOLD_NS 30000000000ull  /* alive so long before it is anybody's preferred one again */
+#define DP_FRESH_NS 1000000000ull        /* an answer counts so long */
+#define DP_HURRY_NS 3000000000ull        /* probes are close together so long behind a suspicion */
+#define DP_LOST_NS 2000000000ull         /* suspect so long without a witness: dead */
+#define DP_OPINION_NS 200000000ull       /* suspect so long: the control plane is told, */
+#define DP_OPINION_EACH_NS 1000000000ull /* and not more often than this */
+#define DP_LATE_NS 150000000ull          /* suspect so long: what has not come is not merely late */
+#define DP_GRACE_NS 10000000000ull       /* and then its sessions are kept so long */
+#define DP_GREET_TIMES 3u
+#define DP_GREET_NS 100000000ull  /* between two greetings */
+#define DP_TURN_NS 3000000000ull  /* another host is asked where one never answered so long */
+#define DP_HOLD_NS 30000000000ull /* alive so long before it is anybody's preferred one again */
 
 #define DP_FAILOVER_BOUNDS 8u
 extern const unsigned dp_failover_bounds_ms[DP_FAILOVER_BOUNDS]; /* of the histograms, inclusive */
@@ -77,7 +82,9 @@ int dp_failover_refresh(struct dp_worker *w, uint16_t environment);
 
 /* Compare and set: makes TUNNEL the active one if the move counter is EXPECTED. -ESTALE: it is not;
  * -ENETDOWN: the tunnel is not up; -EHOSTUNREACH: it is dead; 0: it is the active one now (the
- * counter rises even if it was before). REASON is IPC_MOVE_BY_HAND or IPC_MOVE_BACK. */
+ * counter rises even if it was before). REASON is IPC_MOVE_BY_HAND, IPC_MOVE_BACK, or
+ * IPC_MOVE_DEAD: the active tunnel, which is suspect, does not answer by IKE either, so it is dead;
+ * -EBUSY: it was heard meanwhile. */
 int dp_failover_move(struct dp_worker *w, uint16_t environment, uint16_t tunnel, uint64_t expected,
                      enum ipc_move_reason reason);
 

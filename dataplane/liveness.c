@@ -113,6 +113,8 @@ void dp_liveness_hear(struct dp_worker *w, uint16_t slot)
 	if (l->state == IPC_LIVENESS_DEAD) {
 		l->alive_since_ns = w->now_ns;
 		l->held_until_ns = w->now_ns + DP_HOLD_NS;
+		if (t->is_usable) /* what was moved away from it is settled now */
+			dp_nat_failover_begin(w);
 		t->is_usable = 1;
 	}
 	if (l->state != IPC_LIVENESS_SUSPECT)

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/asking.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_forward.h"
 #include "dataplane/nat_session.h"
@@ -124,13 +125,17 @@ static bool visit(struct dp_worker *w, uint32_t session)
 	struct dp_flow *out = dp_flow_at(w->flows, session, DP_FLOW_OUTWARD);
 	const struct dp_forward *forward;
 	struct dp_environment_state *s;
+	uint16_t before;
 
 	if (out->state == DP_FLOW_FREE || out->tunnel == DP_NONE_SLOT ||
 	    out->state == DP_FLOW_TIME_WAIT || out->state == DP_FLOW_CLOSED)
 		return true;
 	s = &w->environments[out->key.environment];
 	forward = dp_nat_forward_of(w, out);
+	before = out->tunnel;
 	if (dp_nat_failover_keep(w, out, forward)) {
+		if (out->tunnel != before)
+			dp_greet_later(w, out->key.environment, out->tunnel, out->destination_be);
 		count_kept(w, s);
 		return true;
 	}
@@ -144,13 +149,23 @@ static bool visit(struct dp_worker *w, uint32_t session)
 	return true;
 }
 
+/* What cannot leave a tunnel that died just now is not given up yet. */
+static bool is_pending(const struct dp_worker *w, const struct dp_environment_state *s)
+{
+	const struct dp_tunnel *from =
+		s->moved_from == DP_NONE_SLOT ? NULL : &w->tunnels[s->moved_from];
+
+	return from && s->move_reason == IPC_MOVE_DEAD && from->is_usable &&
+	       from->liveness.state == IPC_LIVENESS_DEAD;
+}
+
 static void settle(struct dp_worker *w)
 {
 	for (uint32_t i = 0; i < w->generation->environment_count; i++) {
 		const struct dp_environment *e = &w->generation->environments[i];
 		struct dp_environment_state *s = &w->environments[e->slot];
 
-		if (e->home != w->index || s->is_settled || !s->moved_ns)
+		if (e->home != w->index || s->is_settled || !s->moved_ns || is_pending(w, s))
 			continue;
 		if (s->sweep_round != w->failover.sweep_round)
 			s->sessions_kept = 0;

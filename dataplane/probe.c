@@ -23,9 +23,11 @@
 /* What an echo carries, in this host's byte order: it comes back as it went. */
 struct payload {
 	uint64_t sent_at;
-	uint64_t tunnel;
+	uint64_t tunnel; /* and GREETING */
 	uint64_t token;
 };
+
+#define GREETING (1ull << 32)
 
 #define ECHO_LENGTH (DP_IPV4_HEADER + ICMP_HEADER + sizeof(struct payload))
 
@@ -75,16 +77,16 @@ static uint64_t token_of(const struct dp_worker *w, uint64_t tunnel, uint64_t se
 
 /* ---- questions ---- */
 
-bool dp_probe_send_echo(struct dp_worker *w, uint16_t tunnel, uint32_t target_be)
+static bool send_echo(struct dp_worker *w, uint16_t tunnel, uint32_t target_be, uint64_t kind)
 {
 	uint32_t inner_be = w->tunnels[tunnel].inner_be;
-	struct payload payload = { .sent_at = w->failover.now_at, .tunnel = tunnel };
+	struct payload payload = { .sent_at = w->failover.now_at, .tunnel = tunnel | kind };
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->mbufs);
 	uint8_t *l3, *icmp;
 
 	if (!m)
 		return false;
-	payload.token = token_of(w, tunnel, payload.sent_at, inner_be, target_be);
+	payload.token = token_of(w, payload.tunnel, payload.sent_at, inner_be, target_be);
 	l3 = (uint8_t *)rte_pktmbuf_append(m, ECHO_LENGTH);
 	icmp = l3 + DP_IPV4_HEADER;
 	dp_ipv4_write(l3, ECHO_LENGTH, TTL, IPPROTO_ICMP, inner_be, target_be);
@@ -96,6 +98,16 @@ bool dp_probe_send_echo(struct dp_worker *w, uint16_t tunnel, uint32_t target_be
 	dp_store16(icmp + 2, dp_l4_checksum(NULL, icmp, ICMP_HEADER + sizeof(payload), 0));
 	dp_answer_queue_inside(w, m, tunnel);
 	return true;
+}
+
+bool dp_probe_send_echo(struct dp_worker *w, uint16_t tunnel, uint32_t target_be)
+{
+	return send_echo(w, tunnel, target_be, 0);
+}
+
+bool dp_probe_greet(struct dp_worker *w, uint16_t tunnel, uint32_t host_be)
+{
+	return send_echo(w, tunnel, host_be, GREETING);
 }
 
 static void write_segment(uint8_t *l3, unsigned header, uint32_t source_be, uint32_t destination_be,
@@ -164,17 +176,20 @@ static bool take_echo(struct dp_worker *w, const struct dp_pkt *p)
 {
 	const uint8_t *icmp = p->l3 + DP_IPV4_HEADER;
 	struct payload payload;
+	uint64_t tunnel;
 
 	if (p->l3_length != ECHO_LENGTH || icmp[0] != ICMP_ECHO_REPLY || icmp[1] != 0)
 		return false;
 	memcpy(&payload, icmp + ICMP_HEADER, sizeof(payload));
-	if (payload.tunnel >= DP_TUNNELS_MAX || !is_way_back(w, (uint16_t)payload.tunnel, p))
+	tunnel = payload.tunnel & ~GREETING;
+	if (tunnel >= DP_TUNNELS_MAX || !is_way_back(w, (uint16_t)tunnel, p))
 		return false;
 	if (payload.token != token_of(w, payload.tunnel, payload.sent_at, dp_load32(p->l3 + 16),
 	                              dp_load32(p->l3 + 12)) ||
 	    dp_checksum_fold(dp_checksum_add(icmp, ECHO_LENGTH - DP_IPV4_HEADER, 0)) != 0xffff)
 		return false;
-	dp_liveness_answered(w, (uint16_t)payload.tunnel, DP_PROBE_ECHO, payload.sent_at);
+	if (tunnel == payload.tunnel)
+		dp_liveness_answered(w, (uint16_t)tunnel, DP_PROBE_ECHO, payload.sent_at);
 	return true;
 }
 

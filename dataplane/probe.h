@@ -24,6 +24,9 @@
  * False: no buffer. Worker only. */
 bool dp_probe_send_echo(struct dp_worker *w, uint16_t tunnel, uint32_t target_be);
 
+/* The same, of which only the sending matters: its answer is taken and says nothing. */
+bool dp_probe_greet(struct dp_worker *w, uint16_t tunnel, uint32_t host_be);
+
 /* The same with a SYN to the target of a TCP forward. */
 bool dp_probe_send_syn(struct dp_worker *w, uint16_t tunnel, const struct dp_forward *forward);
 

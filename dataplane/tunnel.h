@@ -63,6 +63,8 @@ struct dp_liveness {
 	uint64_t asked; /* probes */
 	uint64_t answered;
 	uint64_t missed;
+	/* line 5 */
+	uint64_t opinion_at; /* when the control plane was last told that it is suspect */
 };
 _Static_assert(offsetof(struct dp_liveness, heard_at) == 64, "dp_liveness: line 1");
 _Static_assert(offsetof(struct dp_liveness, syn_at) == 256, "dp_liveness: line 4");
@@ -91,6 +93,15 @@ struct dp_tunnel {
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_tunnel, liveness) == 64, "dp_tunnel: line 1");
 
+#define DP_GREETINGS_MAX 8u /* of an environment */
+
+/* A host that shall hear from us through a tunnel: dataplane/asking.h. */
+struct dp_greeting {
+	uint32_t host_be;
+	uint16_t tunnel;
+	uint16_t pad;
+};
+
 struct dp_environment_state {
 	uint64_t packets_out;
 	uint64_t bytes_out;
@@ -116,6 +127,11 @@ struct dp_environment_state {
 	uint64_t opened_key;         /* of the last session that began */
 	uint64_t turn_key;           /* the last one in the forwards' turn; 0: the first is next */
 	uint64_t moves[IPC_MOVE_REASONS];
+	struct dp_greeting greetings[DP_GREETINGS_MAX];
+	uint64_t greet_at; /* the next time */
+	uint8_t greeting_count;
+	uint8_t greetings_left; /* times */
+	uint8_t pad1[6];
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_environment_state, moved_ns) == 64,
                "dp_environment_state: line 1");

@@ -352,6 +352,40 @@ def test_connections_are_reset(site):
     harness.wait_for(lambda: any(p.endswith(b"hello") for p in seen(site.hosts["b"], TARGET_PORT)), "data at b")
 
 
+def test_server_is_reset_too(site):
+    """What a customer's host still sends of a connection that is over here gets a RST at the number it acknowledges, through its own
+    tunnel; a RST or a SYN gets nothing."""
+    site.configure().wait_alive("a", "b")
+    flow = Connection(site.dataplane).connect()
+    host = site.hosts["a"]
+    request = seen(host, TARGET_PORT)[-1]
+    inner_port = struct.unpack_from("!H", request, 20)[0]
+    counter = site.state.move_counter
+    host.is_cut = True
+    flow.send("PA", b"into the void")
+    site.wait_moved(counter)
+    assert flow.take("a RST").flags == "R"
+    host.is_cut = False
+
+    def from_server(flags, acknowledged):
+        host.send(request, struct.pack("!HHIIBBHHH", TARGET_PORT, inner_port, 5001, acknowledged, 0x50, flags, 4096, 0, 0) + b"late")
+
+    def resets():
+        return [p for p in seen(host, TARGET_PORT) if p[33] & RST]
+    assert not resets()
+    with site.dataplane.dropped("inner-no-session", 4):
+        from_server(RST, 1)
+        from_server(SYN, 0)
+        from_server(ACK, 0xfffffff0)
+        from_server(SYN_ACK, 77)
+    harness.wait_for(lambda: len(resets()) == 2, "two RSTs")
+    assert [struct.unpack_from("!I", p, 24)[0] for p in resets()] == [0xfffffff0, 77]
+    for packet in resets():
+        assert packet[12:24] == request[12:24] and packet[33] == RST
+        peers.check_checksums(IP(packet))
+    assert not any(p[33] & RST for p in seen(site.hosts["b"], TARGET_PORT))
+
+
 def test_many_connections_are_reset_at_once(site):
     site.configure().wait_alive("a", "b")
     connections = [Connection(site.dataplane).connect() for _ in range(300)]
@@ -387,6 +421,23 @@ def test_connections_are_kept(site):
     idle.send("PA", b"awake")
     harness.wait_for(lambda: any(p.endswith(b"awake") for p in seen(site.hosts["b"], TARGET_PORT)), "the idle one's data at b")
     assert site.dataplane.count("sessions/reset") == before
+
+
+def test_kept_connection_is_announced(site):
+    """Its client is silent: the host behind the new server hears from us all the same, so that its network learns the way."""
+    same = {"a": "10.9.8.7", "b": "10.9.8.7"}
+    site.configure(flags=c.ENVIRONMENT_KEEP_SESSIONS, inner=same, target="192.168.100.1").wait_alive("a", "b")
+    Connection(site.dataplane).connect()
+
+    def greetings():
+        return [p for _, p in site.hosts["b"].probes if p[9] == 1 and p[16:20] == socket.inet_aton(TARGET)]
+    assert not greetings()
+    counter = site.state.move_counter
+    site.hosts["a"].is_cut = True
+    site.wait_moved(counter)
+    harness.wait_for(lambda: len(greetings()) == 3, "greetings of the connection's target")
+    assert greetings()[0][12:16] == socket.inet_aton("10.9.8.7")
+    peers.check_checksums(IP(greetings()[0]))
 
 
 @pytest.mark.parametrize("is_keeping", [False, True], ids=["masqueraded", "routed"])
@@ -453,6 +504,16 @@ def test_server_is_removed(site):
     assert (state.active, state.move_reason, state.moved_from) == (b"b", c.MOVE_REMOVED, b"")
     flow.send("PA", b"onward")
     harness.wait_for(lambda: any(p.endswith(b"onward") for p in seen(site.hosts["b"], TARGET_PORT)), "data at b")
+
+
+def test_server_is_removed_and_its_sessions_end(site):
+    """The same where the customer masquerades: their clients are told at once."""
+    site.configure().wait_alive("a", "b")
+    flow, idle = Connection(site.dataplane).connect(), Connection(site.dataplane).connect()
+    site.configure(servers=("b",))
+    for connection in (flow, idle):
+        assert connection.take("a RST", 1).seq == 5001
+    assert not site.control.sessions(ENVIRONMENT)
 
 
 # ---- probes ----

@@ -604,7 +604,8 @@ static void test_owned_by_dataplane(void **state)
 	REFUSED(IPC_SESSIONS, -EBADMSG, m.session_query.pad = 1);
 	REQUIRED_NAME_FAULTS(IPC_MOVE, move.environment);
 	REQUIRED_NAME_FAULTS(IPC_MOVE, move.server);
-	REFUSED(IPC_MOVE, -EINVAL, m.move.reason = IPC_MOVE_DEAD);
+	REFUSED(IPC_MOVE, -EINVAL, m.move.reason = IPC_MOVE_DOWN);
+	REFUSED(IPC_MOVE, -EINVAL, m.move.reason = IPC_MOVE_REMOVED);
 	REFUSED(IPC_MOVE, -EINVAL, m.move.reason = IPC_MOVE_BACK + 1);
 	REFUSED(IPC_MOVE, -EBADMSG, m.move.pad[6] = 1);
 }

@@ -4,6 +4,7 @@
  * played by the test; tunnels, orphans, limits and the policy of moves are the real ones.
  */
 #include "controlplane/supervisor.c"
+#include "controlplane/supervisor_doubt.c"
 
 #include "controlplane/ike_keepsake.h"
 #include "tests/unit/common/unit.h"
@@ -316,6 +317,45 @@ static void test_a_dead_server_is_asked_every_10_s(void **state)
 	assert_int_equal(checks, 11);
 }
 
+/* A server whose IKE alone is silent keeps its tunnel; one of which nothing is heard does not. */
+static void test_an_ike_sa_is_given_up_if_esp_is_silent_too(void **state)
+{
+	const struct cp_event silent = { .type = CP_EVENT_SILENT, .ike_id = IKE };
+
+	(void)state;
+	come_up_a();
+	supervisor->is_dp_ready = true;
+	info.liveness = IPC_LIVENESS_ALIVE;
+	info.heard_ns = now_ms * MS_NS;
+	now_ms += PASSES_MS - 1;
+	assert_false(cp_supervisor_doubt(supervisor, 0, &silent));
+	assert_int_equal(ended, 0);
+	assert_true(supervisor->tunnels[0].is_ike_silent);
+	now_ms += 1;
+	assert_false(cp_supervisor_doubt(supervisor, 0, &silent));
+	assert_int_equal(ended, 1);
+	assert_string_equal(supervisor->tunnels[0].state.reason, "the server stopped answering");
+}
+
+/* What IKE leaves unanswered matters to who is dead, or suspect and silent since it was asked. */
+static void test_ike_gives_a_second_opinion(void **state)
+{
+	const struct cp_event unanswered = { .type = CP_EVENT_UNANSWERED, .ike_id = IKE };
+
+	(void)state;
+	come_up_a();
+	assert_false(cp_supervisor_doubt(supervisor, 0, &unanswered)); /* not asked */
+	look_at_moves(supervisor, true);
+	assert_int_equal(checks, 1);
+	assert_true(cp_supervisor_doubt(supervisor, 0, &unanswered));
+	info.liveness = IPC_LIVENESS_SUSPECT;
+	assert_true(cp_supervisor_doubt(supervisor, 0, &unanswered));
+	info.heard_ns = now_ms * MS_NS + 1;
+	assert_false(cp_supervisor_doubt(supervisor, 0, &unanswered));
+	info.liveness = IPC_LIVENESS_ALIVE;
+	assert_false(cp_supervisor_doubt(supervisor, 0, &unanswered));
+}
+
 static void test_sas_are_looked_at_every_second_if_there_are_limits(void **state)
 {
 	(void)state;
@@ -433,6 +473,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_dead_server_is_asked_every_10_s),
+		TEST(test_an_ike_sa_is_given_up_if_esp_is_silent_too),
+		TEST(test_ike_gives_a_second_opinion),
 		TEST(test_sas_are_looked_at_every_second_if_there_are_limits),
 		TEST(test_refused_sources_are_looked_at_every_10_s),
 		TEST(test_what_was_left_ends_when_ours_is_up),

@@ -60,6 +60,7 @@ struct world {
 	unsigned sweeps;
 	uint16_t cut; /* large_step() */
 	unsigned echoes, syns;
+	unsigned greeted[8];
 	uint64_t random;
 };
 
@@ -146,6 +147,15 @@ bool dp_probe_send_syn(struct dp_worker *w, uint16_t tunnel, const struct dp_for
 	assert_int_equal(dp_forward_protocol(forward), IPPROTO_TCP);
 	the_world->syns++;
 	fly(tunnel, DP_PROBE_SYN, forward->to_address_be);
+	return true;
+}
+
+bool dp_probe_greet(struct dp_worker *w, uint16_t tunnel, uint32_t host_be)
+{
+	(void)w;
+	(void)host_be;
+	the_world->greeted[tunnel]++;
+	fly(tunnel, 2, 0);
 	return true;
 }
 
@@ -420,8 +430,11 @@ static void moves_within_200_ms(void **state)
 		assert_int_equal(x->count.detection[3] + x->count.detection[4], 1);
 		assert_int_equal(x->tunnels[5].liveness.state, IPC_LIVENESS_DEAD);
 		assert_int_equal(x->tunnels[5].liveness.deaths, 1);
-		assert_false(x->tunnels[5].is_usable);
 		assert_true(atomic_load(&x->w.failover.is_changed));
+		/* sessions that cannot leave are given up a little later */
+		assert_true(x->tunnels[5].is_usable);
+		pass(x, 110 * MS, STREAM);
+		assert_false(x->tunnels[5].is_usable);
 		free(x);
 	}
 }
@@ -448,6 +461,7 @@ static void does_not_move_for_nothing(void **state)
 	for (unsigned k = 0; k < RTE_DIM(kinds); k++) {
 		struct world *x = create_up(200 * MS);
 
+		x->random = 0x5eed0000u + k;
 		for (unsigned i = 0; i < TUNNELS; i++) {
 			x->servers[x->list[i]].jitter_ns = 50 * MS;
 			x->servers[x->list[i]].loss = 40;
@@ -458,6 +472,52 @@ static void does_not_move_for_nothing(void **state)
 		assert_true(x->count.probes_missed > 10);
 		free(x);
 	}
+}
+
+/* The same, and twice a minute the worker stands still for 300 ms; what comes meanwhile waits. */
+static void nor_where_it_is_stopped_besides(void **state)
+{
+	struct world *x = create_up(200 * MS);
+
+	(void)state;
+	x->random = 0x5eed0100u;
+	for (unsigned i = 0; i < TUNNELS; i++) {
+		x->servers[x->list[i]].jitter_ns = 50 * MS;
+		x->servers[x->list[i]].loss = 40;
+	}
+	for (unsigned i = 0; i < 120; i++) {
+		pass(x, 30 * SECOND, i % 2 ? STREAM : ONE_WAY);
+		loop(x, 300 * MS);
+	}
+	assert_int_equal(x->environments[SLOT].move_counter, 1);
+	assert_int_equal(x->count.tunnel_deaths, 0);
+	free(x);
+}
+
+/* A way becomes 190 ms long between two packets. New sessions may go elsewhere, established ones
+ * are left where they are, and the next time it is known. */
+static void gives_up_no_session_of_who_is_merely_slower(void **state)
+{
+	struct world *x = create_up(MS);
+
+	(void)state;
+	x->servers[5].rtt_ns = 190 * MS;
+	for (unsigned i = 0; i < 60000; i++) {
+		step(x, STREAM);
+		fly(5, 2, 0);
+		assert_true(x->tunnels[5].is_usable);
+	}
+	assert_in_range(x->environments[SLOT].move_counter, 1, 2);
+	assert_int_equal(x->tunnels[5].liveness.state, IPC_LIVENESS_ALIVE);
+	assert_in_range(x->tunnels[5].liveness.deaths, 0, 1);
+	assert_int_equal(x->tunnels[2].liveness.deaths, 0);
+	/* 95 ms: nobody notices */
+	free(x);
+	x = create_up(MS);
+	x->servers[5].rtt_ns = 95 * MS;
+	pass(x, 60 * SECOND, STREAM);
+	assert_int_equal(x->environments[SLOT].move_counter, 1);
+	free(x);
 }
 
 /* The worker is stopped for 300 ms again and again, and what comes meanwhile is lost: what it did
@@ -660,6 +720,94 @@ static void leaves_alone_who_cannot_be_asked(void **state)
 	assert_int_equal(x->environments[SLOT].move_counter, 1);
 	assert_int_equal(x->count.tunnel_deaths, 0);
 	assert_int_equal(x->syns, 0);
+	free(x);
+}
+
+static unsigned count_told(struct world *x, uint64_t ns, enum traffic traffic)
+{
+	unsigned told = 0;
+
+	for (uint64_t end_ns = x->w.now_ns + ns; x->w.now_ns < end_ns;) {
+		step(x, traffic);
+		told += atomic_exchange(&x->w.failover.is_changed, 0);
+	}
+	return told;
+}
+
+/* But the control plane is told, which can ask by IKE; its opinion decides. */
+static void takes_the_control_planes_opinion(void **state)
+{
+	struct world *x = create();
+	struct dp_environment_state *s = &x->environments[SLOT];
+
+	(void)state;
+	add_forward(x, HOST_A, IPPROTO_UDP, 53);
+	for (unsigned i = 0; i < TUNNELS; i++) {
+		x->servers[x->list[i]] = (struct server){ .rtt_ns = MS, .is_echo_filtered = true };
+		set(x, x->list[i], 1);
+	}
+	dp_failover_refresh(&x->w, SLOT);
+	pass(x, 5 * SECOND, STREAM);
+	count_told(x, MS, STREAM);
+	assert_int_equal(count_told(x, 5 * SECOND, STREAM), 0);
+	assert_int_equal(dp_failover_move(&x->w, SLOT, 2, 1, IPC_MOVE_DEAD), -EBUSY);
+	x->servers[5].is_cut = true;
+	assert_int_equal(count_told(x, 240 * MS, STREAM), 0);
+	assert_int_equal(count_told(x, 20 * MS, STREAM), 1);
+	assert_in_range(count_told(x, 10 * SECOND, STREAM), 9, 10); /* once a second */
+	assert_int_equal(x->tunnels[5].liveness.state, IPC_LIVENESS_SUSPECT);
+	assert_int_equal(s->move_counter, 1);
+	assert_int_equal(dp_failover_move(&x->w, SLOT, 2, 0, IPC_MOVE_DEAD), -ESTALE);
+	assert_int_equal(dp_failover_move(&x->w, SLOT, 5, 1, IPC_MOVE_DEAD), -EBUSY);
+	assert_int_equal(dp_failover_move(&x->w, SLOT, 2, 1, IPC_MOVE_DEAD), 0);
+	assert_int_equal(s->active, 2);
+	assert_int_equal(s->move_reason, IPC_MOVE_DEAD);
+	assert_in_range(s->detection_ns, 10 * SECOND, 11 * SECOND);
+	assert_int_equal(x->tunnels[5].liveness.state, IPC_LIVENESS_DEAD);
+	assert_false(x->tunnels[5].is_usable);
+	assert_int_equal(dp_failover_move(&x->w, SLOT, 5, 2, IPC_MOVE_BY_HAND), -EHOSTUNREACH);
+	/* any packet brings it back to life */
+	x->servers[5].is_cut = false;
+	x->tunnels[5].heard_ns = x->w.now_ns;
+	pass(x, 10 * MS, STREAM);
+	assert_int_equal(x->tunnels[5].liveness.state, IPC_LIVENESS_ALIVE);
+	free(x);
+}
+
+/* Three times, each host once, through its tunnel; and no answer is held for or against anybody. */
+static void greets_hosts(void **state)
+{
+	struct world *x = create_up(MS);
+	unsigned echoes = x->echoes;
+
+	(void)state;
+	dp_greet_later(&x->w, SLOT, 2, HOST_A);
+	dp_greet_later(&x->w, SLOT, 2, HOST_A);
+	dp_greet_later(&x->w, SLOT, 7, HOST_B);
+	pass(x, 10 * MS, STREAM);
+	assert_int_equal(x->greeted[2], 1);
+	assert_int_equal(x->greeted[7], 1);
+	pass(x, SECOND, STREAM);
+	assert_int_equal(x->greeted[2], DP_GREET_TIMES);
+	assert_int_equal(x->greeted[7], DP_GREET_TIMES);
+	assert_in_range(x->echoes - echoes, 3, 12);
+	assert_int_equal(x->tunnels[2].packets_out - x->tunnels[2].liveness.probe_packets, 0);
+	/* many hosts: some of them; one whose tunnel is down is left out */
+	for (uint32_t i = 0; i < 100; i++)
+		dp_greet_later(&x->w, SLOT, i % 2 ? 2 : 5, i + 1);
+	set(x, 2, 0);
+	dp_failover_refresh(&x->w, SLOT);
+	pass(x, SECOND, STREAM);
+	assert_int_equal(x->greeted[5], DP_GREETINGS_MAX / 2 * DP_GREET_TIMES);
+	assert_int_equal(x->greeted[2], DP_GREET_TIMES);
+	/* no room: later */
+	dp_greet_later(&x->w, SLOT, 7, HOST_A);
+	x->inside.n = DP_BURST;
+	dp_greet(&x->w, SLOT);
+	assert_int_equal(x->greeted[7], DP_GREET_TIMES);
+	x->inside.n = 0;
+	pass(x, SECOND, STREAM);
+	assert_int_equal(x->greeted[7], 2 * DP_GREET_TIMES);
 	free(x);
 }
 
@@ -909,6 +1057,10 @@ int main(void)
 		cmocka_unit_test(moves_within_200_ms),
 		cmocka_unit_test(finds_out_when_idle),
 		cmocka_unit_test(does_not_move_for_nothing),
+		cmocka_unit_test(nor_where_it_is_stopped_besides),
+		cmocka_unit_test(gives_up_no_session_of_who_is_merely_slower),
+		cmocka_unit_test(takes_the_control_planes_opinion),
+		cmocka_unit_test(greets_hosts),
 		cmocka_unit_test(does_not_blame_others_for_its_own_pauses),
 		cmocka_unit_test(finds_out_in_spite_of_short_pauses),
 		cmocka_unit_test(asks_another_host),

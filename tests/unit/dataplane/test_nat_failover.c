@@ -197,6 +197,28 @@ static void resets_at_the_expected_number(void **state)
 	assert_int_equal(s.environments[SLOT].sessions_kept, 0);
 }
 
+/* As long as a dead tunnel's sessions are not given up, the move is not over. */
+static void waits_for_what_may_be_late(void **state)
+{
+	struct dp_environment_state *e = &s.environments[SLOT];
+
+	(void)state;
+	add(TCP, 1, DP_FLOW_ESTABLISHED);
+	fail_a();
+	e->moved_from = A;
+	e->move_reason = IPC_MOVE_DEAD;
+	s.x->tunnels[A].is_usable = 1;
+	sweep();
+	assert_int_equal(s.x->count.sessions_reset, 0);
+	assert_false(e->is_settled);
+	s.x->tunnels[A].is_usable = 0;
+	dp_nat_failover_begin(s.w);
+	sweep();
+	assert_true(e->is_settled);
+	assert_int_equal(e->sessions_reset, 1);
+	assert_int_equal(e->sessions_kept, 0);
+}
+
 /* A SYN comes again, and opens a session through another tunnel; where there is none, it is
  * refused. */
 static void lets_connections_open_elsewhere(void **state)
@@ -245,6 +267,9 @@ static void takes_sessions_along(void **state)
 	assert_int_equal(udp->tunnel, B);
 	assert_int_equal(s.environments[SLOT].sessions_kept, 2);
 	assert_int_equal(s.x->count.sessions_moved, 2);
+	assert_int_equal(s.environments[SLOT].greeting_count, 1); /* its host hears of it */
+	assert_int_equal(s.environments[SLOT].greetings[0].host_be, htonl(TARGET));
+	assert_int_equal(s.environments[SLOT].greetings[0].tunnel, B);
 	/* back again, by hand: A is alive */
 	set_tunnel(A, INNER);
 	s.environments[SLOT].active = A;
@@ -367,6 +392,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(resets_at_the_expected_number),
+		TEST(waits_for_what_may_be_late),
 		TEST(lets_connections_open_elsewhere),
 		TEST(knows_what_needs_no_reset),
 		TEST(takes_sessions_along),
