@@ -24,3 +24,18 @@ def test_ike():
     assert result["seconds"] > 0
     assert all(seconds >= 0 for seconds in result["cpu_seconds"].values())
     assert result["cpu_seconds"]["controlplane"] > 0
+
+
+def test_throughput():
+    result = bench("throughput", "--size", "64", "--size", "imix", "--seconds", "0.05")
+    cases = {(case["path"], case["size"]): case for case in result["cases"]}
+    assert set(cases) == {(path, size) for path in ("forward", "egress") for size in (64, "imix")}
+    for case in cases.values():
+        assert case["saturated_pps"] > 1000, case
+        # on a busy machine nothing may pass without a loss
+        assert 0 <= case["zero_loss_pps"] <= case["loss_0.1%_pps"], case
+        assert set(case["latency_us"]) == {"50", "90"}
+        for latency in filter(None, case["latency_us"].values()):
+            assert 0 < latency["p50"] <= latency["p99"], case
+    assert result["suite"].startswith("AES_GCM")
+    assert result["machine"]["cpus"] >= 2

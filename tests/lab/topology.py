@@ -150,12 +150,14 @@ class Topology:
                               "sources": [f"{address}/32"], "forwards": FORWARDS,
                               "servers": servers or [self.site.as_server()], **changes})
 
-    def add_gateway(self, environments=None, **settings):
+    def add_gateway(self, environments=None, devices=None, **settings):
+        """DEVICES: other ones than the two interfaces, by "uplink" and "cluster"."""
+        devices = {"uplink": "af_packet:uplink", "cluster": "af_packet:cluster", **(devices or {})}
         self.gateway = Gateway(
             self.run, self.gateway_host, environments=environments or [self.environment()],
-            uplink={"device": "af_packet:uplink", "address": f"{UPLINK_ADDRESS}/24",
+            uplink={"device": devices["uplink"], "address": f"{UPLINK_ADDRESS}/24",
                     "router": "203.0.113.1", "mtu": 1500},
-            cluster={"device": "af_packet:cluster", "address": "10.0.0.2/16", "mtu": 1500},
+            cluster={"device": devices["cluster"], "address": "10.0.0.2/16", "mtu": 1500},
             **settings)
         return self.gateway
 
