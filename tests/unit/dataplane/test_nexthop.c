@@ -129,6 +129,18 @@ static void check_frame(struct link_world *x, struct rte_mbuf *m, enum dp_port_i
 	assert_int_equal(frame[LINK_ETHER], 0x45);
 }
 
+/* A world for each test; what it lost is a failure. */
+static int set_up(void **state)
+{
+	*state = link_create();
+	return *state ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	return (int)link_destroy(*state);
+}
+
 static void routes_by_port(void **state)
 {
 	static const struct {
@@ -293,11 +305,10 @@ static void routes_by_port(void **state)
 
 static void resolves_the_routers_and_sends(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	struct rte_mbuf *m;
 	struct asked a;
 
-	(void)state;
 	resolve(x, U, UPLINK_ROUTER, MAC_A, 1 * SECOND);
 	resolve(x, C, ROUTER, MAC_B, 1 * SECOND);
 	assert_int_equal(send_to(x, U, LINK_SERVER, &m), DP_OK);
@@ -312,15 +323,13 @@ static void resolves_the_routers_and_sends(void **state)
 	assert_int_equal(ask(x, 1 * SECOND, &a), 0);
 	dp_nexthop_want(x->w.nexthops, U, 0); /* a port without a router */
 	assert_int_equal(ask(x, 1 * SECOND, &a), 0);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 static void holds_packets_until_the_answer(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	struct asked a;
 
-	(void)state;
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(send_to(x, U, NEIGHBOUR, NULL), DP_TAKEN);
 	dp_nexthop_poll(&x->w);
@@ -336,14 +345,12 @@ static void holds_packets_until_the_answer(void **state)
 		check_frame(x, x->tx[U].m[i], U, MAC_A);
 	dp_nexthop_poll(&x->w);
 	assert_int_equal(x->tx[U].n, 3);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 static void drops_what_waited_too_long(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 
-	(void)state;
 	assert_int_equal(send_to(x, U, NEIGHBOUR, NULL), DP_TAKEN);
 	x->w.now_ns += SECOND;
 	assert_int_equal(send_to(x, U, NEIGHBOUR, NULL), DP_TAKEN);
@@ -358,14 +365,12 @@ static void drops_what_waited_too_long(void **state)
 	dp_nexthop_poll(&x->w);
 	assert_int_equal(x->count.drop[DP_NEXTHOP_UNRESOLVED], 2);
 	assert_int_equal(x->tx[U].n, 0);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 static void bounds_what_waits(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 
-	(void)state;
 	for (unsigned i = 0; i < HOLD_PER_HOP; i++)
 		assert_int_equal(send_to(x, U, NEIGHBOUR, NULL), DP_TAKEN);
 	assert_int_equal(send_to(x, U, NEIGHBOUR, NULL), DP_NEXTHOP_QUEUE_FULL);
@@ -376,15 +381,13 @@ static void bounds_what_waits(void **state)
 	assert_int_equal(send_to(x, U, 0xcb0071fe, NULL), DP_NEXTHOP_QUEUE_FULL);
 	/* and nobody is asked for what does not wait */
 	assert_int_equal(find(x->w.nexthops, make_key(U, htonl(0xcb0071fe))), -1);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* One environment's packets leave room for those of others, and for their questions. */
 static void bounds_what_waits_of_one(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 
-	(void)state;
 	for (unsigned i = 0; i < HOLD_PER_ENVIRONMENT; i++)
 		assert_int_equal(send_of(x, 3, U, 0xcb007100 + 100 + i, NULL), DP_TAKEN);
 	assert_int_equal(send_of(x, 3, U, 0xcb007100 + 99, NULL), DP_NEXTHOP_QUEUE_FULL);
@@ -392,17 +395,15 @@ static void bounds_what_waits_of_one(void **state)
 	assert_int_equal(send_of(x, 4, U, 0xcb007100 + 99, NULL), DP_TAKEN);
 	assert_int_equal(send_to(x, U, 0xcb007100 + 98, NULL), DP_TAKEN);
 	assert_int_equal(link_in_use(), HOLD_PER_ENVIRONMENT + 2);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* Nor does what one environment sends to the Internet, or all those together that are of none. */
 static void bounds_what_waits_of_egress(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	struct dp_flow_key out = { .protocol = 17 }, in = { .protocol = 17 };
 	struct dp_flow *flow[3];
 
-	(void)state;
 	assert_int_equal(dp_flow_table_create(&x->w.flows, 8, 1, SOCKET_ID_ANY), 0);
 	for (uint16_t i = 0; i < RTE_DIM(flow); i++) {
 		static const uint16_t whose[] = { 3, 4, DP_NONE_SLOT };
@@ -427,15 +428,13 @@ static void bounds_what_waits_of_egress(void **state)
 	assert_int_equal(send_to(x, U, 0xcb007100 + 98, NULL), DP_TAKEN);
 	dp_flow_table_destroy(x->w.flows);
 	x->w.flows = NULL;
-	assert_int_equal(link_destroy(x), 0);
 }
 
 static void ends_at_a_full_table(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	uint32_t added = 0, refused;
 
-	(void)state;
 	x->ports[U].mask_be = 0; /* everybody is a neighbour */
 	while (added < PLACES &&
 	       find_or_add(x->w.nexthops, make_key(U, htonl(0x14000000 + added))) >= 0)
@@ -448,17 +447,15 @@ static void ends_at_a_full_table(void **state)
 	hear(x, U, REPLY, refused, MAC_A, SECOND);
 	assert_int_equal(known(x, U, refused), -1);
 	assert_int_equal(send_to(x, U, 0x14000000, NULL), DP_TAKEN);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* Only the answer to a request of ours is believed. */
 static void believes_solicited_replies_alone(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	uint64_t now = 10 * SECOND;
 	struct asked a;
 
-	(void)state;
 	/* not asked for: no entry, no MAC */
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, now);
 	assert_int_equal(known(x, U, NEIGHBOUR), -1);
@@ -478,7 +475,6 @@ static void believes_solicited_replies_alone(void **state)
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
 	hear(x, U, REQUEST, NEIGHBOUR, MAC_B, now + 5 * SECOND);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 static void refuses_impossible_macs(void **state)
@@ -486,10 +482,9 @@ static void refuses_impossible_macs(void **state)
 	static const uint8_t macs[][6] = { { 0 },
 		                           { 0x01, 0, 0x5e, 0, 0, 1 },
 		                           { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	struct asked a;
 
-	(void)state;
 	dp_nexthop_want(x->w.nexthops, U, htonl(NEIGHBOUR));
 	ask(x, SECOND, &a);
 	for (unsigned i = 0; i < RTE_DIM(macs); i++) {
@@ -504,17 +499,15 @@ static void refuses_impossible_macs(void **state)
 	}
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, SECOND);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* A reply that the switch shows us, or that goes to everybody, answers nothing. */
 static void ignores_replies_to_others(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	uint8_t arp[28] = { 0, 1, 8, 0, 6, 4, 0, REPLY, 0x02, 0, 0, 0, 0, MAC_B };
 	struct asked a;
 
-	(void)state;
 	nat_put32(arp + 14, NEIGHBOUR);
 	dp_nexthop_want(x->w.nexthops, U, htonl(NEIGHBOUR));
 	ask(x, SECOND, &a);
@@ -529,18 +522,16 @@ static void ignores_replies_to_others(void **state)
 	nat_put32(arp + 24, LINK_UPLINK);
 	dp_nexthop_learn(x->w.nexthops, U, &x->ports[U], arp, SECOND);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_B);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* Somebody claims the address: the neighbour we know is asked first, and while it may answer nobody
  * else is believed. */
 static void asks_the_known_neighbour_first(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	uint64_t now = 10 * SECOND;
 	struct asked a;
 
-	(void)state;
 	resolve(x, U, NEIGHBOUR, MAC_A, now);
 	now += 2 * SECOND;
 	hear(x, U, REQUEST, NEIGHBOUR, MAC_A, now); /* nothing new */
@@ -555,17 +546,15 @@ static void asks_the_known_neighbour_first(void **state)
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, now + RETRY_NS - 1);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
 	assert_int_equal(ask(x, now + RETRY_NS + VERIFY_NS - 2, &a), 0);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* The address has moved: what was there is silent, and then the new one's answer counts. */
 static void asks_everybody_when_the_known_is_silent(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	uint64_t now = 10 * SECOND;
 	struct asked a;
 
-	(void)state;
 	resolve(x, U, NEIGHBOUR, MAC_A, now);
 	now += 2 * SECOND;
 	hear(x, U, REPLY, NEIGHBOUR, MAC_B, now);
@@ -588,18 +577,16 @@ static void asks_everybody_when_the_known_is_silent(void **state)
 	assert_int_equal(a.unicast, 0);
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, now + RETRY_NS);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* A flood of claims must not use up the tries before the neighbour can answer. */
 static void is_not_driven_by_claims(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	uint64_t now = 10 * SECOND;
 	unsigned asked = 0;
 	struct asked a;
 
-	(void)state;
 	resolve(x, U, NEIGHBOUR, MAC_A, now);
 	now += 2 * SECOND;
 	for (unsigned i = 0; i < 200; i++, now += 10 * MS) {
@@ -624,17 +611,15 @@ static void is_not_driven_by_claims(void **state)
 		asked += ask(x, now, &a);
 	}
 	assert_int_equal(asked, 2);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 static void asks_again_while_unresolved_then_forgets(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	uint64_t start = 10 * SECOND, last = 0;
 	unsigned asked = 0;
 	struct asked a;
 
-	(void)state;
 	dp_nexthop_want(x->w.nexthops, U, htonl(NEIGHBOUR));
 	for (uint64_t now = start; now < start + FORGET_NS + 2 * SECOND; now += 10 * MS) {
 		if (ask(x, now, &a)) {
@@ -655,18 +640,16 @@ static void asks_again_while_unresolved_then_forgets(void **state)
 	assert_int_equal(ask(x, start + 100 * SECOND, &a), 1);
 	hear(x, U, REPLY, NEIGHBOUR, MAC_A, start + 100 * SECOND);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_A);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* A resolved neighbour is asked every 30 s, by unicast first (RFC 1122 section 2.3.2.1), and keeps
  * its MAC until 5 tries failed. */
 static void verifies_what_it_knows(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	uint64_t now = 10 * SECOND;
 	struct asked a;
 
-	(void)state;
 	resolve(x, U, NEIGHBOUR, MAC_A, now);
 	assert_int_equal(ask(x, now + VERIFY_NS - 1, &a), 0);
 	now += VERIFY_NS;
@@ -692,18 +675,16 @@ static void verifies_what_it_knows(void **state)
 	hear(x, U, REPLY, NEIGHBOUR, MAC_B, now);
 	assert_int_equal(known(x, U, NEIGHBOUR), MAC_B);
 	assert_int_equal(ask(x, now + VERIFY_NS - 1, &a), 0);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 /* A flood of new neighbours: so many requests at a time and no more, and everybody's turn comes. */
 static void asks_a_bounded_number_at_once(void **state)
 {
-	struct link_world *x = link_create();
+	struct link_world *x = *state;
 	const uint64_t now = 10 * SECOND;
 	struct asked a;
 	unsigned total = 0;
 
-	(void)state;
 	for (uint32_t i = 0; i < 1000; i++)
 		dp_nexthop_want(x->w.nexthops, DP_PORT_CLUSTER, htonl(0x0a000100u + i));
 	for (unsigned call = 0; call < 1000 / REQUESTS_AT_ONCE + 1; call++) {
@@ -711,29 +692,31 @@ static void asks_a_bounded_number_at_once(void **state)
 		total += a.count;
 	}
 	assert_int_equal(total, 1000);
-	assert_int_equal(link_destroy(x), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routes_by_port),
-		cmocka_unit_test(resolves_the_routers_and_sends),
-		cmocka_unit_test(holds_packets_until_the_answer),
-		cmocka_unit_test(drops_what_waited_too_long),
-		cmocka_unit_test(bounds_what_waits),
-		cmocka_unit_test(bounds_what_waits_of_one),
-		cmocka_unit_test(bounds_what_waits_of_egress),
-		cmocka_unit_test(ends_at_a_full_table),
-		cmocka_unit_test(believes_solicited_replies_alone),
-		cmocka_unit_test(refuses_impossible_macs),
-		cmocka_unit_test(ignores_replies_to_others),
-		cmocka_unit_test(asks_the_known_neighbour_first),
-		cmocka_unit_test(asks_everybody_when_the_known_is_silent),
-		cmocka_unit_test(is_not_driven_by_claims),
-		cmocka_unit_test(asks_a_bounded_number_at_once),
-		cmocka_unit_test(asks_again_while_unresolved_then_forgets),
-		cmocka_unit_test(verifies_what_it_knows),
+		cmocka_unit_test_setup_teardown(resolves_the_routers_and_sends, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(holds_packets_until_the_answer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(drops_what_waited_too_long, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(bounds_what_waits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(bounds_what_waits_of_one, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(bounds_what_waits_of_egress, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(ends_at_a_full_table, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(believes_solicited_replies_alone, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(refuses_impossible_macs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(ignores_replies_to_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(asks_the_known_neighbour_first, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(asks_everybody_when_the_known_is_silent, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(is_not_driven_by_claims, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(asks_a_bounded_number_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(asks_again_while_unresolved_then_forgets, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(verifies_what_it_knows, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("nexthop", tests, link_eal, NULL);

@@ -42,12 +42,20 @@ struct scenario {
 	struct step step[STEPS]; /* the first is the SYN that opens; ends at flags 0 and state 0 */
 };
 
-#define HANDSHAKE                                                      \
-	{ C, SYN, 1000, 0, 0, 1000, PASS, OPENING },                   \
-		{ T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED }, \
-	{                                                              \
-		C, ACK, 1001, 5001, 0, 1000, PASS, ESTABLISHED         \
+/* The segments of a handshake, and all of it. */
+#define ASKS                                            \
+	{                                               \
+		C, SYN, 1000, 0, 0, 1000, PASS, OPENING \
 	}
+#define ANSWERS                                                   \
+	{                                                         \
+		T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED \
+	}
+#define CONFIRMS                                               \
+	{                                                      \
+		C, ACK, 1001, 5001, 0, 1000, PASS, ESTABLISHED \
+	}
+#define HANDSHAKE ASKS, ANSWERS, CONFIRMS
 
 static const struct scenario scenarios[] = {
 	/* ---- opening ---- */
@@ -57,16 +65,16 @@ static const struct scenario scenarios[] = {
 	    { T, ACK, 5001, 1101, 500, 2000, PASS, ESTABLISHED },
 	    { C, ACK, 1101, 5501, 0, 1000, PASS, ESTABLISHED } } },
 	{ "every segment of the handshake twice",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
-	    { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED },
+	  { ASKS,
+	    ASKS,
+	    ANSWERS,
 	    { C, SYN, 1000, 0, 0, 1000, PASS, ANSWERED },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED },
-	    { C, ACK, 1001, 5001, 0, 1000, PASS, ESTABLISHED },
+	    ANSWERS,
+	    CONFIRMS,
 	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ESTABLISHED },
-	    { C, ACK, 1001, 5001, 0, 1000, PASS, ESTABLISHED } } },
+	    CONFIRMS } },
 	{ "another initial number before the answer",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
+	  { ASKS,
 	    { C, SYN, 9000, 0, 0, 1000, PASS, OPENING },
 	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, OPENING },
 	    { T, SYN | ACK, 5000, 9001, 0, 2000, PASS, ANSWERED } } },
@@ -76,47 +84,40 @@ static const struct scenario scenarios[] = {
 	    { T, SYN | ACK, 5000, 1000, 0, 2000, PASS, OPENING },
 	    { T, SYN | ACK, 5000, 1051, 0, 2000, PASS, ANSWERED } } },
 	{ "data with the SYN, not taken",
-	  { { C, SYN, 1000, 0, 50, 1000, PASS, OPENING },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED } } },
+	  { { C, SYN, 1000, 0, 50, 1000, PASS, OPENING }, ANSWERS } },
 	{ "the first ACK carries data; the target spoke before",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED },
+	  { ASKS,
+	    ANSWERS,
 	    { T, ACK, 5001, 1001, 40, 2000, PASS, ANSWERED },
 	    { C, ACK, 1001, 5041, 10, 1000, PASS, ESTABLISHED } } },
 	{ "an ACK of nothing the target sent opens nothing",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED },
+	  { ASKS,
+	    ANSWERS,
 	    { C, ACK, 1001, 5002, 0, 1000, PASS, ANSWERED },
 	    { C, ACK, 1001, 5000, 0, 1000, PASS, ANSWERED },
-	    { C, ACK, 1001, 5001, 0, 1000, PASS, ESTABLISHED } } },
+	    CONFIRMS } },
 	{ "refused by the target",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
+	  { ASKS,
 	    { T, RST | ACK, 0, 1002, 0, 0, REFUSE, OPENING },
 	    { T, RST | ACK, 0, 1000, 0, 0, REFUSE, OPENING },
 	    { T, RST, 0, 1001, 0, 0, REFUSE, OPENING },
 	    { T, RST | ACK, 0, 1001, 0, 0, PASS, CLOSED } } },
 	{ "given up by the client before the answer",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
+	  { ASKS,
 	    { C, RST, 1002, 0, 0, 0, REFUSE, OPENING },
 	    { C, RST, 1001, 0, 0, 0, PASS, CLOSED } } },
 	{ "given up by the client behind the answer",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED },
-	    { C, RST, 1001, 0, 0, 0, PASS, CLOSED } } },
+	  { ASKS, ANSWERS, { C, RST, 1001, 0, 0, 0, PASS, CLOSED } } },
 	{ "reset by the target behind its answer",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED },
-	    { T, RST, 5001, 0, 0, 0, PASS, CLOSED } } },
+	  { ASKS, ANSWERS, { T, RST, 5001, 0, 0, 0, PASS, CLOSED } } },
 	{ "the target remembers an older connection: RFC 9293 section 3.5.1",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
+	  { ASKS,
 	    { T, ACK, 70000, 80000, 0, 2000, PASS, OPENING },
 	    { C, RST, 80001, 0, 0, 0, REFUSE, OPENING },
 	    { C, RST, 80000, 0, 0, 0, PASS, OPENING },
-	    { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED },
-	    { C, ACK, 1001, 5001, 0, 1000, PASS, ESTABLISHED } } },
+	    HANDSHAKE } },
 	{ "nobody opens from the tunnel",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
+	  { ASKS,
 	    { T, SYN, 5000, 0, 0, 2000, REFUSE, OPENING },
 	    { C, SYN | ACK, 1000, 5001, 0, 2000, REFUSE, OPENING },
 	    { C, ACK, 1001, 5001, 0, 1000, REFUSE, OPENING } } },
@@ -170,8 +171,8 @@ static const struct scenario scenarios[] = {
 	    { T, FIN | ACK, 5001, 1002, 0, 2000, PASS, CLOSING },
 	    { C, ACK, 1002, 5002, 0, 1000, PASS, TIME_WAIT } } },
 	{ "a FIN as the handshake's last segment",
-	  { { C, SYN, 1000, 0, 0, 1000, PASS, OPENING },
-	    { T, SYN | ACK, 5000, 1001, 0, 2000, PASS, ANSWERED },
+	  { ASKS,
+	    ANSWERS,
 	    { C, FIN | ACK, 1001, 5001, 5, 1000, PASS, CLOSING },
 	    { T, FIN | ACK, 5001, 1007, 0, 2000, PASS, CLOSING },
 	    { C, ACK, 1007, 5002, 0, 1000, PASS, TIME_WAIT } } },
