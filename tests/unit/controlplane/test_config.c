@@ -61,6 +61,18 @@ static struct cp_config *parse(const char *gateway, const char *const *environme
 	return config;
 }
 
+/* The mistakes of a configuration that has some; to be freed. */
+static struct cp_mistakes refuse(const char *gateway, const char *const *environments, size_t count)
+{
+	struct cp_mistakes mistakes;
+	struct cp_config *config;
+
+	assert_int_equal(cp_config_parse(gateway, environments, count, &config, &mistakes),
+	                 -EINVAL);
+	assert_null(config);
+	return mistakes;
+}
+
 /* ---- good ones ---- */
 
 static void test_defaults(void **state)
@@ -770,10 +782,9 @@ static void test_egress_between_files(void **state)
 			FORWARDS),
 	};
 	struct cp_mistakes mistakes;
-	struct cp_config *config;
 
 	(void)state;
-	assert_int_equal(cp_config_parse(gateway, environments, 2, &config, &mistakes), -EINVAL);
+	mistakes = refuse(gateway, environments, 2);
 	assert_int_equal(mistakes.count, 2);
 	assert_string_equal(mistakes.list[0].key, "egress.inbound.[0].port");
 	assert_non_null(strstr(mistakes.list[0].text, "a port of the tunnel to server \"a\""));
@@ -847,13 +858,10 @@ static void test_all_mistakes_in_order(void **state)
 		ENVIRONMENT(HEAD, LOGIN, SERVERS, ""),
 	};
 	struct cp_mistakes mistakes;
-	struct cp_config *config;
 	char *text;
 
 	(void)state;
-	assert_int_equal(cp_config_parse(BAD_UPLINK("mtu = 5;\n speed = 3;"), environments, 3,
-	                                 &config, &mistakes),
-	                 -EINVAL);
+	mistakes = refuse(BAD_UPLINK("mtu = 5;\n speed = 3;"), environments, 3);
 	text = print(&mistakes);
 	assert_string_equal(
 		text,
@@ -876,7 +884,6 @@ static void test_many_mistakes(void **state)
 {
 	size_t count = CP_MISTAKES_MAX + 100, length;
 	struct cp_mistakes mistakes;
-	struct cp_config *config;
 	char *text;
 	FILE *file = open_memstream(&text, &length);
 
@@ -886,7 +893,7 @@ static void test_many_mistakes(void **state)
 		fprintf(file, "key%zu = 1;\n", i);
 	fputs("};\n", file);
 	fclose(file);
-	assert_int_equal(cp_config_parse(text, NULL, 0, &config, &mistakes), -EINVAL);
+	mistakes = refuse(text, NULL, 0);
 	assert_int_equal(mistakes.count, CP_MISTAKES_MAX + 1);
 	assert_non_null(strstr(mistakes.list[CP_MISTAKES_MAX].text, "more mistakes"));
 	cp_mistakes_fini(&mistakes);
@@ -896,7 +903,6 @@ static void test_many_mistakes(void **state)
 static void test_limits(void **state)
 {
 	struct cp_mistakes mistakes;
-	struct cp_config *config;
 	size_t length;
 	char *text;
 	FILE *file = open_memstream(&text, &length);
@@ -907,9 +913,7 @@ static void test_limits(void **state)
 		fprintf(file, "%s{ port = %u; to = \"192.0.2.1:80\"; }", i ? "," : "", i + 1);
 	fputs("); };", file);
 	fclose(file);
-	assert_int_equal(
-		cp_config_parse(GOOD_GATEWAY, (const char *const *)&text, 1, &config, &mistakes),
-		-EINVAL);
+	mistakes = refuse(GOOD_GATEWAY, (const char *const *)&text, 1);
 	assert_int_equal(mistakes.count, 1);
 	assert_non_null(strstr(mistakes.list[0].text, "at most 16384 forwards"));
 	cp_mistakes_fini(&mistakes);
