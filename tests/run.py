@@ -28,7 +28,7 @@ ALONE = ("test_restart_lossless.py", "test_soak.py", "test_upgrade.py", "test_fa
          "test_bench.py")
 # The longest ones begin first, so that the lanes end together.
 LONG = ("test_suites.py", "test_rekey_limits.py", "test_restart.py", "test_bad_server.py",
-        "test_revocation.py", "test_rekey.py", "test_failover_far.py")
+        "test_revocation.py", "test_rekey.py", "test_rekey_cut.py", "test_failover_far.py")
 NO_TESTS_COLLECTED = 5  # pytest's: all of a file were deselected
 
 _printing = threading.Lock()
