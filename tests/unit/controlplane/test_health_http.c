@@ -191,7 +191,13 @@ static void test_hogs(void **state)
 	assert_true(waiting > 0); /* it was answered before they were given up */
 	for (unsigned i = 0; i < HOGS; i++)
 		assert_true(finish(hogs[i], 30000));
-	assert_true(finish(begin("127.0.0.2", "GET /health HTTP/1.0\r\n\r\n"), 20000));
+	reply[0] = 0;
+	/* libmicrohttpd closes a connection before it gives the place back */
+	for (unsigned tries = 0; tries < 1000 && !reply[0]; tries++) {
+		assert_true(finish(begin("127.0.0.2", "GET /health HTTP/1.0\r\n\r\n"), 20000));
+		if (!reply[0])
+			poll(NULL, 0, 10);
+	}
 	expect_state("ready");
 }
 
