@@ -39,3 +39,15 @@ def test_throughput():
             assert 0 < latency["p50"] <= latency["p99"], case
     assert result["suite"].startswith("AES_GCM")
     assert result["machine"]["cpus"] >= 2
+
+
+def test_pktgen_that_is_not_there(tmp_path):
+    """It is no part of this tree: who has none is told how to get it."""
+    (tmp_path / "gateway.conf").write_text("gateway: { };\n", encoding="utf-8")
+    done = subprocess.run(
+        [os.path.join(ROOT, "bench", "pktgen", "run"), "forward", "--device", "0000:00:08.0",
+         "--config", str(tmp_path), "--counters", "true"], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+        env={"PATH": "/usr/bin:/bin", "PKTGEN": str(tmp_path / "pktgen")})
+    assert done.returncode == 2
+    assert "there is no pktgen" in done.stderr and "meson setup build" in done.stderr
