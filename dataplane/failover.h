@@ -40,7 +40,7 @@
 #define DP_LOST_NS 2000000000ull         /* suspect so long without a witness: dead */
 #define DP_OPINION_NS 200000000ull       /* suspect so long: the control plane is told, */
 #define DP_OPINION_EACH_NS 1000000000ull /* and not more often than this */
-#define DP_LATE_NS 150000000ull          /* suspect so long: what has not come is not merely late */
+#define DP_LATE_NS 120000000ull          /* suspect so long: what has not come is not merely late */
 #define DP_GRACE_NS 10000000000ull       /* and then its sessions are kept so long */
 #define DP_GREET_TIMES 3u
 #define DP_GREET_NS 100000000ull  /* between two greetings */

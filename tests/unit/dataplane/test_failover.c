@@ -494,14 +494,14 @@ static void nor_where_it_is_stopped_besides(void **state)
 	free(x);
 }
 
-/* A way becomes 190 ms long between two packets. New sessions may go elsewhere, established ones
+/* A way becomes 160 ms long between two packets. New sessions may go elsewhere, established ones
  * are left where they are, and the next time it is known. */
 static void gives_up_no_session_of_who_is_merely_slower(void **state)
 {
 	struct world *x = create_up(MS);
 
 	(void)state;
-	x->servers[5].rtt_ns = 190 * MS;
+	x->servers[5].rtt_ns = 160 * MS;
 	for (unsigned i = 0; i < 60000; i++) {
 		step(x, STREAM);
 		fly(5, 2, 0);
