@@ -23,6 +23,7 @@
 #include "dataplane/crypto_mb.h"
 #include "dataplane/device.h"
 #include "dataplane/egress.h"
+#include "dataplane/handoff.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/larval.h"
 #include "dataplane/mbufs.h"
@@ -109,9 +110,10 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	w->hold = dp_hold_create();
 	w->larval = dp_larval_create();
 	w->handoff_in = make_ring("handoff", w->index, RING_F_SC_DEQ);
+	w->handoff_shares = dp_handoff_shares_create(core->worker_count, socket);
 	w->send = make_ring("send", w->index, RING_F_SC_DEQ);
 	if (!w->tx || !w->answers || !w->answers_inside || !w->hold || !w->larval ||
-	    !w->handoff_in || !w->send)
+	    !w->handoff_in || !w->handoff_shares || !w->send)
 		return say(why, "worker's buffers", -ENOMEM);
 	return 0;
 }
@@ -172,6 +174,7 @@ static void destroy_worker(struct dp_worker *w)
 	dp_hold_destroy(w->hold);
 	dp_larval_destroy(w->larval);
 	rte_ring_free(w->handoff_in);
+	rte_free(w->handoff_shares);
 	rte_ring_free(w->send);
 	rte_free(w->answers_inside);
 	rte_free(w->answers);

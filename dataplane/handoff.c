@@ -2,6 +2,8 @@
 /* The one crossing between workers. */
 #include "dataplane/handoff.h"
 
+#include <rte_malloc.h>
+
 #include "dataplane/egress.h"
 #include "dataplane/icmp_quote.h"
 #include "dataplane/ipv4.h"
@@ -33,8 +35,64 @@ static uint16_t fragment_gatherer(const struct dp_worker *w, const struct dp_pkt
 	return (uint16_t)((uint64_t)hash * w->worker_count >> 32);
 }
 
-static enum dp_verdict send_home(struct dp_worker *w, struct dp_pkt *p, uint16_t home)
+/* What tells whose packet it is. */
+enum way { TO_ENVIRONMENT, FROM_POD, FROM_OUTSIDE };
+
+struct dp_handoff_share *dp_handoff_shares_create(uint16_t workers, int socket)
 {
+	return rte_zmalloc_socket("handoff shares", workers * sizeof(struct dp_handoff_share),
+	                          RTE_CACHE_LINE_SIZE, socket);
+}
+
+static unsigned class_of(const struct dp_worker *w, const struct dp_pkt *p, enum way way)
+{
+	const struct dp_egress *e = w->generation->egress;
+	uint32_t source_be = dp_load32(p->l3 + 12), number;
+
+	if (way == TO_ENVIRONMENT)
+		number = dp_environment_lookup(w->generation, dp_load32(p->l3 + 16))->slot;
+	else if (way == FROM_POD && e)
+		number = dp_egress_find(e->sources, e->source_count, source_be)->environment;
+	else
+		number = rte_hash_crc_4byte(source_be, 0);
+	return number % DP_HANDOFF_CLASSES;
+}
+
+/* rte_ring_count(), but as other threads may write meanwhile. */
+static uint32_t fill_of(const struct rte_ring *queue)
+{
+	return (__atomic_load_n(&queue->prod.tail, __ATOMIC_RELAXED) -
+	        __atomic_load_n(&queue->cons.tail, __ATOMIC_RELAXED)) &
+	       queue->mask;
+}
+
+/* Up to one half of the queue everybody. */
+static bool may_cross(const struct dp_worker *w, const struct dp_pkt *p, uint16_t home,
+                      enum way way)
+{
+	const struct rte_ring *queue = w->workers[home]->handoff_in;
+	struct dp_handoff_share *s = &w->handoff_shares[home];
+	uint32_t half = rte_ring_get_capacity(queue) / 2, part;
+	unsigned class;
+
+	if (likely(fill_of(queue) < half)) {
+		if (unlikely(s->is_used))
+			memset(s, 0, sizeof(*s));
+		return true;
+	}
+	part = half / DP_HANDOFF_CLASSES / (w->worker_count - 1u); /* slow side only */
+	class = class_of(w, p, way);
+	s->is_used = 1;
+	if (s->taken[class] >= RTE_MAX(part, 1u))
+		return false;
+	s->taken[class]++;
+	return true;
+}
+
+static enum dp_verdict send_home(struct dp_worker *w, struct dp_pkt *p, uint16_t home, enum way way)
+{
+	if (!may_cross(w, p, home, way))
+		return DP_HANDOFF_FULL;
 	if (rte_ring_enqueue(w->workers[home]->handoff_in, p->m) != 0)
 		return DP_HANDOFF_FULL;
 	w->count->handoffs++;
@@ -49,7 +107,7 @@ void dp_handoff_forward(struct dp_worker *w, struct dp_batch *b)
 		uint16_t home = forward_home(w, &b->p[i]);
 
 		if (home != w->index)
-			b->p[i].verdict = send_home(w, &b->p[i], home);
+			b->p[i].verdict = send_home(w, &b->p[i], home, TO_ENVIRONMENT);
 	}
 }
 
@@ -62,7 +120,7 @@ void dp_handoff_esp(struct dp_worker *w, struct dp_batch *b)
 
 		/* an SPI of no worker is refused by the lookup like any unknown one */
 		if (home != w->index && home < w->worker_count)
-			b->p[i].verdict = send_home(w, &b->p[i], home);
+			b->p[i].verdict = send_home(w, &b->p[i], home, FROM_OUTSIDE);
 	}
 }
 
@@ -72,7 +130,7 @@ void dp_handoff_fragment(struct dp_worker *w, struct dp_batch *b)
 		uint16_t gatherer = fragment_gatherer(w, &b->p[i]);
 
 		if (gatherer != w->index)
-			b->p[i].verdict = send_home(w, &b->p[i], gatherer);
+			b->p[i].verdict = send_home(w, &b->p[i], gatherer, FROM_OUTSIDE);
 	}
 }
 
@@ -102,7 +160,7 @@ void dp_handoff_egress_out(struct dp_worker *w, struct dp_batch *b)
 		uint16_t owner = egress_out_owner(w, &b->p[i]);
 
 		if (owner != w->index)
-			b->p[i].verdict = send_home(w, &b->p[i], owner);
+			b->p[i].verdict = send_home(w, &b->p[i], owner, FROM_POD);
 	}
 }
 
@@ -114,7 +172,7 @@ void dp_handoff_egress_in(struct dp_worker *w, struct dp_batch *b)
 		uint16_t owner = egress_in_owner(w, &b->p[i]);
 
 		if (owner != w->index)
-			b->p[i].verdict = send_home(w, &b->p[i], owner);
+			b->p[i].verdict = send_home(w, &b->p[i], owner, FROM_OUTSIDE);
 	}
 }
 

@@ -10,7 +10,28 @@
  */
 #pragma once
 
+#include <stdint.h>
+
+#include <rte_common.h>
+
 #include "dataplane/batch.h"
+
+#define DP_HANDOFF_CLASSES 64u
+
+/*
+ * What one worker has put into another one's queue since that became half full, by class: an
+ * environment (1 of 64 by slot), or a sender outside (1 of 64 by address), of whom nothing else is
+ * known yet. The second half is for all of them in equal parts, so that nobody's flood keeps the
+ * others out.
+ */
+struct dp_handoff_share {
+	uint16_t taken[DP_HANDOFF_CLASSES];
+	uint16_t is_used;
+} __rte_cache_aligned;
+
+/* Shares of WORKERS queues, on NUMA node SOCKET; NULL: no memory. Control thread; rte_free() frees
+ * them. */
+struct dp_handoff_share *dp_handoff_shares_create(uint16_t workers, int socket);
 
 /* Stages: packets for environments (cluster side), or for SPIs (uplink side), of another home are
  * sent there (DP_TAKEN). */

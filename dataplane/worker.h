@@ -24,6 +24,7 @@
 
 struct dp_crypto;
 struct dp_flow_table;
+struct dp_handoff_share;
 struct dp_hold;
 struct dp_larval;
 struct dp_nexthops;
@@ -129,10 +130,11 @@ struct dp_worker {
 		*peers;        /* where control packets may come from; never NULL once running */
 	struct dp_port *ports; /* [DP_PORT_COUNT] */
 	struct dp_tx *tx;      /* [DP_PORT_COUNT] */
-	struct dp_worker **workers;  /* [worker_count] */
-	struct rte_ring *handoff_in; /* mbufs to process, from other workers */
-	struct rte_ring *send;       /* frames to send, from other workers and the control thread */
-	struct rte_ring *punt;       /* to the control thread (shared) */
+	struct dp_worker **workers;              /* [worker_count] */
+	struct rte_ring *handoff_in;             /* mbufs to process, from other workers */
+	struct dp_handoff_share *handoff_shares; /* [worker_count], of the others' handoff_in */
+	struct rte_ring *send; /* frames to send, from other workers and the control thread */
+	struct rte_ring *punt; /* to the control thread (shared) */
 	struct rte_mempool *mbufs;
 	struct rte_mempool *datagrams; /* large buffers: of reassembly (shared) */
 	/* one each, so that no flood stops another kind: a host that pings us must not make us deaf

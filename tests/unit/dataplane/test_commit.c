@@ -17,6 +17,9 @@
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_forward.h"
 #include "dataplane/nat_session.h"
+#include "dataplane/nexthop.h"
+#include "dataplane/path.h"
+#include "dataplane/port.h"
 #include "dataplane/portpool.h"
 #include "dataplane/peers.h"
 #include "dataplane/reassembly.h"
@@ -295,6 +298,59 @@ static enum dp_verdict call(struct commit_world *x, const char *of, uint32_t pod
 	x->batch.n = 0;
 	rte_pktmbuf_free(p->m);
 	return p->verdict;
+}
+
+/* What a worker needs to take frames their whole way. */
+static void open_path(struct commit_world *x, struct dp_worker *w)
+{
+	x->core.ports[DP_PORT_CLUSTER].mtu = x->core.ports[DP_PORT_UPLINK].mtu = 1500;
+	assert_int_equal(dp_nexthops_create(&x->core.nexthops), 0);
+	w->nexthops = x->core.nexthops;
+	w->hold = dp_hold_create();
+	w->answers_inside = rte_zmalloc(NULL, sizeof(*w->answers_inside), RTE_CACHE_LINE_SIZE);
+	w->tx = rte_zmalloc(NULL, DP_PORT_COUNT * sizeof(*w->tx), RTE_CACHE_LINE_SIZE);
+	assert_true(w->hold && w->answers_inside && w->tx);
+}
+
+static void close_path(struct commit_world *x, struct dp_worker *w)
+{
+	dp_hold_destroy(w->hold);
+	rte_free(w->answers_inside);
+	rte_free(w->tx);
+	dp_nexthops_destroy(x->core.nexthops);
+}
+
+/* A frame as another worker puts it into the queue of a home. */
+static struct rte_mbuf *crossing(uint32_t source, uint32_t pod, uint8_t flags)
+{
+	struct nat_packet tcp = { .protocol = TCP,
+		                  .source = source,
+		                  .destination = pod,
+		                  .source_port = 4000,
+		                  .destination_port = 33000,
+		                  .flags = flags,
+		                  .window = 1000,
+		                  .payload = flags & SYN ? 0 : 10 };
+	uint8_t frame[14 + 80] = { [6] = 2, [12] = 0x08, [13] = 0x00 };
+	unsigned length = nat_build(frame + 14, &tcp);
+	struct rte_mbuf *m = link_buffer(frame, 14 + length, LINK_HEADROOM);
+
+	m->port = DP_PORT_CLUSTER;
+	return m;
+}
+
+static void commit_b_and(struct commit_world *x, const char *name, uint32_t pod)
+{
+	begin(x);
+	environment(x, "b", POD_B);
+	server(x, "b", "one");
+	forward(x, "b", "one", 33000, TARGET + 1);
+	if (name) {
+		environment(x, name, pod);
+		server(x, name, "one");
+		forward(x, name, "", 33000, TARGET);
+	}
+	assert_int_equal(commit(x), 0);
 }
 
 /* ---- tests ---- */
@@ -744,6 +800,53 @@ static void takes_down_an_environment_with_all_it_had(void **state)
 	destroy(x);
 }
 
+/*
+ * Frames wait in the queue of a home while their environment goes and another one gets its slot,
+ * its tunnel's slot, its forward and, the second time, its address: none becomes that one's packet
+ * by what was known of it before.
+ */
+static void believes_nothing_that_waited_in_a_queue(void **state)
+{
+	static const uint32_t pods[] = { POD_A + 0x100, POD_A };
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(pods); i++) {
+		struct commit_world *x = create();
+		const bool has_its_address = pods[i] == POD_A;
+		struct rte_mbuf *queue[2];
+		struct dp_worker *w;
+		uint16_t a, one;
+
+		commit_two(x);
+		a = slot(x, "a");
+		one = tunnel(x, "a", "one");
+		w = home(x, "a");
+		open_path(x, w);
+		bring_up(x, "a", "one");
+		assert_int_equal(call(x, "a", POD_A, 33000, 4000), DP_OK);
+		queue[0] = crossing(LINK_CLIENT, POD_A, ACK);
+		queue[1] = crossing(0x0b000105, POD_A, SYN); /* who may call neither */
+		commit_b_and(x, NULL, 0);
+		x->core.next_environment_slot =
+			a; /* as late as can be, but once all others had a turn */
+		x->core.next_tunnel_slot = one;
+		commit_b_and(x, "c", pods[i]);
+		assert_int_equal(slot(x, "c"), a);
+		assert_int_equal(tunnel(x, "c", "one"), one);
+		assert_ptr_equal(home(x, "c"), w);
+		bring_up(x, "c", "one");
+		dp_path_handed(w, DP_PORT_CLUSTER, queue, 2);
+		assert_int_equal(w->count->drop[DP_NO_SESSION], has_its_address ? 1 : 0);
+		assert_int_equal(w->count->drop[DP_SOURCE_REFUSED], has_its_address ? 1 : 0);
+		assert_int_equal(w->count->drop[DP_NO_EGRESS], has_its_address ? 0 : 2);
+		assert_int_equal(sessions_of(x, a), 0);
+		assert_int_equal(x->core.environments[a].packets_out, 0);
+		assert_int_equal(w->count->esp_out_packets, 0);
+		close_path(x, w);
+		destroy(x);
+	}
+}
+
 /* More sessions than one step ends: until the last one is over, nobody gets the slots. */
 static void keeps_the_slots_of_sessions(void **state)
 {
@@ -853,6 +956,7 @@ int main(void)
 		cmocka_unit_test(uses_every_slot),
 		cmocka_unit_test(takes_down_a_server_with_all_it_had),
 		cmocka_unit_test(takes_down_an_environment_with_all_it_had),
+		cmocka_unit_test(believes_nothing_that_waited_in_a_queue),
 		cmocka_unit_test(keeps_the_slots_of_sessions),
 		cmocka_unit_test(does_not_touch_what_stays),
 	};

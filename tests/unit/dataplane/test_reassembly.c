@@ -8,6 +8,8 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+#include <rte_malloc.h>
+
 #include "dataplane/egress.h"
 #include "dataplane/handoff.h"
 #include "dataplane/keyed_hash.h"
@@ -742,6 +744,9 @@ static void gathers_a_frame(void **state)
 	y->w.index = 1;
 	x->w.handoff_in = x->w.send;
 	y->w.handoff_in = y->w.send;
+	x->w.handoff_shares = dp_handoff_shares_create(2, SOCKET_ID_ANY);
+	y->w.handoff_shares = dp_handoff_shares_create(2, SOCKET_ID_ANY);
+	assert_true(x->w.handoff_shares && y->w.handoff_shares);
 	fill(payload, sizeof(payload), 1);
 	nat_put16(payload, 4500);
 	nat_put16(payload + 2, 4500);
@@ -772,6 +777,8 @@ static void gathers_a_frame(void **state)
 	assert_int_equal(p->verdict, DP_OK);
 	assert_int_equal(gatherer->path.n, 1);
 	assert_memory_equal(p->l3 + 20, payload, sizeof(payload));
+	rte_free(x->w.handoff_shares);
+	rte_free(y->w.handoff_shares);
 	link_destroy(x);
 	assert_int_equal(link_destroy(y), 0);
 }
