@@ -731,42 +731,52 @@ class LargeGateway(Gateway):
         return super().node(sessions=262144, **changes)
 
 
-def fill_destination(dp, remote, port, count):
-    """COUNT sessions to one destination: empty datagrams of many pods, made without scapy, no faster than they are taken."""
-    frame = bytearray(42)
+def fill_destination(dp, remote, port, count, protocol):
+    """COUNT sessions to one destination: empty datagrams or SYNs of many pods, made without scapy, no faster than they are taken."""
+    is_tcp = protocol == socket.IPPROTO_TCP
+    frame = bytearray(54 if is_tcp else 42)
     frame[:14] = harness.mac_bytes(dp.cluster.dataplane_mac) + harness.mac_bytes(dp.cluster.macs[CLUSTER_ROUTER]) + b"\x08\0"
     before = dp.count("sessions/created")
     for i in range(count):
         addresses = socket.inet_aton(f"10.0.4.{i // 1000}") + socket.inet_aton(remote)
-        frame[14:34] = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0) + addresses
+        frame[14:34] = struct.pack("!BBHHHBBH", 0x45, 0, len(frame) - 14, 0, 0, 64, protocol, 0) + addresses
         struct.pack_into("!H", frame, 24, peers.checksum(bytes(frame[14:34])))
-        struct.pack_into("!HHHH", frame, 34, 10000 + i % 1000, port, 8, 0)
+        if is_tcp:
+            struct.pack_into("!HHIIBBHHH", frame, 34, 10000 + i % 1000, port, i, 0, 0x50, 2, 65535, 0, 0)
+        else:
+            struct.pack_into("!HHHH", frame, 34, 10000 + i % 1000, port, 8, 0)
         dp.cluster.socket.send(bytes(frame))
         if i % 128 == 127:
             dp.wait_count("sessions/created", before + i - 63)
     dp.wait_count("sessions/created", before + count)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_one_destination_runs_out(known_leaks, workers):
+@pytest.mark.parametrize("workers, layer", [(1, UDP), (2, UDP), (1, TCP)])
+def test_one_destination_runs_out(known_leaks, workers, layer):
     """To the last port; who comes then is told at once, and other destinations do not notice."""
+    protocol = {UDP: socket.IPPROTO_UDP, TCP: socket.IPPROTO_TCP}[layer]
     with LargeGateway(workers=workers, queues=1) as dp:
         commit(dp, [rule([UPLINK_ADDRESS], ["10.0.0.0/16"])])
         udp(dp, POD_A, REMOTES[1], 53, b"the routers are there")
         capacity = harness.wait_for(dp.control.egress, "the count")[0].capacity
         with dp.nothing_dropped():
-            fill_destination(dp, REMOTES[0], 53, capacity)
-        packet = IP(bytes(IP(src=POD_A, dst=REMOTES[0], id=3) / UDP(sport=4000, dport=53) / Raw(b"x")))
+            fill_destination(dp, REMOTES[0], 53, capacity, protocol)
+        packet = IP(bytes(IP(src=POD_A, dst=REMOTES[0], id=3) / layer(sport=4000, dport=53)))
         with dp.dropped("egress-ports"):
             dp.cluster.send_ip(packet)
-            error = take_icmp_error(dp.cluster, packet)
-        assert (error[ICMP].type, error[ICMP].code) == (3, 0)
+            if layer is TCP:
+                match = matcher(REMOTES[0], POD_A, socket.IPPROTO_TCP, 53, 4000)
+                reset = parse(dp.cluster, dp.cluster.take(match, "a RST"))[TCP]
+                assert (reset.flags, reset.seq, reset.ack) == ("RA", 0, packet[TCP].seq + 1)
+            else:
+                error = take_icmp_error(dp.cluster, packet)
+                assert (error[ICMP].type, error[ICMP].code) == (3, 0)
         dp.uplink.flush()
         for remote, port in ((REMOTES[0], 54), (REMOTES[1], 53)):
             got = udp(dp, POD_A, remote, port, b"others")
             udp_back(dp, got, POD_A, b"go on")
         harness.wait_for(lambda: dp.count("egress/busiest-ports") == capacity, "the count of the last port")
-        assert f"destination={REMOTES[0]}:53 protocol=17" in dp.log()
+        assert f"destination={REMOTES[0]}:53 protocol={protocol}" in dp.log()
     assert dp.status == 0, dp.last_log[-4000:]
 
 
