@@ -450,7 +450,7 @@ static void read_ports(struct ctl *c)
 
 		if (rte_eth_stats_get(c->core->ports[id].ethdev, &stats) != 0)
 			continue;
-		count->rx_missed[id] = stats.imissed;
+		count->rx_missed[id] = dp_port_missed(&c->core->ports[id], stats.imissed);
 		count->rx_no_buffer[id] = stats.rx_nombuf;
 		count->rx_errors[id] = stats.ierrors;
 		count->tx_errors[id] = stats.oerrors;

@@ -14,6 +14,7 @@
 
 #include "common/netaddr.h"
 #include "dataplane/answer.h"
+#include "dataplane/interface.h"
 #include "dataplane/worker.h"
 
 #define RX_DESCRIPTORS 1024
@@ -95,6 +96,10 @@ int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, ui
 		.rx_queues = RTE_MIN(queues, info.max_rx_queues),
 		.tx_queues = RTE_MIN(workers, info.max_tx_queues),
 	};
+	/* net_af_xdp of DPDK 22.11 does not read how many frames its full rings refused */
+	if (info.driver_name && strcmp(info.driver_name, "net_af_xdp") == 0 &&
+	    dp_interface_rx_dropped(info.if_index, &port->dropped_before) == 0)
+		port->interface = info.if_index;
 	if (port->rx_queues == 0 || port->tx_queues == 0)
 		return fail(why, why_size, "the device has no queues", -ENODEV);
 	/* the socket of net_af_packet carries both directions: a transmit queue needs its receive
@@ -124,6 +129,15 @@ int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, ui
 	if (rc)
 		return fail(why, why_size, "cannot read the MAC address", rc);
 	return start_queues(port, mbufs, why, why_size);
+}
+
+uint64_t dp_port_missed(const struct dp_port *port, uint64_t imissed)
+{
+	uint64_t dropped;
+
+	if (!port->interface || dp_interface_rx_dropped(port->interface, &dropped) != 0)
+		return imissed;
+	return RTE_MAX(imissed, dropped - port->dropped_before);
 }
 
 static void flush_port(struct dp_worker *w, enum dp_port_id id)

@@ -25,6 +25,9 @@ struct dp_port {
 	struct rte_ether_addr mac;
 	uint32_t route_count; /* what is behind the router; 0: everything */
 	struct ipc_prefix routes[IPC_PREFIXES_MAX];
+	uint32_t interface; /* the kernel's, which counts what net_af_xdp misses; 0: the driver does
+	                     */
+	uint64_t dropped_before; /* by the interface, before the start */
 };
 
 #define DP_TX_BUFFER 64u
@@ -41,6 +44,10 @@ struct dp_tx {
 int dp_port_start(struct dp_port *port, const struct ipc_port *configuration, uint16_t ethdev,
                   uint16_t queues, uint16_t workers, struct rte_mempool *mbufs, char *why,
                   size_t why_size);
+
+/* Of frames that came, how many found no room because we were too slow; IMISSED is what the driver
+ * says of it. Control thread. */
+uint64_t dp_port_missed(const struct dp_port *port, uint64_t imissed);
 
 /* Queues one whole Ethernet frame; takes the mbuf. Worker only. */
 void dp_port_send(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m);

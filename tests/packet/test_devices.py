@@ -5,6 +5,7 @@ Ports that are not af_packet on both sides, and cores that poll: each carries a 
 A PCI device is not among them: no machine of the tests has one to give away.
 """
 import os
+import signal
 import socket
 
 import pytest
@@ -62,6 +63,26 @@ def test_af_xdp_uses_all_buffers():
             peers.Flow(tunnel, forward_port=1).refused("no-forward")
         carries_a_connection(tunnel)
         harness.wait_for(lambda: dataplane.count("mbufs-free") >= before - 64, "the buffers come back")
+
+
+def test_frames_without_room():
+    """What a port loses while nobody takes from it is counted there, to the last frame, apart from what the dataplane drops."""
+    frames = 10000
+    with harness.Dataplane(start=False) as dataplane:
+        tunnel = start(dataplane, uplink={"device": b"af_xdp:up0"}, cluster={"device": b"af_xdp:cl0"})
+        carries_a_connection(tunnel)
+        frame = (harness.mac_bytes(dataplane.cluster.dataplane_mac)
+                 + harness.mac_bytes(dataplane.cluster.macs[peers.NEIGHBOUR]) + b"\x90\0").ljust(60, b"\0")
+        dataplane.process.send_signal(signal.SIGSTOP)
+        try:
+            for _ in range(frames):
+                dataplane.cluster.socket.send(frame)
+        finally:
+            dataplane.process.send_signal(signal.SIGCONT)
+        harness.wait_for(lambda: dataplane.count("drop/ethertype") + dataplane.count("port/cluster/rx-missed") == frames,
+                         lambda: f"{frames} frames: {dataplane.stats.all()}", 10)
+        assert dataplane.count("port/cluster/rx-missed") > 0
+        carries_a_connection(tunnel)
 
 
 def test_tap():

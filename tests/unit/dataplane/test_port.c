@@ -236,6 +236,26 @@ static void lets_no_device_mix_up_the_pools(void **state)
 	assert_int_equal(link_destroy(x), 0);
 }
 
+/* The kernel is asked only about an interface that it knows, and then has the last word. */
+static void asks_the_kernel_what_it_dropped(void **state)
+{
+	struct dp_port port = { .interface = if_nametoindex("lo") };
+	uint64_t dropped = UINT64_MAX;
+
+	(void)state;
+	assert_int_equal(dp_interface_rx_dropped(port.interface, &dropped), 0);
+	assert_int_not_equal(dropped, UINT64_MAX);
+	port.dropped_before = dropped - 100; /* may wrap: so do the kernel's */
+	assert_in_range(dp_port_missed(&port, 7), 100, 100000);
+	port.dropped_before = dropped;
+	assert_true(dp_port_missed(&port, 1000000) >= 1000000);
+	port.interface = INT32_MAX;
+	assert_int_not_equal(dp_interface_rx_dropped(port.interface, &dropped), 0);
+	assert_int_equal(dp_port_missed(&port, 7), 7);
+	port.interface = 0;
+	assert_int_equal(dp_port_missed(&port, 8), 8);
+}
+
 static void says_why_it_does_not_start(void **state)
 {
 	struct link_world *x = link_create();
@@ -259,6 +279,7 @@ int main(void)
 		cmocka_unit_test(sends_for_workers_without_a_queue),
 		cmocka_unit_test(lets_packets_without_ethernet_find_their_way),
 		cmocka_unit_test(lets_no_device_mix_up_the_pools),
+		cmocka_unit_test(asks_the_kernel_what_it_dropped),
 		cmocka_unit_test(says_why_it_does_not_start),
 	};
 
