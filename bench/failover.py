@@ -9,17 +9,15 @@ every connection reset at once. Moves by hand under 10,000 packets a second must
 
 import argparse
 import json
-import os
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "e2e")]
+from laboratory import in_run, say  # first: it says where the others are
 
-import datagrams  # noqa: E402
-from lab import crowd, cut, pulse  # noqa: E402
-from lab.host import LabError, Run, wait_until  # noqa: E402
-from lab.topology import TARGET, Topology  # noqa: E402
+import datagrams
+from lab import crowd, cut, pulse
+from lab.host import LabError, wait_until
+from lab.topology import TARGET, Topology
 
 CONNECTIONS = 1000
 CUTS = 30
@@ -33,10 +31,6 @@ FORWARDS = {
     pulse.PORT: {"to": f"{TARGET}:{pulse.TARGET_PORT}", "transport": "udp"},
     datagrams.PORT: {"to": f"{TARGET}:{datagrams.TARGET_PORT}", "transport": "udp"},
 }
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def percentile(values, part):
@@ -154,19 +148,6 @@ def move_by_hand(run, moves):
         f"{report['out']} lost on the way out, {report['back']} on the way back")
     return {"moves": moves, "packets": report["sent"], "rate": round(report["rate"]),
             "lost": report["out"] + report["back"]}
-
-
-def in_run(function, *arguments):
-    run = Run()
-    is_done = False
-    try:
-        result = function(run, *arguments)
-        is_done = True
-        return result
-    finally:
-        if not is_done:
-            say(f"logs: {run.directory}")
-        run.close(keep_files=not is_done)
 
 
 def judge(result):

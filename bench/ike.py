@@ -14,12 +14,11 @@ import re
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests"))
+from laboratory import in_run, say  # first: it says where the others are
 
-from lab.gateway import Environment  # noqa: E402
-from lab.host import LabError, Run, wait_until  # noqa: E402
-from lab.topology import Topology  # noqa: E402
+from lab.gateway import Environment
+from lab.host import LabError, wait_until
+from lab.topology import Topology
 
 TUNNELS = 1000
 SERVERS = "abcdefgh"
@@ -28,10 +27,6 @@ PATIENCE_S = 300
 LOOK_S = 0.1
 UP = re.compile(r"supervisor: up (environment=\S+ server=\S+) ")
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def cpu_seconds(pid):
@@ -115,17 +110,8 @@ class Fleet:
                 "cores": os.cpu_count(), "progress": progress}
 
 
-def measure(tunnels):
-    run = Run()
-    is_done = False
-    try:
-        result = Fleet(run, tunnels).run()
-        is_done = True
-        return result
-    finally:
-        if not is_done:
-            say(f"logs: {run.directory}")
-        run.close(keep_files=not is_done)
+def measure(run, tunnels):
+    return Fleet(run, tunnels).run()
 
 
 def main():
@@ -136,7 +122,7 @@ def main():
     if not 1 <= options.tunnels <= TUNNELS:
         parser.error(f"--tunnels must be 1 to {TUNNELS}")
     try:
-        result = measure(options.tunnels)
+        result = in_run(measure, options.tunnels)
     except LabError as error:
         say(f"error: {error}")
         return 1

@@ -13,12 +13,11 @@ import shlex
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests"))
+from laboratory import ROOT, in_run, say  # first: it says where the others are
 
-from lab.gateway import program  # noqa: E402
-from lab.host import LabError, Run  # noqa: E402
-from lab.topology import FORWARDS, TARGET, Topology  # noqa: E402
+from lab.gateway import program
+from lab.host import LabError
+from lab.topology import FORWARDS, TARGET, Topology
 
 SCRIPTS = ("forward", "egress", "imix", "rfc2544", "sessions")
 EGRESS = 'egress: { sources = ["10.0.0.0/16"]; };'
@@ -58,30 +57,27 @@ def run_script(script, gateway, socket, seconds):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def try_script(run, script, seconds):
+    gateway, socket = start(run)
+    results = run_script(script, gateway, socket, seconds)
+    gateway.stop()
+    return results
+
+
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench pktgen")
     parser.add_argument("--script", action="append", choices=SCRIPTS, help="default: all")
     parser.add_argument("--seconds", type=float, default=2, help="of a trial; default 2")
     parser.add_argument("--json", action="store_true", help="one list")
     options = parser.parse_args()
-    run = Run()
     results = []
-    is_done = False
     try:
         for script in options.script or SCRIPTS:
             # Pktgen's end takes the link with it: each script gets a gateway of its own
-            gateway, socket = start(run)
-            results += run_script(script, gateway, socket, options.seconds)
-            gateway.stop()
-            run.close(keep_files=False)
-            run = Run()
-        is_done = True
+            results += in_run(try_script, script, options.seconds)
     except LabError as error:
-        print(f"bench: error: {error}", file=sys.stderr)
-        print(f"bench: logs: {run.directory}", file=sys.stderr)
+        say(f"error: {error}")
         return 1
-    finally:
-        run.close(keep_files=not is_done)
     if options.json:
         print(json.dumps(results))
     else:

@@ -22,11 +22,10 @@ import os
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests"))
+from laboratory import ROOT, in_run, say  # first: it says where the others are
 
-from lab.host import LabError, Run, wait_until  # noqa: E402
-from lab.topology import FORWARDS, TARGET, Topology  # noqa: E402
+from lab.host import LabError, wait_until
+from lab.topology import FORWARDS, TARGET, Topology
 
 PATHS = ("forward", "egress")
 SIZES = (64, 256, 512, 1024, 1420, "imix")
@@ -39,10 +38,6 @@ TRIES = 6  # of a trial in which a core was taken away
 TAKEN_MAX = 0.001  # of its time that a core may be away in a trial that failed
 LEAST = 1000  # packets a second; nobody looks below
 EGRESS = 'egress: { sources = ["10.0.0.0/16"]; };'
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def waited_ns(thread):
@@ -231,26 +226,18 @@ def machine():
     return {"cpu": model, "cpus": os.cpu_count(), "load": os.getloadavg()[0]}
 
 
-def measure(options):
-    run = Run()
-    is_done = False
-    try:
-        setup = Setup(run, round(options.seconds * 1000))
-        result = {"machine": machine(), "seconds": options.seconds, "flows": FLOWS,
-                  "suite": setup.gateway.tunnel()["suite"], "cases": []}
-        for path in options.path or PATHS:
-            for size in options.size or SIZES:
-                result["cases"].append(setup.measure(path, size))
-                case = result["cases"][-1]
-                say(f"{path} {size}: {case['zero_loss_pps']} packets/s without loss, "
-                    f"{case['loss_0.1%_pps']} with 0.1 %, {case['saturated_pps']} at most")
-        result["drops"] = setup.gateway.drops()
-        is_done = True
-        return result
-    finally:
-        if not is_done:
-            say(f"logs: {run.directory}")
-        run.close(keep_files=not is_done)
+def measure(run, options):
+    setup = Setup(run, round(options.seconds * 1000))
+    result = {"machine": machine(), "seconds": options.seconds, "flows": FLOWS,
+              "suite": setup.gateway.tunnel()["suite"], "cases": []}
+    for path in options.path or PATHS:
+        for size in options.size or SIZES:
+            result["cases"].append(setup.measure(path, size))
+            case = result["cases"][-1]
+            say(f"{path} {size}: {case['zero_loss_pps']} packets/s without loss, "
+                f"{case['loss_0.1%_pps']} with 0.1 %, {case['saturated_pps']} at most")
+    result["drops"] = setup.gateway.drops()
+    return result
 
 
 def print_table(result):
@@ -287,7 +274,7 @@ def main():
     if any(s != "imix" and not 64 <= s <= 1420 for s in options.size or ()):
         parser.error("--size must be 64 to 1420, or imix")
     try:
-        result = measure(options)
+        result = in_run(measure, options)
     except LabError as error:
         say(f"error: {error}")
         return 1

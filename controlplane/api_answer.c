@@ -10,9 +10,9 @@
 #include "controlplane/api_change.h"
 #include "controlplane/api_json.h"
 #include "controlplane/api_request.h"
-#include "controlplane/sources.h"
 #include "controlplane/dp_picture.h"
 #include "controlplane/moves.h"
+#include "controlplane/sources.h"
 
 #include <jansson.h>
 
