@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "controlplane/config_read.h"
+#include "controlplane/ovpn_settings.h"
 
 /* A file's text and, after parse_file(), its tree. The tree's strings are in `library`. */
 struct file {
@@ -387,8 +388,13 @@ static void read_files(struct cp_reader *reader, struct file *files, size_t coun
 
 static void destroy(struct cp_config *config)
 {
-	for (size_t i = 0; i < config->environment_count; i++)
-		free(config->environments[i].forwards);
+	for (size_t i = 0; i < config->environment_count; i++) {
+		struct cp_environment *environment = &config->environments[i];
+
+		free(environment->forwards);
+		for (size_t j = 0; j < environment->server_count; j++)
+			free(environment->servers[j].openvpn);
+	}
 	for (size_t i = 0; i < config->source_count; i++)
 		free(config->sources[i].text);
 	free(config->sources);
@@ -491,6 +497,26 @@ static void *copy_of(const void *from, size_t size)
 	return copy ? memcpy(copy, from, size) : NULL;
 }
 
+/* ENVIRONMENT is a flat copy of FROM: what that points to is copied too, up to where memory ends.
+ */
+static int copy_environment(struct cp_environment *environment, const struct cp_environment *from)
+{
+	int rc = 0;
+
+	environment->forwards =
+		copy_of(from->forwards, from->forward_count * sizeof(*from->forwards));
+	if (from->forward_count && !environment->forwards)
+		rc = -ENOMEM;
+	for (size_t i = 0; i < from->server_count; i++) {
+		const struct cp_ovpn_settings *settings = from->servers[i].openvpn;
+
+		environment->servers[i].openvpn = copy_of(settings, sizeof(*settings));
+		if (settings && !environment->servers[i].openvpn)
+			rc = -ENOMEM;
+	}
+	return rc;
+}
+
 /* Fills COPY, whose lists are empty, up to where memory ends. */
 static int copy_lists(struct cp_config *copy, const struct cp_config *from)
 {
@@ -502,10 +528,7 @@ static int copy_lists(struct cp_config *copy, const struct cp_config *from)
 		struct cp_environment *environment = &copy->environments[copy->environment_count++];
 
 		*environment = from->environments[i];
-		environment->forwards =
-			copy_of(from->environments[i].forwards,
-		                environment->forward_count * sizeof(*environment->forwards));
-		if (environment->forward_count && !environment->forwards)
+		if (copy_environment(environment, &from->environments[i]) != 0)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < from->source_count; i++) {

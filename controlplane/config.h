@@ -25,7 +25,7 @@
 #define CP_PROPOSALS_MAX 8u
 #define CP_INBOUND_MAX 256u
 
-enum cp_vpn { CP_VPN_IPSEC = 1 };
+enum cp_vpn { CP_VPN_IPSEC = 1, CP_VPN_OPENVPN = 2 };
 enum cp_auth {
 	CP_AUTH_PSK = 1,
 	CP_AUTH_EAP_MSCHAPV2 = 2,
@@ -39,6 +39,8 @@ enum cp_revocation {
 	CP_REVOCATION_IF_AVAILABLE = 2,
 	CP_REVOCATION_STRICT = 3
 };
+
+struct cp_ovpn_settings;
 
 struct cp_server {
 	char name[IPC_NAME_LEN];
@@ -73,6 +75,7 @@ struct cp_server {
 	bool force_udp;      /* force_encapsulation: UDP even without NAT */
 	uint32_t retry_min_s; /* back-off of the supervisor: first and longest pause */
 	uint32_t retry_max_s;
+	struct cp_ovpn_settings *openvpn; /* ovpn_settings.h; NULL: it is an IPsec tunnel */
 };
 
 struct cp_forward {

@@ -51,7 +51,7 @@ static const char *const auth_names[] = { [CP_AUTH_PSK] = "psk",
 static const char *const revocation_names[] = { [CP_REVOCATION_OFF] = "off",
 	                                        [CP_REVOCATION_IF_AVAILABLE] = "if-available",
 	                                        [CP_REVOCATION_STRICT] = "strict" };
-static const char *const vpn_names[] = { [CP_VPN_IPSEC] = "ipsec" };
+static const char *const vpn_names[] = { [CP_VPN_IPSEC] = "ipsec", [CP_VPN_OPENVPN] = "openvpn" };
 static const char *const idle_names[] = {
 	[IPC_IDLE_POLL] = "poll", [IPC_IDLE_ADAPTIVE] = "adaptive"
 };
