@@ -340,6 +340,7 @@ static const struct field peer_fields[] = {
 	FIELD(FIELD_NAME, struct ipc_peer, id.environment),
 	FIELD(FIELD_NAME, struct ipc_peer, id.server),
 	FIELD(FIELD_OPTIONAL_HOST, struct ipc_peer, remote_be),
+	FIELD(FIELD_PAD, struct ipc_peer, pad),
 	{ 0 },
 };
 
@@ -348,7 +349,12 @@ static int check_peer(const void *body, size_t length)
 	const struct ipc_peer *peer = body;
 
 	(void)length;
-	return peer->remote_be && (!peer->ike_port_be || !peer->natt_port_be) ? -EINVAL : 0;
+	if (!peer->remote_be)
+		return 0;
+	if (peer->openvpn_port_be)
+		return peer->remote_port_be && !peer->ike_port_be && !peer->natt_port_be ? 0
+		                                                                         : -EINVAL;
+	return peer->ike_port_be && peer->natt_port_be && !peer->remote_port_be ? 0 : -EINVAL;
 }
 
 static const struct field tunnel_state_fields[] = {
@@ -417,15 +423,24 @@ static const struct field sa_add_fields[] = {
 	SA_ID_FIELDS(struct ipc_sa_add, id.),
 	FIELD(FIELD_HOST, struct ipc_sa_add, local_be),
 	FIELD(FIELD_HOST, struct ipc_sa_add, remote_be),
-	RANGE(struct ipc_sa_add, flags, 0, IPC_SA_ESN | IPC_SA_UDP | IPC_SA_EARLY),
-	RANGE(struct ipc_sa_add, algorithm, IPC_AES128_GCM16, IPC_AES256_CBC_SHA512_256),
+	RANGE(struct ipc_sa_add, flags, 0,
+	      IPC_SA_ESN | IPC_SA_UDP | IPC_SA_EARLY | IPC_SA_OPENVPN | IPC_SA_STREAM),
+	RANGE(struct ipc_sa_add, algorithm, IPC_AES128_GCM16, IPC_AES256_CBC_SHA512_512),
 	FIELD(FIELD_PAD, struct ipc_sa_add, pad),
+	RANGE(struct ipc_sa_add, openvpn.key_id, 0, IPC_OPENVPN_KEY_IDS - 1),
+	RANGE(struct ipc_sa_add, openvpn.format, IPC_OPENVPN_FORMAT_DEFAULT,
+	      IPC_OPENVPN_FORMAT_EPOCH),
+	RANGE(struct ipc_sa_add, openvpn.framing, IPC_OPENVPN_FRAMING_NONE,
+	      IPC_OPENVPN_FRAMING_STUB_V2),
+	RANGE(struct ipc_sa_add, openvpn.flags, 0, IPC_OPENVPN_FLOAT | IPC_OPENVPN_LZ4),
+	FIELD(FIELD_PAD, struct ipc_sa_add, openvpn.pad),
 	{ 0 },
 };
 
-static int check_sa_add(const void *body, size_t length)
+/* Bytes of key[], 0: the algorithm is not ESP's. */
+static uint16_t esp_key_length(const struct ipc_sa_add *add)
 {
-	static const uint16_t key_lengths[] = {
+	static const uint16_t lengths[] = {
 		[IPC_AES128_GCM16] = 20,
 		[IPC_AES192_GCM16] = 28,
 		[IPC_AES256_GCM16] = 36,
@@ -442,18 +457,73 @@ static int check_sa_add(const void *body, size_t length)
 		[IPC_AES256_CBC_SHA256_128] = 32 + 32,
 		[IPC_AES256_CBC_SHA384_192] = 32 + 48,
 		[IPC_AES256_CBC_SHA512_256] = 32 + 64,
+		[IPC_AES256_CBC_SHA512_512] = 0,
 	};
+
+	return lengths[add->algorithm];
+}
+
+/* The same for OpenVPN. */
+static uint16_t openvpn_key_length(const struct ipc_sa_add *add)
+{
+	static const uint16_t lengths[] = {
+		[IPC_AES128_GCM16] = 16 + 8,           [IPC_AES192_GCM16] = 24 + 8,
+		[IPC_AES256_GCM16] = 32 + 8,           [IPC_CHACHA20_POLY1305] = 32 + 8,
+		[IPC_AES128_CBC_SHA1_160] = 16 + 20,   [IPC_AES128_CBC_SHA256_256] = 16 + 32,
+		[IPC_AES128_CBC_SHA512_512] = 16 + 64, [IPC_AES192_CBC_SHA1_160] = 24 + 20,
+		[IPC_AES192_CBC_SHA256_256] = 24 + 32, [IPC_AES192_CBC_SHA512_512] = 24 + 64,
+		[IPC_AES256_CBC_SHA1_160] = 32 + 20,   [IPC_AES256_CBC_SHA256_256] = 32 + 32,
+		[IPC_AES256_CBC_SHA512_512] = 32 + 64,
+	};
+
+	if (add->openvpn.format == IPC_OPENVPN_FORMAT_EPOCH)
+		return add->algorithm <= IPC_CHACHA20_POLY1305 ? 32 : 0;
+	return lengths[add->algorithm];
+}
+
+static int check_esp_sa(const struct ipc_sa_add *add)
+{
+	if (!is_zero((const uint8_t *)&add->openvpn, sizeof(add->openvpn)))
+		return -EBADMSG;
+	if (add->flags & IPC_SA_STREAM)
+		return -EINVAL;
+	if ((add->flags & IPC_SA_UDP) && (!add->local_port_be || !add->remote_port_be))
+		return -EINVAL;
+	return 0;
+}
+
+static int check_openvpn_sa(const struct ipc_sa_add *add)
+{
+	const struct ipc_openvpn *openvpn = &add->openvpn;
+	bool has_peer = openvpn->peer_id != IPC_OPENVPN_NO_PEER;
+
+	if (add->flags & (IPC_SA_ESN | IPC_SA_UDP | IPC_SA_EARLY))
+		return -EINVAL;
+	if (has_peer && openvpn->peer_id > IPC_OPENVPN_PEER_MAX)
+		return -EINVAL;
+	if (openvpn->format == IPC_OPENVPN_FORMAT_EPOCH && !has_peer)
+		return -EINVAL;
+	if (!(add->flags & IPC_SA_STREAM) && (!add->local_port_be || !add->remote_port_be))
+		return -EINVAL;
+	return 0;
+}
+
+static int check_sa_add(const void *body, size_t length)
+{
 	const struct ipc_sa_add *add = body;
+	bool is_openvpn = add->flags & IPC_SA_OPENVPN;
+	uint16_t key_length = is_openvpn ? openvpn_key_length(add) : esp_key_length(add);
 	uint32_t destination_be = add->id.direction == IPC_IN ? add->local_be : add->remote_be;
+	int rc = is_openvpn ? check_openvpn_sa(add) : check_esp_sa(add);
 
 	(void)length;
+	if (rc != 0)
+		return rc;
 	if (check_spi(add->id.spi_be) != 0 || add->id.destination_be != destination_be)
 		return -EINVAL;
 	if ((add->flags & IPC_SA_EARLY) && add->id.direction != IPC_IN)
 		return -EINVAL;
-	if ((add->flags & IPC_SA_UDP) && (!add->local_port_be || !add->remote_port_be))
-		return -EINVAL;
-	if (add->key_length != key_lengths[add->algorithm])
+	if (key_length == 0 || add->key_length != key_length)
 		return -EINVAL;
 	if (add->id.direction == IPC_IN && (add->replay_window < 32 || add->replay_window > 4096))
 		return -EINVAL;
@@ -491,11 +561,9 @@ static int check_sa_update(const void *body, size_t length)
 	const struct ipc_sa_update *update = body;
 
 	(void)length;
-	if (check_spi(update->id.spi_be) != 0 || (update->flags & ~IPC_SA_UDP))
+	if (check_spi(update->id.spi_be) != 0 || (update->flags & ~(IPC_SA_UDP | IPC_SA_OPENVPN)))
 		return -EINVAL;
-	return (update->flags & IPC_SA_UDP) && (!update->local_port_be || !update->remote_port_be)
-	               ? -EINVAL
-	               : 0;
+	return update->flags && (!update->local_port_be || !update->remote_port_be) ? -EINVAL : 0;
 }
 
 static const struct field session_query_fields[] = {
@@ -541,6 +609,24 @@ static const struct field punt_fields[] = {
 	{ 0 },
 };
 
+static const struct field flow_fields[] = {
+	FIELD(FIELD_HOST, struct ipc_flow, remote_be),
+	FIELD(FIELD_NONZERO, struct ipc_flow, remote_port_be),
+	FIELD(FIELD_NONZERO, struct ipc_flow, local_port_be),
+	RANGE(struct ipc_flow, protocol, 6, 6),
+	FIELD(FIELD_PAD, struct ipc_flow, pad),
+	{ 0 },
+};
+
+static int check_stream(const void *body, size_t length)
+{
+	const struct ipc_stream *stream = body;
+
+	return stream->length == length - sizeof(*stream) && stream->length <= IPC_PUNT_MAX
+	               ? 0
+	               : -EBADMSG;
+}
+
 static const struct field event_fields[] = {
 	FIELD(FIELD_NONZERO, struct ipc_event, changed),
 	{ 0 },
@@ -557,6 +643,7 @@ static const struct field sa_info_fields[] = {
 	FIELD(FIELD_PAD, struct ipc_sa_info, id.pad),
 	FIELD(FIELD_PAD, struct ipc_sa_info, pad0),
 	FIELD(FIELD_PAD, struct ipc_sa_info, pad1),
+	FIELD(FIELD_PAD, struct ipc_sa_info, pad2),
 	{ 0 },
 };
 
@@ -688,11 +775,19 @@ static const struct type types[] = {
 	               BODY(struct ipc_move, move_reply_fields, NULL) },
 	[IPC_EGRESS] = { "EGRESS", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
 	                 LIST(struct ipc_egress_use, egress_use_fields) },
+	[IPC_FLOW_SET] = { "FLOW_SET", CLASS_REQUEST, BODY(struct ipc_flow, flow_fields, NULL),
+	                   EMPTY },
+	[IPC_FLOW_DEL] = { "FLOW_DEL", CLASS_REQUEST, BODY(struct ipc_flow, flow_fields, NULL),
+	                   EMPTY },
 	[IPC_PUNT_TX] = { "PUNT_TX", CLASS_ONE_WAY,
 	                  OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY },
 	[IPC_PUNT_RX] = { "PUNT_RX", CLASS_ONE_WAY,
 	                  OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY },
 	[IPC_EVENT] = { "EVENT", CLASS_ONE_WAY, BODY(struct ipc_event, event_fields, NULL), EMPTY },
+	[IPC_STREAM_RX] = { "STREAM_RX", CLASS_ONE_WAY,
+	                    OPEN_BODY(struct ipc_stream, no_fields, check_stream), EMPTY },
+	[IPC_STREAM_TX] = { "STREAM_TX", CLASS_ONE_WAY,
+	                    OPEN_BODY(struct ipc_stream, no_fields, check_stream), EMPTY },
 };
 
 static const struct body refusal_body = BODY(struct ipc_refusal, refusal_fields, NULL);

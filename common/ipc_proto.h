@@ -32,7 +32,7 @@
 
 #define IPC_MAGIC 0x53414c59u /* "SALY" */
 #define IPC_VERSION_MAJOR 1
-#define IPC_VERSION_MINOR 3
+#define IPC_VERSION_MINOR 4
 #define IPC_MSG_MAX 16384u /* bytes, header included */
 #define IPC_NAME_LEN 32u   /* names of instances, environments, servers; NUL included */
 #define IPC_DEVICE_LEN 128u
@@ -73,10 +73,16 @@ enum ipc_type {
 	IPC_MOVE = 51,     /* struct ipc_move -> struct ipc_move (the state after it) */
 	IPC_EGRESS = 52,   /* struct ipc_cursor -> struct ipc_list + N x struct ipc_egress_use; since 1.3 */
 
+	/* the exception port */
+	IPC_FLOW_SET = 53, /* struct ipc_flow; lease: what may pass it; since 1.4 */
+	IPC_FLOW_DEL = 54, /* struct ipc_flow; since 1.4 */
+
 	/* datagrams and events; no reply */
 	IPC_PUNT_TX = 64, /* struct ipc_punt + payload; control plane to network */
 	IPC_PUNT_RX = 65, /* struct ipc_punt + payload; network to control plane */
 	IPC_EVENT = 66,   /* struct ipc_event; something changed, read the state */
+	IPC_STREAM_RX = 67, /* struct ipc_stream + packet; sealed, for a byte stream; since 1.4 */
+	IPC_STREAM_TX = 68, /* struct ipc_stream + packet; out of a byte stream, to open; since 1.4 */
 };
 /* clang-format on */
 
@@ -193,7 +199,10 @@ struct ipc_server {
 	uint16_t
 		ike_port_be; /* our own outer ports towards it: never given to a session; 0: none */
 	uint16_t natt_port_be;
-	uint16_t pad1[2];
+	/* since 1.4 */
+	uint16_t openvpn_port_be; /* the same towards an OpenVPN server, of this tunnel alone; 0: it
+	                             is IPsec */
+	uint16_t pad1;
 };
 
 struct ipc_forward {
@@ -241,8 +250,12 @@ struct ipc_inbound {
 struct ipc_peer {
 	struct ipc_tunnel id;
 	uint32_t remote_be;   /* 0: none at the moment */
-	uint16_t ike_port_be; /* our own ports that its control packets come to */
+	uint16_t ike_port_be; /* our own ports that its control packets come to; OpenVPN: 0 */
 	uint16_t natt_port_be;
+	/* since 1.4; IPsec: 0 */
+	uint16_t openvpn_port_be; /* our own */
+	uint16_t remote_port_be;  /* the server's */
+	uint32_t pad;
 };
 
 struct ipc_tunnel_state {
@@ -260,9 +273,10 @@ struct ipc_spi {
 enum ipc_direction { IPC_IN = 1, IPC_OUT = 2 };
 
 /*
- * ESP algorithms, encryption and integrity together. Keys: AES-GCM and ChaCha20-Poly1305 as RFC
- * 4106 section 8.1 and RFC 7634 section 2 lay them out (salt last); the others the cipher's key,
- * then the HMAC's.
+ * Encryption and integrity together. Keys of ESP: AES-GCM and ChaCha20-Poly1305 as RFC 4106 section
+ * 8.1 and RFC 7634 section 2 lay them out (salt last); the others the cipher's key, then the
+ * HMAC's. Keys of OpenVPN: AES-GCM and ChaCha20-Poly1305 the cipher's key, then the 8 bytes of the
+ * implicit IV; in the epoch format 32 bytes, the first epoch's secret; the others as ESP's.
  */
 enum ipc_algorithm {
 	IPC_AES128_GCM16 = 1,
@@ -281,6 +295,16 @@ enum ipc_algorithm {
 	IPC_AES256_CBC_SHA256_128 = 14,
 	IPC_AES256_CBC_SHA384_192 = 15,
 	IPC_AES256_CBC_SHA512_256 = 16,
+	/* OpenVPN alone, which does not truncate its HMAC; since 1.4 */
+	IPC_AES128_CBC_SHA1_160 = 17,
+	IPC_AES128_CBC_SHA256_256 = 18,
+	IPC_AES128_CBC_SHA512_512 = 19,
+	IPC_AES192_CBC_SHA1_160 = 20,
+	IPC_AES192_CBC_SHA256_256 = 21,
+	IPC_AES192_CBC_SHA512_512 = 22,
+	IPC_AES256_CBC_SHA1_160 = 23,
+	IPC_AES256_CBC_SHA256_256 = 24,
+	IPC_AES256_CBC_SHA512_512 = 25,
 };
 
 #define IPC_SA_ESN 0x1u
@@ -288,6 +312,48 @@ enum ipc_algorithm {
 /* SA_ADD, IPC_IN: the key as it is expected to be negotiated. Another SA_ADD without this flag, for
  * the same SPI, says what it became; until then SA_QUERY and SA_LIST show the flag. */
 #define IPC_SA_EARLY 0x4u
+/*
+ * A key of OpenVPN's data channel; since 1.4. Its SPI is a name between the two of us, out of
+ * SPI_ALLOC, the same in both directions; on the wire a packet is known by the tunnel's port and
+ * the key id. A tunnel has at most two inbound keys, of different key ids.
+ */
+#define IPC_SA_OPENVPN 0x8u
+/* With IPC_SA_OPENVPN: no datagrams. What is sealed goes to the control plane as STREAM_RX, what is
+ * to be opened comes as STREAM_TX; since 1.4. */
+#define IPC_SA_STREAM 0x10u
+
+#define IPC_OPENVPN_KEY_IDS 8u
+#define IPC_OPENVPN_PEER_MAX 0xffffffu
+#define IPC_OPENVPN_NO_PEER 0xffffffffu /* packets without a peer id, DATA_V1 */
+
+enum ipc_openvpn_format {
+	IPC_OPENVPN_FORMAT_DEFAULT = 0, /* AEAD: the tag first; others: HMAC, IV, text */
+	IPC_OPENVPN_FORMAT_EPOCH = 1,   /* of OpenVPN 2.7: AEAD alone, with a peer id */
+};
+
+/* What stands before the inner packet: a server's idea of compression. */
+enum ipc_openvpn_framing {
+	IPC_OPENVPN_FRAMING_NONE = 0,
+	IPC_OPENVPN_FRAMING_LZO_NO = 1,  /* "comp-lzo no": fa */
+	IPC_OPENVPN_FRAMING_STUB = 2,    /* "compress", "compress lz4": fb, the first byte last */
+	IPC_OPENVPN_FRAMING_STUB_V2 = 3, /* "compress stub-v2", "compress lz4-v2": 50 00, seldom */
+};
+
+/* IPC_IN: its server's address and port may be another one once a packet from there is authentic:
+ * the tunnel's outbound keys follow. */
+#define IPC_OPENVPN_FLOAT 0x1u
+/* IPC_IN: the server may compress with LZ4; without it compressed packets are dropped. */
+#define IPC_OPENVPN_LZ4 0x2u
+
+struct ipc_openvpn {
+	uint32_t peer_id; /* at most IPC_OPENVPN_PEER_MAX, or IPC_OPENVPN_NO_PEER */
+	uint8_t key_id;
+	uint8_t format;  /* enum ipc_openvpn_format */
+	uint8_t framing; /* enum ipc_openvpn_framing */
+	uint8_t flags;   /* IPC_OPENVPN_FLOAT, IPC_OPENVPN_LZ4 */
+	uint16_t ping_s; /* IPC_OUT: a ping after so long without a packet sent; 0: never */
+	uint16_t pad[3];
+};
 
 struct ipc_sa_id {
 	uint32_t spi_be;
@@ -301,7 +367,7 @@ struct ipc_sa_add {
 	struct ipc_sa_id id;
 	uint32_t local_be;
 	uint32_t remote_be;
-	uint16_t local_port_be; /* with IPC_SA_UDP */
+	uint16_t local_port_be; /* with IPC_SA_UDP, and IPC_SA_OPENVPN without IPC_SA_STREAM */
 	uint16_t remote_port_be;
 	uint32_t flags;
 	uint16_t algorithm;     /* enum ipc_algorithm */
@@ -310,6 +376,7 @@ struct ipc_sa_add {
 	uint32_t hard_seconds;  /* the dataplane removes the SA after it; 0: never */
 	uint32_t pad;
 	uint8_t key[IPC_KEY_MAX];
+	struct ipc_openvpn openvpn; /* with IPC_SA_OPENVPN, else zero; since 1.4 */
 };
 
 struct ipc_sa_update {
@@ -318,7 +385,7 @@ struct ipc_sa_update {
 	uint32_t remote_be;
 	uint16_t local_port_be;
 	uint16_t remote_port_be;
-	uint32_t flags; /* IPC_SA_UDP */
+	uint32_t flags; /* IPC_SA_UDP, or IPC_SA_OPENVPN of such a key */
 };
 
 /* What a control plane leaves to its successor: opaque to the dataplane, which keeps it in memory
@@ -352,6 +419,9 @@ struct ipc_sa_info {
 	uint16_t algorithm;
 	uint16_t pad0;
 	uint32_t pad1;
+	/* since 1.4; of IPC_SA_OPENVPN */
+	uint8_t key_id;
+	uint8_t pad2[7];
 };
 
 /* ---- owned by the dataplane ---- */
@@ -523,10 +593,26 @@ struct ipc_punt { /* a UDP datagram without its headers; length is what follows 
 	uint32_t length;
 };
 
+/* An OpenVPN data packet as it stands in a byte stream, without its length. */
+struct ipc_stream {
+	uint32_t spi_be; /* RX: the outbound key's, TX: 0 or the inbound key's */
+	uint32_t length; /* of what follows */
+};
+
+/* What the exception port lets through, both ways: since 1.4. */
+struct ipc_flow {
+	uint32_t remote_be;
+	uint16_t remote_port_be;
+	uint16_t local_port_be;
+	uint8_t protocol; /* 6 */
+	uint8_t pad[7];
+};
+
 struct ipc_event {
 	uint64_t changed; /* IPC_CHANGED_*, level triggered: read the state they name */
 };
-#define IPC_CHANGED_SAS 0x1u /* an SA expired, was removed or is running out: SA_LIST */
+/* an SA expired, was removed, is running out, or an OpenVPN key opened its first packet: SA_LIST */
+#define IPC_CHANGED_SAS 0x1u
 /* an environment moved or its last move settled: STATE; a tunnel's liveness or MTU: TUNNELS */
 #define IPC_CHANGED_TUNNELS 0x2u
 #define IPC_CHANGED_PORTS 0x4u /* a port's link went up or down */
@@ -545,13 +631,14 @@ _Static_assert(sizeof(struct ipc_server) == 80, "ipc_server");
 _Static_assert(sizeof(struct ipc_forward) == 80, "ipc_forward");
 _Static_assert(sizeof(struct ipc_egress) == 624, "ipc_egress");
 _Static_assert(sizeof(struct ipc_inbound) == 16, "ipc_inbound");
-_Static_assert(sizeof(struct ipc_peer) == 72, "ipc_peer");
+_Static_assert(sizeof(struct ipc_peer) == 80, "ipc_peer");
 _Static_assert(sizeof(struct ipc_tunnel_state) == 72, "ipc_tunnel_state");
 _Static_assert(sizeof(struct ipc_spi) == 8, "ipc_spi");
 _Static_assert(sizeof(struct ipc_sa_id) == 16, "ipc_sa_id");
-_Static_assert(sizeof(struct ipc_sa_add) == 208, "ipc_sa_add");
+_Static_assert(sizeof(struct ipc_openvpn) == 16, "ipc_openvpn");
+_Static_assert(sizeof(struct ipc_sa_add) == 224, "ipc_sa_add");
 _Static_assert(sizeof(struct ipc_sa_update) == 32, "ipc_sa_update");
-_Static_assert(sizeof(struct ipc_sa_info) == 152, "ipc_sa_info");
+_Static_assert(sizeof(struct ipc_sa_info) == 160, "ipc_sa_info");
 _Static_assert(sizeof(struct ipc_keepsake) == 1096, "ipc_keepsake");
 _Static_assert(sizeof(struct ipc_cursor) == 8, "ipc_cursor");
 _Static_assert(sizeof(struct ipc_list) == 16, "ipc_list");
@@ -562,4 +649,6 @@ _Static_assert(sizeof(struct ipc_session) == 120, "ipc_session");
 _Static_assert(sizeof(struct ipc_egress_use) == 24, "ipc_egress_use");
 _Static_assert(sizeof(struct ipc_move) == 80, "ipc_move");
 _Static_assert(sizeof(struct ipc_punt) == 16, "ipc_punt");
+_Static_assert(sizeof(struct ipc_stream) == 8, "ipc_stream");
+_Static_assert(sizeof(struct ipc_flow) == 16, "ipc_flow");
 _Static_assert(sizeof(struct ipc_event) == 8, "ipc_event");

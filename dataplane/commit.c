@@ -339,7 +339,8 @@ static bool is_server_port(const struct dp_staging *s, const struct ipc_inbound 
 {
 	for (uint32_t i = 0; inbound->protocol == IPPROTO_UDP && i < s->server_count; i++)
 		if (s->servers[i].ike_port_be == inbound->port_be ||
-		    s->servers[i].natt_port_be == inbound->port_be)
+		    s->servers[i].natt_port_be == inbound->port_be ||
+		    s->servers[i].openvpn_port_be == inbound->port_be)
 			return true;
 	return false;
 }
@@ -416,6 +417,7 @@ static int reserve_ports(struct dp_worker *w, void *staging)
 	for (uint32_t i = 0; i < s->server_count; i++) {
 		dp_portpool_reserve(w->portpool, rte_be_to_cpu_16(s->servers[i].ike_port_be));
 		dp_portpool_reserve(w->portpool, rte_be_to_cpu_16(s->servers[i].natt_port_be));
+		dp_portpool_reserve(w->portpool, rte_be_to_cpu_16(s->servers[i].openvpn_port_be));
 	}
 	for (uint32_t i = 0; i < s->inbound_count; i++)
 		dp_portpool_reserve(w->portpool, rte_be_to_cpu_16(s->inbound[i].port_be));

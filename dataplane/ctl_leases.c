@@ -34,6 +34,8 @@ int dp_lease_peer_set(struct dp_requests *r, const struct ipc_peer *peer)
 		return -ENOENT;
 	if (peer->remote_be && dp_ipv4_is_martian(peer->remote_be))
 		return -EINVAL;
+	if (peer->openvpn_port_be)
+		return -ENOTSUP;
 	if (memcmp(&core->tunnel_slots[tunnel].peer, peer, sizeof(*peer)) == 0)
 		return 0;
 	dp_core_set_peer(core, tunnel, peer);
@@ -140,6 +142,8 @@ int dp_lease_sa_add(struct dp_requests *r, const struct ipc_sa_add *add)
 		return -ENOENT;
 	if (add->local_be != r->core->ports[DP_PORT_UPLINK].address_be)
 		return -EADDRNOTAVAIL;
+	if (add->flags & IPC_SA_OPENVPN)
+		return -ENOTSUP;
 	home = dp_core_tunnel_home(r->core, q.tunnel);
 	q.environment = r->core->tunnel_slots[q.tunnel].environment_slot;
 	q.memory = dp_sa_alloc((int)rte_lcore_to_socket_id(home->lcore));

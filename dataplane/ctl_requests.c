@@ -445,6 +445,10 @@ void dp_request(struct dp_requests *r, const struct ipc_header *header, const vo
 	case IPC_EGRESS:
 		egress(r, body, reply);
 		break;
+	case IPC_FLOW_SET:
+	case IPC_FLOW_DEL:
+		reply->status = -ENOTSUP; /* no exception port */
+		break;
 	case IPC_MOVE:
 		move(r, body, reply);
 		break;

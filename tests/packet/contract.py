@@ -16,7 +16,7 @@ import time
 
 MAGIC = 0x53414C59
 VERSION_MAJOR = 1
-VERSION_MINOR = 3
+VERSION_MINOR = 4
 MSG_MAX = 16384
 NAME_LEN = 32
 DEVICE_LEN = 128
@@ -35,6 +35,13 @@ NODE_ALLOW_SLOW_CRYPTO = 0x1
 SA_ESN = 0x1
 SA_UDP = 0x2
 SA_EARLY = 0x4
+SA_OPENVPN = 0x8
+SA_STREAM = 0x10
+OPENVPN_KEY_IDS = 8
+OPENVPN_PEER_MAX = 0xFFFFFF
+OPENVPN_NO_PEER = 0xFFFFFFFF
+OPENVPN_FLOAT = 0x1
+OPENVPN_LZ4 = 0x2
 SA_EXPIRING = 0x100
 SA_ACTIVE = 0x200
 ENVIRONMENT_KEEP_SESSIONS = 0x1
@@ -69,9 +76,13 @@ TUNNELS = 49
 SESSIONS = 50
 MOVE = 51
 EGRESS = 52
+FLOW_SET = 53
+FLOW_DEL = 54
 PUNT_TX = 64
 PUNT_RX = 65
 EVENT = 66
+STREAM_RX = 67
+STREAM_TX = 68
 
 IDLE_POLL, IDLE_ADAPTIVE = 0, 1
 HUGEPAGES_AUTO, HUGEPAGES_ON, HUGEPAGES_OFF = 0, 1, 2
@@ -80,6 +91,11 @@ AES128_GCM16, AES192_GCM16, AES256_GCM16, CHACHA20_POLY1305 = 1, 2, 3, 4
 AES128_CBC_SHA1_96, AES128_CBC_SHA256_128, AES128_CBC_SHA384_192, AES128_CBC_SHA512_256 = 5, 6, 7, 8
 AES192_CBC_SHA1_96, AES192_CBC_SHA256_128, AES192_CBC_SHA384_192, AES192_CBC_SHA512_256 = 9, 10, 11, 12
 AES256_CBC_SHA1_96, AES256_CBC_SHA256_128, AES256_CBC_SHA384_192, AES256_CBC_SHA512_256 = 13, 14, 15, 16
+AES128_CBC_SHA1_160, AES128_CBC_SHA256_256, AES128_CBC_SHA512_512 = 17, 18, 19
+AES192_CBC_SHA1_160, AES192_CBC_SHA256_256, AES192_CBC_SHA512_512 = 20, 21, 22
+AES256_CBC_SHA1_160, AES256_CBC_SHA256_256, AES256_CBC_SHA512_512 = 23, 24, 25
+OPENVPN_FORMAT_DEFAULT, OPENVPN_FORMAT_EPOCH = 0, 1
+OPENVPN_FRAMING_NONE, OPENVPN_FRAMING_LZO_NO, OPENVPN_FRAMING_STUB, OPENVPN_FRAMING_STUB_V2 = 0, 1, 2, 3
 MOVE_NONE, MOVE_UP, MOVE_DOWN, MOVE_DEAD, MOVE_REMOVED, MOVE_BY_HAND, MOVE_BACK = 0, 1, 2, 3, 4, 5, 6
 LIVENESS_UNKNOWN, LIVENESS_ALIVE, LIVENESS_SUSPECT, LIVENESS_DEAD = 0, 1, 2, 3
 SESSION_OPENING, SESSION_ESTABLISHED, SESSION_CLOSING, SESSION_CLOSED, SESSION_UDP = 1, 2, 3, 4, 5
@@ -172,7 +188,7 @@ class TunnelId(Struct):
 
 class Server(Struct):
     _fields_ = [("id", TunnelId), ("priority", u16), ("pad", u16 * 3), ("ike_port_be", u16),
-                ("natt_port_be", u16), ("pad1", u16 * 2)]
+                ("natt_port_be", u16), ("openvpn_port_be", u16), ("pad1", u16)]
 
 
 class Forward(Struct):
@@ -192,7 +208,8 @@ class Inbound(Struct):
 
 
 class Peer(Struct):
-    _fields_ = [("id", TunnelId), ("remote_be", u32), ("ike_port_be", u16), ("natt_port_be", u16)]
+    _fields_ = [("id", TunnelId), ("remote_be", u32), ("ike_port_be", u16), ("natt_port_be", u16),
+                ("openvpn_port_be", u16), ("remote_port_be", u16), ("pad", u32)]
 
 
 class TunnelState(Struct):
@@ -207,10 +224,16 @@ class SaId(Struct):
     _fields_ = [("spi_be", u32), ("destination_be", u32), ("direction", u8), ("pad", u8 * 7)]
 
 
+class OpenVpn(Struct):
+    _fields_ = [("peer_id", u32), ("key_id", u8), ("format", u8), ("framing", u8), ("flags", u8), ("ping_s", u16),
+                ("pad", u16 * 3)]
+
+
 class SaAdd(Struct):
     _fields_ = [("tunnel", TunnelId), ("id", SaId), ("local_be", u32), ("remote_be", u32), ("local_port_be", u16),
                 ("remote_port_be", u16), ("flags", u32), ("algorithm", u16), ("key_length", u16),
-                ("replay_window", u32), ("hard_seconds", u32), ("pad", u32), ("key", u8 * KEY_MAX)]
+                ("replay_window", u32), ("hard_seconds", u32), ("pad", u32), ("key", u8 * KEY_MAX),
+                ("openvpn", OpenVpn)]
 
 
 class SaUpdate(Struct):
@@ -226,7 +249,7 @@ class SaInfo(Struct):
     _fields_ = [("tunnel", TunnelId), ("id", SaId), ("control_epoch", u64), ("packets", u64), ("bytes", u64),
                 ("used_ns", u64), ("added_ns", u64), ("sequence", u64), ("flags", u32), ("local_be", u32),
                 ("remote_be", u32), ("local_port_be", u16), ("remote_port_be", u16), ("algorithm", u16),
-                ("pad0", u16), ("pad1", u32)]
+                ("pad0", u16), ("pad1", u32), ("key_id", u8), ("pad2", u8 * 7)]
 
 
 class Cursor(Struct):
@@ -281,6 +304,15 @@ class Punt(Struct):
                 ("length", u32)]
 
 
+class Stream(Struct):
+    _fields_ = [("spi_be", u32), ("length", u32)]
+
+
+class Flow(Struct):
+    _fields_ = [("remote_be", u32), ("remote_port_be", u16), ("local_port_be", u16), ("protocol", u8),
+                ("pad", u8 * 7)]
+
+
 class Event(Struct):
     _fields_ = [("changed", u64)]
 
@@ -291,11 +323,11 @@ STRUCTS = {
     "ipc_node": Node, "ipc_generation": Generation, "ipc_environment": Environment, "ipc_tunnel": TunnelId,
     "ipc_server": Server, "ipc_forward": Forward, "ipc_egress": Egress, "ipc_inbound": Inbound,
     "ipc_egress_use": EgressUse, "ipc_peer": Peer, "ipc_tunnel_state": TunnelState,
-    "ipc_spi": Spi, "ipc_sa_id": SaId, "ipc_sa_add": SaAdd, "ipc_sa_update": SaUpdate, "ipc_sa_info": SaInfo,
+    "ipc_spi": Spi, "ipc_sa_id": SaId, "ipc_openvpn": OpenVpn, "ipc_sa_add": SaAdd, "ipc_sa_update": SaUpdate, "ipc_sa_info": SaInfo,
     "ipc_keepsake": Keepsake,
     "ipc_cursor": Cursor, "ipc_list": List, "ipc_environment_state": EnvironmentState,
     "ipc_tunnel_info": TunnelInfo, "ipc_session_query": SessionQuery, "ipc_session": Session, "ipc_move": Move,
-    "ipc_punt": Punt, "ipc_event": Event,
+    "ipc_punt": Punt, "ipc_stream": Stream, "ipc_flow": Flow, "ipc_event": Event,
 }
 
 
@@ -472,6 +504,11 @@ class Contract(Raw):
     def peer_set(self, environment, server, remote, ike_port=500, natt_port=4500):
         self.request(PEER_SET, Peer(id=tunnel_id(environment, server), remote_be=ip_be(remote) if remote else 0,
                                     ike_port_be=port_be(ike_port), natt_port_be=port_be(natt_port)))
+
+    def openvpn_peer_set(self, environment, server, remote, remote_port, port):
+        """remote None: none at the moment."""
+        self.request(PEER_SET, Peer(id=tunnel_id(environment, server), remote_be=ip_be(remote) if remote else 0,
+                                    openvpn_port_be=port_be(port), remote_port_be=port_be(remote_port)))
 
     def tunnel_set(self, environment, server, inner):
         """inner None: the tunnel is down."""

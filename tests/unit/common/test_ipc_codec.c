@@ -28,6 +28,8 @@ struct message {
 		struct ipc_egress egress;
 		struct ipc_inbound inbound[IPC_INBOUND_MAX + 1];
 		struct ipc_peer peer;
+		struct ipc_stream stream;
+		struct ipc_flow flow;
 		struct ipc_tunnel_state tunnel_state;
 		struct ipc_tunnel tunnel;
 		struct ipc_spi spi;
@@ -231,6 +233,16 @@ static void fill(uint16_t type)
 	case IPC_PUNT_RX:
 		begin(type, sizeof(m.punt) + 28);
 		m.punt = (struct ipc_punt){ HERE, THERE, htons(500), htons(500), 28 };
+		break;
+	case IPC_STREAM_TX:
+	case IPC_STREAM_RX:
+		begin(type, sizeof(m.stream) + 28);
+		m.stream = (struct ipc_stream){ .spi_be = htonl(0x12345678), .length = 28 };
+		break;
+	case IPC_FLOW_SET:
+	case IPC_FLOW_DEL:
+		begin(type, sizeof(m.flow));
+		m.flow = (struct ipc_flow){ THERE, htons(443), htons(50000), 6, { 0 } };
 		break;
 	case IPC_EVENT:
 		begin(type, sizeof(m.event));
@@ -457,7 +469,7 @@ static void test_configuration(void **state)
 
 	TUNNEL_FAULTS(IPC_CONFIG_SERVER, server.id);
 	REFUSED(IPC_CONFIG_SERVER, -EBADMSG, m.server.pad[2] = 1);
-	REFUSED(IPC_CONFIG_SERVER, -EBADMSG, m.server.pad1[1] = 1);
+	REFUSED(IPC_CONFIG_SERVER, -EBADMSG, m.server.pad1 = 1);
 
 	OPTIONAL_NAME_FAULTS(IPC_CONFIG_EGRESS, egress.environment);
 	REFUSED(IPC_CONFIG_EGRESS, -EINVAL, m.egress.address_count = 0);
@@ -575,7 +587,9 @@ static void test_sa_add(void **state)
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.key[36] = 1);
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.pad = 1);
 	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.id.pad[0] = 1);
-	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.flags = 8);
+	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.flags = IPC_SA_STREAM);
+	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.flags = 32);
+	REFUSED(IPC_SA_ADD, -EBADMSG, m.sa_add.openvpn.key_id = 1);
 	TAKEN(IPC_SA_ADD, m.sa_add.flags = IPC_SA_EARLY);
 	REFUSED(IPC_SA_ADD, -EINVAL,
 	        (m.sa_add.id.direction = IPC_OUT, m.sa_add.id.destination_be = THERE,
@@ -595,6 +609,93 @@ static void test_sa_add(void **state)
 	REFUSED(IPC_SA_ADD, -EINVAL, m.sa_add.remote_port_be = 0);
 	TAKEN(IPC_SA_ADD,
 	      (m.sa_add.flags = 0, m.sa_add.local_port_be = 0, m.sa_add.remote_port_be = 0));
+}
+
+#define OPENVPN(change) (fill_openvpn(), (void)(change))
+
+static void fill_openvpn(void)
+{
+	m.sa_add.flags = IPC_SA_OPENVPN;
+	m.sa_add.key_length = 40;
+	memset(m.sa_add.key, 0x55, 40);
+	m.sa_add.openvpn.peer_id = IPC_OPENVPN_PEER_MAX;
+	m.sa_add.openvpn.key_id = 7;
+	m.sa_add.openvpn.ping_s = 10;
+}
+
+static void test_openvpn(void **state)
+{
+	static const struct {
+		uint16_t algorithm, key_length, epoch_length;
+	} keys[] = {
+		{ IPC_AES128_GCM16, 24, 32 },         { IPC_AES192_GCM16, 32, 32 },
+		{ IPC_AES256_GCM16, 40, 32 },         { IPC_CHACHA20_POLY1305, 40, 32 },
+		{ IPC_AES128_CBC_SHA1_160, 36, 0 },   { IPC_AES128_CBC_SHA256_256, 48, 0 },
+		{ IPC_AES128_CBC_SHA512_512, 80, 0 }, { IPC_AES192_CBC_SHA1_160, 44, 0 },
+		{ IPC_AES192_CBC_SHA256_256, 56, 0 }, { IPC_AES192_CBC_SHA512_512, 88, 0 },
+		{ IPC_AES256_CBC_SHA1_160, 52, 0 },   { IPC_AES256_CBC_SHA256_256, 64, 0 },
+		{ IPC_AES256_CBC_SHA512_512, 96, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(keys) * 2; i++) {
+		uint16_t right = i % 2 ? keys[i / 2].epoch_length : keys[i / 2].key_length;
+
+		for (uint16_t length = 0; length <= IPC_KEY_MAX + 4; length++) {
+			fill(IPC_SA_ADD);
+			fill_openvpn();
+			memset(m.sa_add.key, 0, sizeof(m.sa_add.key));
+			m.sa_add.algorithm = keys[i / 2].algorithm;
+			m.sa_add.openvpn.format = i % 2;
+			m.sa_add.key_length = length;
+			assert_int_equal(decode(), right && length == right ? 0 : -EINVAL);
+		}
+	}
+	TAKEN(IPC_SA_ADD, OPENVPN(m.sa_add.openvpn.peer_id = IPC_OPENVPN_NO_PEER));
+	TAKEN(IPC_SA_ADD, OPENVPN(m.sa_add.openvpn.framing = IPC_OPENVPN_FRAMING_STUB_V2));
+	TAKEN(IPC_SA_ADD, OPENVPN(m.sa_add.openvpn.flags = IPC_OPENVPN_FLOAT | IPC_OPENVPN_LZ4));
+	TAKEN(IPC_SA_ADD, OPENVPN((m.sa_add.flags |= IPC_SA_STREAM, m.sa_add.local_port_be = 0)));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.algorithm = IPC_AES256_CBC_SHA256_128));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.openvpn.peer_id = IPC_OPENVPN_PEER_MAX + 1));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.openvpn.key_id = IPC_OPENVPN_KEY_IDS));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.openvpn.format = 2));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.openvpn.framing = 4));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.openvpn.flags = 4));
+	REFUSED(IPC_SA_ADD, -EBADMSG, OPENVPN(m.sa_add.openvpn.pad[2] = 1));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.local_port_be = 0));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.remote_port_be = 0));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.flags |= IPC_SA_ESN));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.flags |= IPC_SA_UDP));
+	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.flags |= IPC_SA_EARLY));
+	REFUSED(IPC_SA_ADD, -EINVAL,
+	        OPENVPN((m.sa_add.openvpn.format = IPC_OPENVPN_FORMAT_EPOCH,
+	                 memset(m.sa_add.key + 32, 0, 8), m.sa_add.key_length = 32,
+	                 m.sa_add.openvpn.peer_id = IPC_OPENVPN_NO_PEER)));
+
+	TAKEN(IPC_SA_UPDATE, m.sa_update.flags = IPC_SA_OPENVPN);
+	REFUSED(IPC_SA_UPDATE, -EINVAL,
+	        (m.sa_update.flags = IPC_SA_OPENVPN, m.sa_update.remote_port_be = 0));
+
+	TAKEN(IPC_PEER_SET,
+	      (m.peer.ike_port_be = m.peer.natt_port_be = 0, m.peer.openvpn_port_be = htons(1194),
+	       m.peer.remote_port_be = htons(443)));
+	REFUSED(IPC_PEER_SET, -EINVAL, m.peer.openvpn_port_be = htons(1194));
+	REFUSED(IPC_PEER_SET, -EINVAL, m.peer.remote_port_be = htons(1194));
+	REFUSED(IPC_PEER_SET, -EINVAL,
+	        (m.peer.openvpn_port_be = htons(1194), m.peer.remote_port_be = htons(1194)));
+	REFUSED(IPC_PEER_SET, -EINVAL,
+	        (m.peer.ike_port_be = m.peer.natt_port_be = 0,
+	         m.peer.openvpn_port_be = htons(1194)));
+	REFUSED(IPC_PEER_SET, -EBADMSG, m.peer.pad = 1);
+
+	HOST_FAULTS(IPC_FLOW_SET, flow.remote_be);
+	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.remote_be = 0);
+	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.remote_port_be = 0);
+	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.local_port_be = 0);
+	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.protocol = 17);
+	REFUSED(IPC_FLOW_DEL, -EBADMSG, m.flow.pad[6] = 1);
+	REFUSED(IPC_STREAM_TX, -EBADMSG, m.stream.length++);
+	REFUSED(IPC_STREAM_RX, -EBADMSG, m.stream.length--);
 }
 
 static void test_owned_by_dataplane(void **state)
@@ -798,12 +899,19 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_type),    cmocka_unit_test(test_unknown_types),
-		cmocka_unit_test(test_hello),         cmocka_unit_test(test_node),
-		cmocka_unit_test(test_configuration), cmocka_unit_test(test_leases),
-		cmocka_unit_test(test_sa_add),        cmocka_unit_test(test_owned_by_dataplane),
-		cmocka_unit_test(test_datagrams),     cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_replies),       cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_every_type),
+		cmocka_unit_test(test_unknown_types),
+		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_node),
+		cmocka_unit_test(test_configuration),
+		cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_openvpn),
+		cmocka_unit_test(test_sa_add),
+		cmocka_unit_test(test_owned_by_dataplane),
+		cmocka_unit_test(test_datagrams),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_names),
 	};
 
