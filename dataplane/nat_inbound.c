@@ -22,6 +22,16 @@ static const struct dp_egress_mapping *find_mapping(const struct dp_worker *w,
 
 /* ---- from the Internet ---- */
 
+/* Pods live on the other side: who says from the uplink that it is one is not. */
+static bool is_of_cluster(const struct dp_worker *w, uint32_t address_be)
+{
+	const struct dp_egress *e = w->generation->egress;
+	const struct dp_egress_range *range =
+		dp_egress_find(e->sources, e->source_count, address_be);
+
+	return range->pool != DP_NONE_SLOT || range->environment != DP_NONE_SLOT;
+}
+
 struct dp_flow *dp_nat_inbound_open(struct dp_worker *w, struct dp_pkt *p, struct dp_flow *stale)
 {
 	const struct dp_flow_key *key = (const struct dp_flow_key *)p->key;
@@ -40,6 +50,9 @@ struct dp_flow *dp_nat_inbound_open(struct dp_worker *w, struct dp_pkt *p, struc
 
 	p->verdict = DP_EGRESS_UNSOLICITED;
 	if (!mapping)
+		return NULL;
+	p->verdict = DP_IP_ADDRESS;
+	if (is_of_cluster(w, key->source_be))
 		return NULL;
 	p->verdict = (uint8_t)dp_session_check_opening(p, &segment, DP_EGRESS_UNSOLICITED);
 	if (p->verdict != DP_OK)

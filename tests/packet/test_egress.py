@@ -661,6 +661,14 @@ def test_mapped_port_in_mid_stream(dp):
         dp.uplink.send_ip(IP(bytes(IP(src=REMOTES[0], dst=UPLINK_ADDRESS) / TCP(sport=9, dport=MAPPED_PORT, flags="A"))))
 
 
+@pytest.mark.parametrize("source", [POD_A, STAGING_POD, NEIGHBOUR])
+def test_mapped_port_from_outside_as_a_pod(dp, source):
+    """Who comes from the uplink is no pod, whatever source it writes."""
+    commit(dp, inbound=[mapping(MAPPED_PORT, TARGET, MAPPED)])
+    with dp.dropped("ip-address"):
+        dp.uplink.send_ip(IP(bytes(IP(src=source, dst=UPLINK_ADDRESS) / TCP(sport=9, dport=MAPPED_PORT, flags="S"))))
+
+
 @pytest.mark.parametrize("static", [UPLINK_ADDRESS, SECOND])
 def test_hairpin(dp, static):
     """A pod calls the static address's mapped port; the answer comes back through us (RFC 4787 REQ-9)."""
