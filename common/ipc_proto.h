@@ -401,6 +401,8 @@ struct ipc_keepsake {
 
 #define IPC_SA_EXPIRING 0x100u /* sequence numbers are running out: rekey */
 #define IPC_SA_ACTIVE 0x200u   /* IPC_OUT: the one its tunnel sends on */
+/* IPC_IN, IPC_SA_OPENVPN: the server said that it ends (OCC's exit); since 1.4 */
+#define IPC_SA_EXITED 0x400u
 
 struct ipc_sa_info {
 	struct ipc_tunnel tunnel;

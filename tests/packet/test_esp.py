@@ -15,7 +15,7 @@ import peers
 from peers import Flow, TARGET
 
 ALGORITHMS = {name.lower().replace("_", "-"): getattr(c, name) for name in c.CONSTANTS
-              if name.startswith(("AES", "CHACHA"))}
+              if name.startswith(("AES", "CHACHA")) and c.CONSTANTS[name] <= c.AES256_CBC_SHA512_256}  # the others are OpenVPN's
 KINDS = {name: ALGORITHMS[name] for name in ("aes256-gcm16", "chacha20-poly1305", "aes128-cbc-sha1-96", "aes256-cbc-sha256-128",
                                              "aes192-cbc-sha384-192", "aes256-cbc-sha512-256")}
 ENCAPSULATIONS = {"udp": True, "native": False}
