@@ -32,6 +32,8 @@ class Server:
     account: str  # empty: left out
     secret: str
     auth: str = "eap-mschapv2"
+    protocol: str = "ipsec"
+    profile: str = ""  # OpenVPN: the text of a profile, in place of all but account and secret
     authority: str = ""
     key: str = ""  # of our certificate: paths
     certificate: str = ""
@@ -131,7 +133,7 @@ environment: {{
   name = {_value(environment.name)};
   pod_address = {_value(environment.pod_address)};
   sources = {_value(environment.sources)};
-  vpn = "ipsec";
+  vpn = {_value(environment.servers[0].protocol)};
 {options}  servers = (
     {servers}
   );
@@ -141,8 +143,21 @@ environment: {{
 }};
 """
 
+    def _openvpn_server(self, name, server):
+        settings = {"name": server.name, "account": server.account}
+        if server.secret:
+            settings["password_file"] = self.write_secret(name, server.secret)
+        if server.profile:
+            settings["profile"] = self.write_secret(f"{name}.ovpn", server.profile)
+        else:
+            settings.update(address=server.address, server_ca=self._copy("ca", name,
+                                                                         server.authority))
+        return {key: value for key, value in settings.items() if value}
+
     def _server(self, environment, server):
         name = f"{environment.name}-{server.name}"
+        if server.protocol == "openvpn":
+            return self._written(self._openvpn_server(name, server), server)
         settings = {"name": server.name, "address": server.address, "auth": server.auth,
                     "server_identity": server.identity, "account": server.account}
         settings = {key: value for key, value in settings.items() if value}
@@ -155,6 +170,10 @@ environment: {{
             settings[kind] = self.write_secret(name, server.secret)
         if server.auth != "psk":
             settings["server_ca"] = self._copy("ca", name, server.authority)
+        return self._written(settings, server)
+
+    @staticmethod
+    def _written(settings, server):
         return ("{ " + "\n      ".join(f"{key} = {_value(value)};" for key, value in
                                       {**settings, **server.options}.items()) + " }")
 

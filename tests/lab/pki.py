@@ -90,6 +90,23 @@ class Authority:
         """The same for one who logs in."""
         return self.issue(identity, **{"flag": "clientAuth", **options})
 
+    def issue_as_easy_rsa(self, identity, *, flag="serverAuth", valid=(-1, 30)):
+        """As OpenVPN's users make theirs: no alternative names, but the keyUsage that
+        `remote-cert-tls` wants and strongSwan's `pki` does not write; returns the paths."""
+        key, request = self._path(f"{identity}.key"), self._path(f"{identity}.csr")
+        extensions = _write(self._path(f"{identity}.cnf"), (
+            "basicConstraints=CA:FALSE\nkeyUsage=digitalSignature,keyEncipherment\n"
+            f"extendedKeyUsage={flag}\nsubjectKeyIdentifier=hash\n").encode())
+        _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                 "-keyout", key, "-out", request, "-subj", f"/O={self._name}/CN={identity}")
+        certificate = self._path(f"{identity}.pem")
+        serial = os.urandom(8).hex()
+        _openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key,
+                 "-set_serial", f"0x1{serial}", "-extfile", extensions, "-days", str(valid[1]),
+                 "-out", certificate)
+        self._issued.append(certificate)
+        return key, certificate
+
     def revocation_list(self, *revoked, valid=(-1, 1)):
         """A CRL in DER that has the certificates REVOKED in it."""
         arguments = [argument for path in revoked for argument in ("--reason", "key-compromise",

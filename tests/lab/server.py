@@ -44,6 +44,8 @@ class VpnServer:
     `connections`, `pools`, `secrets` and `settings` may be changed before start().
     """
 
+    protocol = "ipsec"
+
     def __init__(self, run, host, authority, *, address, identity, pool, account, password, psk):
         self.host = host
         self.address = address

@@ -26,7 +26,8 @@
                                +---------------------------------+
 
 Server-b is another customer who has the same private network as the first one. A customer with a
-server in each of two zones, and how one is cut off, are in zones.py and cut.py.
+server in each of two zones, and how one is cut off, are in zones.py and cut.py. Customers may run
+OpenVPN (openvpn.py) instead of strongSwan.
 
 With add_management() the gateway gets an interface of its kernel's own, 192.0.2.2, and on its other
 end is a host that serves CRLs and OCSP, 192.0.2.80.
@@ -35,6 +36,7 @@ end is a host that serves CRLs and OCSP, 192.0.2.80.
 
 from .gateway import Environment, Gateway, Server
 from .host import Host, bridge, link
+from .openvpn import OpenvpnServer
 from .pki import Authority
 from .server import PAGE, VpnServer, WebServer
 from .zones import ACCOUNT, LETTERS, PASSWORD, PSK, TARGET, RedundantSite
@@ -50,7 +52,7 @@ FORWARDS = {33000: f"{TARGET}:8080", 33001: f"{TARGET}:8081", 33002: f"{TARGET}:
 class Site:
     """A customer: VPN server and LAN with a web server."""
 
-    def __init__(self, topology, letter, number, page):
+    def __init__(self, topology, letter, number, page, protocol):
         run = topology.run
         self.letter = letter
         self.authority = Authority(run.path(f"pki-{letter}"), f"Customer {letter.upper()}")
@@ -64,10 +66,13 @@ class Site:
         self.server_host.ip("address", "add", "192.168.100.1/24", "dev", "lan")
         self.lan_host.ip("address", "add", f"{TARGET}/24", "dev", "eth0")
         self.lan_host.ip("route", "add", "default", "via", "192.168.100.1")
-        self.server = VpnServer(run, self.server_host, self.authority, address=address,
-                                identity=f"vpn-{letter}.customer.example",
-                                pool=f"10.20.{20 + 10 * number}.0/24", account=ACCOUNT,
-                                password=PASSWORD, psk=PSK)
+        settings = {"address": address, "identity": f"vpn-{letter}.customer.example",
+                    "pool": f"10.20.{20 + 10 * number}.0/24", "account": ACCOUNT,
+                    "password": PASSWORD}
+        if protocol == "openvpn":
+            self.server = OpenvpnServer(run, self.server_host, self.authority, **settings)
+        else:
+            self.server = VpnServer(run, self.server_host, self.authority, psk=PSK, **settings)
         self.web = WebServer(run, self.lan_host, address=TARGET, port=8080, page=page)
 
     @property
@@ -81,7 +86,7 @@ class Site:
     def as_server(self, name="a", **changes):
         """This customer's server as an environment of the gateway names it."""
         return Server(**{"name": name, "address": self.server.address,
-                         "identity": self.server.identity, "account": ACCOUNT, "secret": PASSWORD,
+                         "protocol": self.server.protocol, "identity": self.server.identity, "account": ACCOUNT, "secret": PASSWORD,
                          "authority": self.authority.certificate, **changes})
 
     def as_certificate_server(self, auth, key, certificate, name="a", **changes):
@@ -96,9 +101,10 @@ class Site:
 class Topology:
     """The drawing above, with what it needs to be used; nothing is started yet."""
 
-    def __init__(self, run, environments=("production",), sites=("a",), redundant=None):
+    def __init__(self, run, environments=("production",), sites=("a",), redundant=None,
+                 protocols=None):
         """REDUNDANT: there is one customer, with servers in two zones (zones.py), who "routes" or
-        "masquerades"."""
+        "masquerades". PROTOCOLS: by letter, of servers that do not speak "ipsec" but "openvpn"."""
         self.run = run
         self.clients = {}
         self.gateway = None
@@ -110,18 +116,19 @@ class Topology:
         self.internet.ip("address", "add", "203.0.113.1/24", "dev", "to-gateway")
         self.internet.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         self.sites = {}
+        protocols = protocols or {}
         if redundant:
             sites = LETTERS
-            self._only_site = RedundantSite(self, redundant == "routes")
+            self._only_site = RedundantSite(self, redundant == "routes", protocols)
         else:
-            self._add_sites(sites)
+            self._add_sites(sites, protocols)
         bridge(self.internet, "servers", [f"to-{letter}" for letter in sites])
         self.internet.ip("address", "add", "198.51.100.1/24", "dev", "servers")
 
-    def _add_sites(self, letters):
+    def _add_sites(self, letters, protocols):
         for number, letter in enumerate(letters, start=1):
             page = PAGE if number == 1 else PAGE.replace("world", f"customer {letter.upper()}")
-            self.sites[letter] = Site(self, letter, number, page)
+            self.sites[letter] = Site(self, letter, number, page, protocols.get(letter))
         self._only_site = self.sites[letters[0]]
 
     def _wire_cluster(self, environments):

@@ -22,6 +22,7 @@ own, behind its LAN address. A connection that was begun through one cannot go o
 
 from .gateway import Server
 from .host import Host, bridge, link
+from .openvpn import OpenvpnServer
 from .pki import Authority
 from .server import VpnServer, WebServer
 
@@ -45,7 +46,7 @@ _MASQUERADE = """table ip nat {
 class _Zone:
     """A VPN server; both of a customer show certificates of the same authority."""
 
-    def __init__(self, site, topology, letter, number):
+    def __init__(self, site, topology, letter, number, protocol):
         run = topology.run
         self.letter = letter
         self.host = Host(run, f"server-{letter}")
@@ -57,21 +58,24 @@ class _Zone:
         # what has no tunnel goes nowhere, and nobody is told
         self.host.ip("route", "add", "blackhole", "10.20.0.0/16")
         pool = 1 if site.is_routing else number
-        self.server = VpnServer(run, self.host, site.authority, address=address,
-                                identity=f"vpn-{letter}.customer.example",
-                                pool=f"10.20.{20 + 10 * pool}.0/24", account=ACCOUNT,
-                                password=PASSWORD, psk=PSK)
+        settings = {"address": address, "identity": f"vpn-{letter}.customer.example",
+                    "pool": f"10.20.{20 + 10 * pool}.0/24", "account": ACCOUNT,
+                    "password": PASSWORD}
+        if protocol == "openvpn":
+            self.server = OpenvpnServer(run, self.host, site.authority, **settings)
+        else:
+            self.server = VpnServer(run, self.host, site.authority, psk=PSK, **settings)
 
 
 class RedundantSite:
     """The customer of the drawing; `zones` by letter."""
 
-    def __init__(self, topology, is_routing):
+    def __init__(self, topology, is_routing, protocols):
         run = topology.run
         self.is_routing = is_routing
         self.authority = Authority(run.path("pki"), "Customer")
         self.lan_host = Host(run, "lan")
-        self.zones = {letter: _Zone(self, topology, letter, number)
+        self.zones = {letter: _Zone(self, topology, letter, number, protocols.get(letter))
                       for number, letter in enumerate(LETTERS, start=1)}
         bridge(self.lan_host, "lan", [f"to-{letter}" for letter in LETTERS])
         self.lan_host.ip("address", "add", f"{TARGET}/24", "dev", "lan")
@@ -123,5 +127,5 @@ class RedundantSite:
         """OPTIONS: keys of the server in the configuration."""
         server = self.zones[letter].server
         return Server(letter, server.address, server.identity, ACCOUNT, PASSWORD,
-                      authority=self.authority.certificate,
+                      protocol=server.protocol, authority=self.authority.certificate,
                       options={"zone": f"zone-{letter}", **options})
