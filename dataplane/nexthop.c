@@ -139,13 +139,26 @@ static inline uint64_t read_mac(const struct dp_nexthops *n, int at)
 	return atomic_load_explicit(&n->entries[at].mac, memory_order_acquire);
 }
 
-static inline void write_ethernet(const struct dp_port *port, struct rte_mbuf *m, uint64_t mac)
-{
-	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)rte_pktmbuf_prepend(m, sizeof(*eth));
+/* The Ethernet header that leads to a next hop: its bytes 0 to 7 and 6 to 13, in memory order. */
+struct ethernet {
+	uint64_t begin, end;
+};
 
-	memcpy(&eth->dst_addr, &mac, sizeof(eth->dst_addr));
-	eth->src_addr = port->mac;
-	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
+static struct ethernet make_ethernet(const struct dp_port *port, uint64_t mac)
+{
+	uint64_t own = 0;
+
+	memcpy(&own, &port->mac, sizeof(port->mac));
+	return (struct ethernet){ (mac & (RESOLVED - 1)) | own << 48,
+		                  own | (uint64_t)rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) << 48 };
+}
+
+static inline void write_ethernet(struct rte_mbuf *m, struct ethernet header)
+{
+	uint8_t *frame = (uint8_t *)rte_pktmbuf_prepend(m, RTE_ETHER_HDR_LEN);
+
+	memcpy(frame, &header.begin, sizeof(header.begin));
+	memcpy(frame + 6, &header.end, sizeof(header.end));
 }
 
 /* Whose packet it is: what leaves for the Internet is its session's environment's, or one more's.
@@ -192,28 +205,47 @@ static inline uint64_t find_mac(const struct dp_nexthops *n, uint64_t key)
 	return likely(at >= 0) ? read_mac(n, at) : 0;
 }
 
+/* A way out, found once for packets in a row that take it. */
+struct way {
+	uint64_t key, mac; /* of the next hop; 0: none looked up, not resolved */
+	uint32_t to_be;    /* the address that leads there */
+	uint8_t port;
+	struct ethernet header;
+};
+
+static inline enum dp_verdict find_way(struct dp_worker *w, struct dp_pkt *p, struct way *way)
+{
+	const struct dp_port *port = &w->ports[p->port];
+	uint32_t nexthop_be = dp_port_route(port, p->nexthop_be);
+	uint64_t key = make_key(p->port, nexthop_be);
+
+	if (unlikely(nexthop_be == 0))
+		return DP_NO_ROUTE;
+	if (key != way->key) {
+		way->key = key;
+		way->mac = find_mac(w->nexthops, key);
+		way->header = make_ethernet(port, way->mac);
+	}
+	if (unlikely(!way->mac))
+		return hold_packet(w, p, nexthop_be);
+	way->to_be = p->nexthop_be;
+	way->port = p->port;
+	return DP_OK;
+}
+
 void dp_nexthop(struct dp_worker *w, struct dp_batch *b)
 {
-	uint64_t last = 0, mac = 0; /* of the packet before: the same hop, as a rule */
+	struct way way = { .key = 0, .port = DP_PORT_COUNT };
 
 	for (unsigned i = 0; i < b->n; i++) {
 		struct dp_pkt *p = &b->p[i];
-		const struct dp_port *port = &w->ports[p->port];
-		uint32_t nexthop_be = dp_port_route(port, p->nexthop_be);
-		uint64_t key = make_key(p->port, nexthop_be);
 
-		if (unlikely(nexthop_be == 0)) {
-			p->verdict = DP_NO_ROUTE;
-			continue;
+		if (p->nexthop_be != way.to_be || p->port != way.port) {
+			p->verdict = (uint8_t)find_way(w, p, &way);
+			if (unlikely(p->verdict != DP_OK))
+				continue;
 		}
-		if (key != last)
-			mac = find_mac(w->nexthops, key);
-		last = key;
-		if (unlikely(!mac)) {
-			p->verdict = hold_packet(w, p, nexthop_be);
-			continue;
-		}
-		write_ethernet(port, p->m, mac);
+		write_ethernet(p->m, way.header);
 	}
 }
 
@@ -228,7 +260,7 @@ void dp_nexthop_poll(struct dp_worker *w)
 		uint64_t mac = at >= 0 ? read_mac(w->nexthops, at) : 0;
 
 		if (mac) {
-			write_ethernet(&w->ports[h->port], h->m, mac);
+			write_ethernet(h->m, make_ethernet(&w->ports[h->port], mac));
 			dp_port_send(w, h->port, h->m);
 		} else if (w->now_ns > h->deadline_ns) {
 			w->count->drop[DP_NEXTHOP_UNRESOLVED]++;

@@ -169,7 +169,7 @@ static void flush_port(struct dp_worker *w, enum dp_port_id id)
 	tx->n = 0;
 }
 
-static inline void queue(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m)
+void dp_port_send(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m)
 {
 	struct dp_tx *tx = &w->tx[port];
 
@@ -178,15 +178,25 @@ static inline void queue(struct dp_worker *w, enum dp_port_id port, struct rte_m
 		flush_port(w, port);
 }
 
-void dp_port_send(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf *m)
+/* From FROM on, as many packets as leave by the same port and have room there; returns the next. */
+static inline unsigned transmit_run(struct dp_worker *w, const struct dp_batch *b, unsigned from)
 {
-	queue(w, port, m);
+	enum dp_port_id port = b->p[from].port;
+	struct dp_tx *tx = &w->tx[port];
+	unsigned to = from, last = RTE_MIN(b->n, from + DP_TX_BUFFER - tx->n);
+
+	for (struct rte_mbuf **m = &tx->m[tx->n]; to < last && b->p[to].port == port; to++)
+		*m++ = b->p[to].m;
+	tx->n += to - from;
+	if (unlikely(tx->n == DP_TX_BUFFER))
+		flush_port(w, port);
+	return to;
 }
 
 void dp_port_transmit(struct dp_worker *w, struct dp_batch *b)
 {
-	for (unsigned i = 0; i < b->n; i++)
-		queue(w, b->p[i].port, b->p[i].m);
+	for (unsigned i = 0; i < b->n;)
+		i = transmit_run(w, b, i);
 	b->n = 0;
 }
 
