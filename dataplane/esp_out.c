@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Outer headers are written over from a template of the SA: two 16-byte stores, then what differs.
- */
+/* Everything in front of the inner packet is three 16-byte stores: the SA's outer header, in two,
+ * with what differs put in on the way, then the ESP header and the initialization vector. */
 #include "dataplane/esp_out.h"
 
 #include "dataplane/ipv4.h"
@@ -8,164 +8,169 @@
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
+#include <immintrin.h>
+
 #include <rte_ether.h>
 #include <rte_prefetch.h>
 
-#define ESP_HEADER 8u
-#define TRAILER 2u /* pad length, next header */
 #define NEXT_IPV4 4
-#define TEMPLATE sizeof(((struct dp_sa_out *)0)->header)
-
-/* The template is stored whole, up to the SPI: what native ESP does not need falls where the
- * Ethernet header comes, so room for that is asked for. */
-_Static_assert(TEMPLATE <= 20 + 4 + RTE_ETHER_HDR_LEN, "the template fits before native ESP");
-
-/* The text that carries LENGTH bytes: with padding and trailer. */
-static inline unsigned text_bytes(const struct dp_crypto_suite *suite, unsigned length)
-{
-	return (length + TRAILER + suite->block_bytes - 1u) & ~(suite->block_bytes - 1u);
-}
 
 uint16_t dp_esp_inner_mtu(const struct dp_sa_out *sa, uint16_t link_mtu)
 {
-	unsigned around = sa->outer_bytes + ESP_HEADER + sa->suite.iv_bytes + sa->suite.icv_bytes;
+	unsigned around =
+		sa->outer_bytes + DP_ESP_HEADER + sa->suite.iv_bytes + sa->suite.icv_bytes;
 	unsigned text;
 
 	if (link_mtu <= around)
 		return 0;
 	text = (link_mtu - around) & ~(sa->suite.block_bytes - 1u);
-	return text < TRAILER + DP_IPV4_HEADER ? 0 : (uint16_t)(text - TRAILER);
+	return text < DP_ESP_TRAILER + DP_IPV4_HEADER ? 0 : (uint16_t)(text - DP_ESP_TRAILER);
 }
 
-/* RFC 4303 section 2.4: 1, 2, 3, ...; AT has room for PAD + TRAILER and an ICV. */
-static inline void write_trailer(uint8_t *at, unsigned pad)
+/* RFC 4303 section 2.4: 1, 2, 3, ..., then how many, and the next header. AT has room for PAD +
+ * DP_ESP_TRAILER bytes and an ICV, the shortest of which is as long as what is written too far. */
+static inline void write_trailer(uint8_t *at, size_t pad)
 {
-	static const uint8_t first[4] = { 1, 2, 3, 4 };
+	static const uint64_t whole[] = { 0x0400, 0x040101, 0x04020201, 0x0403030201 };
+	static const uint8_t count[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
 
-	memcpy(at, first, sizeof(first));
-	for (unsigned i = sizeof(first); i < pad; i++)
-		at[i] = (uint8_t)(i + 1);
+	if (likely(pad < RTE_DIM(whole))) {
+		memcpy(at, &whole[pad], sizeof(whole[pad]));
+		return;
+	}
+	memcpy(at, count, sizeof(count));
 	at[pad] = (uint8_t)pad;
 	at[pad + 1] = NEXT_IPV4;
 }
 
-static inline void write_outer(uint8_t *outer, const struct dp_sa_out *sa, uint8_t tos,
-                               unsigned total)
+/* FIRST: the first two bytes of the inner header, as all headers here begin; with them its type of
+ * service goes along (RFC 6040 section 4.1, normal mode: ECN and DSCP). The UDP header falls where
+ * native ESP has its own, which is written afterwards. */
+static inline void write_outer(uint8_t *outer, const struct dp_sa_out *sa, uint16_t first,
+                               size_t total)
 {
-	uint16_t total_be = rte_cpu_to_be_16((uint16_t)total);
+	uint32_t udp_be = __builtin_bswap32((uint32_t)total - DP_IPV4_HEADER) >> 16;
+	uint32_t word = first | __builtin_bswap32((uint32_t)total), sum;
+	__m128i begin = _mm_loadu_si128((const __m128i *)sa->header);
+	__m128i end = _mm_loadu_si128((const __m128i *)(sa->header + 12));
+	__m128i own;
 
-	memcpy(outer + sa->outer_bytes + 4 - TEMPLATE, sa->header, TEMPLATE);
-	outer[1] = tos; /* RFC 6040 section 4.1, normal mode: ECN goes along, and so does DSCP */
-	dp_store16(outer + 2, total_be);
-	dp_store16(outer + 10,
-	           (uint16_t)~dp_checksum_fold(sa->header_sum + ((uint32_t)tos << 8) + total_be));
-	if (sa->outer_bytes > DP_IPV4_HEADER)
-		dp_store16(outer + 24, rte_cpu_to_be_16((uint16_t)(total - DP_IPV4_HEADER)));
+	sum = word + sa->header_sum;
+	sum += sum < word;
+	/* its halves added to each other are in the upper one: the checksum in its place */
+	sum = ~(sum + (sum << 16 | sum >> 16)) & 0xffff0000u;
+	own = _mm_insert_epi32(_mm_cvtsi32_si128((int)word), (int)sum, 2);
+	_mm_storeu_si128((__m128i *)outer, _mm_or_si128(begin, own));
+	_mm_storeu_si128((__m128i *)(outer + 12), _mm_insert_epi32(end, (int)udp_be, 3));
 }
 
-/* RFC 4106 sections 4 and 5, RFC 7634 section 2: the IV is the sequence number, unique as long as
- * the key lives. CBC makes its own of it. */
-static inline void write_nonce(struct dp_pkt *p, const struct dp_sa_out *sa, uint64_t sequence)
+/* ESP header and IV on the wire, nonce and additional data for the cipher, with 12 bytes of each
+ * that matter. RFC 4106 sections 4 and 5, RFC 7634 section 2: the IV is the sequence number, unique
+ * as long as the key lives. CBC makes its own of it. */
+static inline void write_esp(struct dp_pkt *p, uint8_t *esp, const struct dp_sa_out *sa)
 {
-	uint64_t iv = rte_cpu_to_be_64(sequence);
+	/* 32-bit words: H and L are the halves of the sequence number. H L H L */
+	__m128i sequence = _mm_set1_epi64x((long long)__builtin_bswap64(sa->sequence));
+	__m128i header = _mm_insert_epi32(sequence, (int)sa->spi_be, 0);       /* SPI L H L */
+	__m128i extended = _mm_shuffle_epi32(header, _MM_SHUFFLE(3, 3, 2, 0)); /* SPI H L L */
 
-	dp_store32(p->esp + 4, rte_cpu_to_be_32((uint32_t)sequence));
-	memcpy(p->esp + ESP_HEADER, &iv, sizeof(iv));
-	dp_store32(p->iv, sa->salt);
-	memcpy(p->iv + 4, &iv, sizeof(iv));
-	dp_store32(p->aad, sa->spi_be);
-	if (sa->is_esn)
-		memcpy(p->aad + 4, &iv, sizeof(iv)); /* high 32 bits, low 32 bits */
-	else
-		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)sequence));
+	_mm_storeu_si128((__m128i *)esp, header);
+	_mm_store_si128((__m128i *)p->aad, sa->is_esn ? extended : header);
+	_mm_store_si128((__m128i *)p->iv, _mm_insert_epi32(extended, (int)sa->salt, 0));
 }
 
 static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out *sa,
                                           struct dp_pkt *p)
 {
 	struct rte_mbuf *m = p->m;
-	uint8_t *inner = p->l3;
-	unsigned length = p->l3_length, text = text_bytes(&sa->suite, length);
-	unsigned before = sa->outer_bytes + ESP_HEADER + sa->suite.iv_bytes;
-	unsigned total = before + text + sa->suite.icv_bytes;
-	size_t offset = (size_t)(inner - (uint8_t *)m->buf_addr);
-	uint8_t *outer = inner - before;
+	uint8_t *inner = p->l3, *outer = inner - sa->before;
+	size_t length = p->l3_length;
+	size_t pad = -(length + DP_ESP_TRAILER) & (sa->suite.block_bytes - 1u);
+	size_t total = length + pad + sa->around;
+	ptrdiff_t offset = outer - (uint8_t *)m->buf_addr;
 
 	if (unlikely(length > sa->inner_mtu)) {
 		p->limit = sa->inner_mtu;
 		return DP_TOO_BIG;
 	}
-	if (unlikely(offset < before + RTE_ETHER_HDR_LEN || offset + total - before > m->buf_len))
+	if (unlikely(offset < RTE_ETHER_HDR_LEN || (size_t)offset + total > m->buf_len))
 		return DP_CRYPTO;
 	if (unlikely(sa->sequence >= sa->mark) && !dp_sa_out_at_mark(w, sa))
 		return DP_ESP_SEQUENCE;
 	sa->sequence++;
-	write_trailer(inner + length, text - length - TRAILER);
-	write_outer(outer, sa, inner[1], total);
+	write_trailer(inner + length, pad);
+	write_outer(outer, sa, dp_load16(inner), total);
 	p->esp = outer + sa->outer_bytes;
-	write_nonce(p, sa, sa->sequence);
+	write_esp(p, p->esp, sa);
 	p->sa_out = sa;
 	p->l3 = outer;
 	p->l3_length = (uint16_t)total;
-	p->l3_header = DP_IPV4_HEADER;
-	p->protocol = outer[9];
+	p->protocol = sa->header[9];
 	p->nexthop_be = sa->remote_be;
 	p->port = DP_PORT_UPLINK;
-	m->data_off = (uint16_t)(offset - before);
+	m->data_off = (uint16_t)offset;
 	m->data_len = (uint16_t)total;
-	m->pkt_len = total;
+	m->pkt_len = (uint32_t)total;
 	return DP_OK;
 }
 
-/* Packets [FROM, TO) of one tunnel; its counters are written once. */
-static void encapsulate_run(struct dp_worker *w, struct dp_batch *b, unsigned from, unsigned to)
+/* From P on, as many packets as are of one tunnel, whose counters are written once; returns the
+ * next packet. */
+static struct dp_pkt *encapsulate_run(struct dp_worker *w, struct dp_pkt *p,
+                                      const struct dp_pkt *end)
 {
-	struct dp_tunnel *tunnel =
-		b->p[from].tunnel == DP_NONE_SLOT ? NULL : &w->tunnels[b->p[from].tunnel];
+	uint16_t slot = p->tunnel;
+	struct dp_tunnel *tunnel = slot == DP_NONE_SLOT ? NULL : &w->tunnels[slot];
 	struct dp_sa_out *sa = tunnel ? tunnel->out : NULL;
 	uint64_t packets = 0, bytes = 0;
 
-	for (unsigned i = from; i < to; i++) {
-		struct dp_pkt *p = &b->p[i];
-		unsigned length = p->l3_length;
+	for (; p < end && p->tunnel == slot; p++) {
+		uint16_t length = p->l3_length;
+		enum dp_verdict verdict;
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		p->verdict = sa ? encapsulate(w, sa, p) : DP_NO_TUNNEL;
-		if (likely(p->verdict == DP_OK)) {
-			packets++;
-			bytes += length;
+		verdict = likely(sa != NULL) ? encapsulate(w, sa, p) : DP_NO_TUNNEL;
+		if (unlikely(verdict != DP_OK)) {
+			p->verdict = (uint8_t)verdict;
+			continue;
 		}
+		packets++;
+		bytes += length;
 	}
 	if (packets == 0)
-		return;
+		return p;
 	sa->packets += packets;
 	sa->bytes += bytes;
 	sa->used_ns = w->now_ns;
 	tunnel->packets_out += packets;
 	tunnel->bytes_out += bytes;
+	return p;
+}
+
+/* The lines of the SA that its packets need. */
+static inline void prefetch_sa(const struct dp_worker *w, uint16_t tunnel)
+{
+	const struct dp_sa_out *sa = tunnel == DP_NONE_SLOT ? NULL : w->tunnels[tunnel].out;
+
+	if (likely(sa != NULL)) {
+		rte_prefetch0(sa);
+		rte_prefetch0(&sa->packets);
+	}
 }
 
 void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 {
-	unsigned to;
+	struct dp_pkt *end = b->p + b->n;
+	uint16_t last = DP_NONE_SLOT;
 
-	for (unsigned i = 0; i < b->n; i++) {
-		const struct dp_sa_out *sa;
-
-		if (unlikely(b->p[i].verdict != DP_OK || b->p[i].tunnel == DP_NONE_SLOT))
-			continue;
-		sa = w->tunnels[b->p[i].tunnel].out;
-		if (likely(sa != NULL)) {
-			rte_prefetch0(sa);
-			rte_prefetch0(&sa->packets);
-		}
+	for (const struct dp_pkt *p = b->p; p < end; p++) {
+		if (unlikely(p->tunnel != last))
+			prefetch_sa(w, p->tunnel);
+		last = p->tunnel;
 	}
-	for (unsigned from = 0; from < b->n; from = to) {
-		for (to = from + 1; to < b->n && b->p[to].tunnel == b->p[from].tunnel; to++)
-			;
-		encapsulate_run(w, b, from, to);
-	}
+	for (struct dp_pkt *p = b->p; p < end;)
+		p = encapsulate_run(w, p, end);
 }
 
 void dp_esp_out_encrypt(struct dp_worker *w, struct dp_batch *b)

@@ -9,6 +9,9 @@
 
 #include "dataplane/batch.h"
 
+#define DP_ESP_HEADER 8u  /* SPI, sequence number */
+#define DP_ESP_TRAILER 2u /* pad length, next header */
+
 struct dp_sa_out;
 
 /*

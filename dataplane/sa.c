@@ -159,19 +159,21 @@ static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
 {
 	const struct dp_sa_lease *lease = &sa->lease;
 	bool is_udp = (lease->flags & IPC_SA_UDP) != 0;
-	uint8_t *ip = sa->header + (is_udp ? 0 : 8);
+	uint8_t *ip = sa->header;
 
 	memset(sa->header, 0, sizeof(sa->header));
 	dp_ipv4_write(ip, 0, OUTER_TTL, is_udp ? IPPROTO_UDP : IPPROTO_ESP, lease->local_be,
 	              lease->remote_be);
+	ip[0] = 0;
 	dp_store16(ip + 10, 0);
 	sa->header_sum = dp_ipv4_sum(ip);
 	if (is_udp) {
 		dp_store16(ip + 20, lease->local_port_be);
 		dp_store16(ip + 22, lease->remote_port_be);
 	}
-	dp_store32(sa->header + 28, sa->spi_be);
 	sa->outer_bytes = is_udp ? 28 : 20;
+	sa->before = (uint8_t)(sa->outer_bytes + DP_ESP_HEADER + sa->suite.iv_bytes);
+	sa->around = (uint8_t)(sa->before + DP_ESP_TRAILER + sa->suite.icv_bytes);
 	sa->remote_be = lease->remote_be;
 	sa->inner_mtu = dp_esp_inner_mtu(sa, link_mtu);
 }

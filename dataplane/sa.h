@@ -75,15 +75,18 @@ _Static_assert(offsetof(struct dp_sa_in, key) == 640, "dp_sa_in: line 10, the ke
 
 /* Line 0: the header and its numbers. Line 1: written for every run of packets. */
 struct dp_sa_out {
-	/* The outer header as it ends with the SPI: 8 unused bytes + IPv4 + SPI, or IPv4 + UDP +
-	 * SPI. Type of service, lengths and checksums are 0. */
-	uint8_t header[32];
+	/* The outer header: IPv4, and UDP if there is one. Type of service, lengths and checksums
+	 * are 0; so is the first byte, which is any header's. */
+	uint8_t header[28];
+	uint32_t spi_be;
 	uint64_t sequence; /* last used; it is the IV too, so it never goes back */
 	uint64_t mark;     /* sequence at which dp_sa_out_at_mark() is asked: the warning, then the
 	                      limit */
 	uint32_t salt;     /* as it stands in the nonce */
 	uint32_t remote_be;
-	uint32_t header_sum; /* of the IPv4 header's 16-bit words */
+	uint16_t header_sum; /* of the IPv4 header's 16-bit words but for the first */
+	uint8_t before;      /* bytes in front of the inner packet */
+	uint8_t around;      /* bytes of all that is not inner packet or padding */
 	uint8_t outer_bytes; /* before the ESP header: 20 or 28 */
 	uint8_t is_esn;
 	uint16_t inner_mtu; /* largest inner packet, bytes */
@@ -94,10 +97,10 @@ struct dp_sa_out {
 	uint64_t limit;          /* last sequence number that may be used */
 	struct dp_sa_out *older; /* the tunnel's previous one, still listed */
 	struct dp_crypto_suite suite;
-	uint32_t spi_be;
 	uint16_t environment; /* slot */
 	uint16_t tunnel;      /* slot */
-	uint64_t kept_ns;     /* last keepalive, 0: never */
+	uint32_t pad;
+	uint64_t kept_ns; /* last keepalive, 0: never */
 	/* line 2 */
 	struct dp_crypto_key key;
 	struct dp_sa_lease lease;
