@@ -5,6 +5,7 @@ The dataplane that most tests share, in two shapes, and what a failed test leave
 wrong-worker: two workers, one receive queue. The first worker does all port I/O while prod and staging live on the second, so
 every packet for them takes the hand-off, in both directions.
 """
+import contextlib
 import re
 
 import pytest
@@ -28,11 +29,31 @@ def pytest_runtest_makereport(item, call):
             report.sections.append(("kept", f"captures, counters and log of the dataplane: {path}"))
 
 
+@contextlib.contextmanager
+def running(shape, kind=harness.Dataplane, **how):
+    """A dataplane in one of SHAPES, which has to end well."""
+    workers, queues = SHAPES[shape]
+    with kind(workers=workers, queues=queues, **how) as dataplane:
+        yield dataplane
+    status, log = dataplane.status, dataplane.last_log
+    assert status == 0, f"SIGTERM ends the dataplane with status 0, not {status}:\n{log[-4000:]}"
+    assert "runtime error:" not in log, log  # of UndefinedBehaviorSanitizer
+
+
+@pytest.fixture(scope="module")
+def known_leaks(tmp_path_factory):
+    """What libxdp itself does not free: for dataplanes on AF_XDP."""
+    path = tmp_path_factory.mktemp("lsan") / "suppressions"
+    path.write_text("leak:xsk_umem__create\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSAN_OPTIONS", f"suppressions={path}:print_suppressions=0")
+        yield
+
+
 @pytest.fixture(scope="session", params=SHAPES)
 def shared(request):
     """One dataplane for many tests: started, configured, its tunnels up."""
-    workers, queues = SHAPES[request.param]
-    with harness.Dataplane(workers=workers, queues=queues) as dataplane:
+    with running(request.param) as dataplane:
         dataplane.cluster.add_neighbour(peers.NEIGHBOUR)
         dataplane.generation = 1
         dataplane.control.commit(1, *peers.configuration())
@@ -42,9 +63,6 @@ def shared(request):
                 tunnel.up()
         warm_up(dataplane)
         yield dataplane
-    status = dataplane.status
-    assert status == 0, f"SIGTERM ends the dataplane with status 0, not {status}:\n{dataplane.last_log[-4000:]}"
-    assert "runtime error:" not in dataplane.last_log, dataplane.last_log  # of UndefinedBehaviorSanitizer
 
 
 def warm_up(dataplane):

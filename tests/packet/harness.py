@@ -297,10 +297,12 @@ class Dataplane:
     failed one leaves behind.
     """
 
-    def __init__(self, workers=1, queues=0, start=True):
+    def __init__(self, workers=1, queues=0, start=True, driver="af_packet", **node):
+        """NODE: fields of the message that differ from node()'s."""
         self.program = dataplane_program()
         self.workers = workers
         self.queues = queues
+        self.driver = driver
         self.directory = tempfile.mkdtemp(prefix="sallyport-packet-")
         os.chmod(self.directory, 0o755)
         self.run_dir = os.path.join(self.directory, "run")
@@ -321,7 +323,7 @@ class Dataplane:
             self._launch()
             if start:
                 self.connect()
-                self.control.node(self.node())
+                self.control.node(self.node(**node))
                 self.open_stats()
         except BaseException:
             self._end_badly("start")
@@ -364,7 +366,7 @@ class Dataplane:
                       idle=c.IDLE_ADAPTIVE, hugepages=c.HUGEPAGES_OFF, memory_mb=512, mbufs=self.mbufs)
         for port, side, address, router in ((node.uplink, UPLINK, UPLINK_ADDRESS, UPLINK_ROUTER),
                                             (node.cluster, CLUSTER, CLUSTER_ADDRESS, CLUSTER_ROUTER)):
-            port.device = f"af_packet:{side}0".encode()
+            port.device = f"{self.driver}:{side}0".encode()
             port.address_be, port.router_be = c.ip_be(address), c.ip_be(router)
             port.prefix_length, port.mtu, port.queues = 24, MTU, self.queues
         node.routes[0] = c.prefix("10.0.0.0/16")

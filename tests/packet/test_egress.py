@@ -20,7 +20,6 @@ import harness
 import peers
 from harness import CLUSTER_ADDRESS, CLUSTER_ROUTER, UPLINK_ADDRESS, UPLINK_ROUTER
 from peers import NEIGHBOUR, advance, fresh_ports, matcher, mss, parse, same_tcp
-from test_fragments import known_leaks  # noqa: F401  (a fixture)
 from test_link import take_icmp_error
 
 SECOND = "203.0.113.20"     # another static address of the gateway's egress
@@ -81,19 +80,15 @@ class Gateway(harness.Dataplane):
     def node(self, **changes):
         node = super().node(**changes)
         node.uplink.mtu = UPLINK_MTU
-        node.uplink.device, node.cluster.device = b"af_xdp:up0", b"af_xdp:cl0"
         return node
 
 
 @pytest.fixture(scope="module", params=conftest.SHAPES)
 def gateway(request, known_leaks):
-    workers, queues = conftest.SHAPES[request.param]
-    with Gateway(workers=workers, queues=queues) as dataplane:
+    with conftest.running(request.param, Gateway, driver="af_xdp") as dataplane:
         dataplane.cluster.add_neighbour(NEIGHBOUR)
         commit(dataplane)
         yield dataplane
-    assert dataplane.status == 0, dataplane.last_log[-4000:]
-    assert "runtime error:" not in dataplane.last_log, dataplane.last_log
 
 
 @pytest.fixture
@@ -763,7 +758,7 @@ def fill_destination(dp, remote, port, count, protocol):
 def test_one_destination_runs_out(known_leaks, workers, layer):
     """To the last port; who comes then is told at once, and other destinations do not notice."""
     protocol = {UDP: socket.IPPROTO_UDP, TCP: socket.IPPROTO_TCP}[layer]
-    with LargeGateway(workers=workers, queues=1) as dp:
+    with LargeGateway(workers=workers, queues=1, driver="af_xdp") as dp:
         commit(dp, [rule([UPLINK_ADDRESS], ["10.0.0.0/16"])])
         udp(dp, POD_A, REMOTES[1], 53, b"the routers are there")
         capacity = harness.wait_for(dp.control.egress, "the count")[0].capacity

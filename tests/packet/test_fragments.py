@@ -12,34 +12,17 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.packet import Raw
 
+import conftest
 import contract as c
 import harness
 import peers
 from harness import CLUSTER_ADDRESS, CLUSTER_ROUTER, UPLINK_ADDRESS
 from peers import CLIENT, NAME_SERVER, POD, UDP_FORWARD_PORT
 
-SHAPES = {"one-worker": (1, 1), "wrong-worker": (2, 1)}
 
-
-@pytest.fixture(scope="module")
-def known_leaks(tmp_path_factory):
-    """What libxdp itself does not free."""
-    path = tmp_path_factory.mktemp("lsan") / "suppressions"
-    path.write_text("leak:xsk_umem__create\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LSAN_OPTIONS", f"suppressions={path}:print_suppressions=0")
-        yield
-
-
-@pytest.fixture(scope="module", params=SHAPES)
+@pytest.fixture(scope="module", params=conftest.SHAPES)
 def shared(request, known_leaks):
-    workers, queues = SHAPES[request.param]
-    with harness.Dataplane(workers=workers, queues=queues, start=False) as dataplane:
-        node = dataplane.node()
-        node.uplink.device, node.cluster.device = b"af_xdp:up0", b"af_xdp:cl0"
-        dataplane.connect()
-        dataplane.control.node(node)
-        dataplane.open_stats()
+    with conftest.running(request.param, driver="af_xdp") as dataplane:
         environments, servers, forwards = peers.configuration()
         forwards.append(peers.forward("staging", UDP_FORWARD_PORT, NAME_SERVER, 53, socket.IPPROTO_UDP))
         dataplane.generation = 1
@@ -50,8 +33,6 @@ def shared(request, known_leaks):
             ask(dataplane, tunnel, next(peers.fresh_ports), b"warm")
         dataplane.mbufs_free = harness.wait_for(lambda: dataplane.count("mbufs-free"), "the first count of buffers")
         yield dataplane
-    assert dataplane.status == 0, dataplane.last_log[-4000:]
-    assert "runtime error:" not in dataplane.last_log, dataplane.last_log
 
 
 def whole(fragments):

@@ -14,12 +14,12 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.packet import Raw
 
+import conftest
 import contract as c
 import harness
 import peers
 from harness import CLUSTER_ROUTER
 from peers import FORWARD_PORT, INNER, NAME_SERVER, TARGET, TARGET_PORT, UDP_FORWARD_PORT, Flow, matcher
-from test_fragments import SHAPES, known_leaks  # noqa: F401 (a fixture)
 from test_icmp import error_about
 
 PRODUCTION, STAGING, DEVELOPMENT = "production", "staging", "development"
@@ -55,23 +55,16 @@ def commit(dataplane, **changes):
     dataplane.control.commit(dataplane.generation, *environments(**changes))
 
 
-@pytest.fixture(scope="module", params=SHAPES)
-def gateway(request, known_leaks):  # noqa: F811
-    workers, queues = SHAPES[request.param]
-    with harness.Dataplane(workers=workers, queues=queues, start=False) as dataplane:
-        node = dataplane.node(sessions=SESSIONS * workers)
-        node.uplink.device, node.cluster.device = b"af_xdp:up0", b"af_xdp:cl0"
-        dataplane.connect()
-        dataplane.control.node(node)
-        dataplane.open_stats()
+@pytest.fixture(scope="module", params=conftest.SHAPES)
+def gateway(request, known_leaks):
+    workers, _ = conftest.SHAPES[request.param]
+    with conftest.running(request.param, driver="af_xdp", sessions=SESSIONS * workers) as dataplane:
         commit(dataplane)
         dataplane.tunnels = {n: peers.Tunnel(dataplane, n, "a", remote=REMOTE[n], pod=POD[n]) for n in NAMES}
         for name, tunnel in dataplane.tunnels.items():
             tunnel.up()
             connect(dataplane, name)
         yield dataplane
-    assert dataplane.status == 0, dataplane.last_log[-4000:]
-    assert "runtime error:" not in dataplane.last_log, dataplane.last_log
 
 
 @pytest.fixture
