@@ -11,6 +11,8 @@
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
+#include <immintrin.h>
+
 #include <rte_prefetch.h>
 
 #define ESP_HEADER 8u
@@ -42,30 +44,30 @@ static inline bool is_from_peer(const struct dp_sa_in *sa, const struct dp_pkt *
 	return sa->outer_protocol != IPPROTO_UDP || dp_load32(p->esp - UDP_HEADER) == sa->ports_be;
 }
 
-static inline bool is_text_length_valid(const struct dp_sa_in *sa, const struct dp_pkt *p)
+/* The whole number of a packet of an SA with extended ones; 0 is never accepted. */
+static __rte_noinline uint64_t extend_sequence(struct dp_worker *w, struct dp_pkt *p,
+                                               struct dp_sa_in *sa, uint32_t low)
 {
-	unsigned around = ESP_HEADER + sa->suite.iv_bytes + sa->suite.icv_bytes, all = esp_bytes(p);
+	uint64_t sequence = dp_replay_infer(&sa->replay, low);
 
-	return all >= around + sa->suite.block_bytes &&
-	       ((all - around) & (sa->suite.block_bytes - 1u)) == 0;
+	return unlikely(dp_resync_is_due(sa)) ? dp_resync(w, p, sequence) : sequence;
 }
 
-static inline enum dp_verdict check_sa(struct dp_worker *w, struct dp_pkt *p)
+/* AROUND: bytes of the packet that are not text. */
+static inline enum dp_verdict check_packet(struct dp_worker *w, struct dp_pkt *p,
+                                           struct dp_sa_in *sa, unsigned around, unsigned block)
 {
-	const struct dp_sa_in *sa = p->sa_in;
 	uint64_t sequence = rte_be_to_cpu_32(dp_load32(p->esp + 4));
+	unsigned all = esp_bytes(p);
 
 	if (unlikely(p->protocol != sa->outer_protocol))
 		return DP_ESP_ENCAPSULATION;
 	if (unlikely(!is_from_peer(sa, p)))
 		return DP_ESP_PEER;
-	if (unlikely(!is_text_length_valid(sa, p)))
+	if (unlikely(all < around + block || ((all - around) & (block - 1))))
 		return DP_ESP_TRUNCATED;
-	if (sa->is_esn) {
-		sequence = dp_replay_infer(&sa->replay, (uint32_t)sequence);
-		if (unlikely(dp_resync_is_due(sa)))
-			sequence = dp_resync(w, p, sequence);
-	}
+	if (sa->is_esn)
+		sequence = extend_sequence(w, p, sa, (uint32_t)sequence);
 	if (unlikely(!dp_replay_check(&sa->replay, sequence)))
 		return DP_ESP_REPLAY;
 	dp_esp_nonce_in(p, sa, sequence);
@@ -74,12 +76,27 @@ static inline enum dp_verdict check_sa(struct dp_worker *w, struct dp_pkt *p)
 	return DP_OK;
 }
 
+/* Packets [P, END), all of this SA. */
+static inline void check_packets(struct dp_worker *w, struct dp_sa_in *sa, struct dp_pkt *p,
+                                 const struct dp_pkt *end)
+{
+	unsigned around = ESP_HEADER + sa->suite.iv_bytes + sa->suite.icv_bytes;
+	unsigned block = sa->suite.block_bytes;
+
+	for (; p < end; p++) {
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		p->sa_in = sa;
+		p->verdict = (uint8_t)check_packet(w, p, sa, around, block);
+	}
+}
+
 static inline void find_sa(struct dp_worker *w, struct dp_pkt *p)
 {
 	const struct dp_sa_place *place = dp_sa_lookup(w->sas, dp_load32(p->esp));
 
 	if (unlikely(!place || !place->sa)) {
-		p->verdict = place ? dp_larval_hold(w, p, place->spi_be) : DP_ESP_NO_SA;
+		p->verdict = place ? (uint8_t)dp_larval_hold(w, p, place->spi_be) : DP_ESP_NO_SA;
 		return;
 	}
 	p->sa_in = place->sa;
@@ -87,17 +104,12 @@ static inline void find_sa(struct dp_worker *w, struct dp_pkt *p)
 	rte_prefetch0(&place->sa->packets);
 }
 
-void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
+/* Of several SAs: what is needed of each is on its way while the others are looked at. */
+static void look_up_each(struct dp_worker *w, struct dp_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {
-		struct dp_pkt *p = &b->p[i];
-
-		if (unlikely(p->verdict != DP_OK))
-			continue;
-		if (unlikely(!is_esp_header_whole(p)))
-			p->verdict = DP_ESP_TRUNCATED;
-		else
-			rte_prefetch0(&w->sas->in[dp_sa_home(w->sas, dp_load32(p->esp))]);
+		if (likely(b->p[i].verdict == DP_OK))
+			rte_prefetch0(&w->sas->in[dp_sa_home(w->sas, dp_load32(b->p[i].esp))]);
 	}
 	for (unsigned i = 0; i < b->n; i++) {
 		if (likely(b->p[i].verdict == DP_OK))
@@ -105,12 +117,42 @@ void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
 	}
 	for (unsigned i = 0; i < b->n; i++) {
 		if (likely(b->p[i].verdict == DP_OK))
-			b->p[i].verdict = check_sa(w, &b->p[i]);
+			check_packets(w, b->p[i].sa_in, &b->p[i], &b->p[i + 1]);
 	}
 }
 
-/* RFC 4303 section 2.4: the padding is 1, 2, 3, ... */
-static inline bool is_padding_valid(const uint8_t *padding, unsigned length)
+/* Whether all packets that have a header carry the same SPI. */
+static inline bool check_headers(struct dp_batch *b)
+{
+	uint32_t first = dp_load32(b->p[0].esp), differences = 0;
+
+	for (struct dp_pkt *p = b->p; p < b->p + b->n; p++) {
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		if (unlikely(!is_esp_header_whole(p)))
+			p->verdict = DP_ESP_TRUNCATED;
+		else
+			differences |= dp_load32(p->esp) ^ first;
+	}
+	return differences == 0;
+}
+
+void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
+{
+	const struct dp_sa_place *place;
+
+	if (likely(check_headers(b))) {
+		place = dp_sa_lookup(w->sas, dp_load32(b->p[0].esp));
+		if (likely(place && place->sa)) {
+			check_packets(w, place->sa, b->p, b->p + b->n);
+			return;
+		}
+	}
+	look_up_each(w, b);
+}
+
+/* Longer than a cipher needs it. */
+static __rte_noinline bool is_long_padding_valid(const uint8_t *padding, unsigned length)
 {
 	unsigned wrong = 0;
 
@@ -119,15 +161,30 @@ static inline bool is_padding_valid(const uint8_t *padding, unsigned length)
 	return wrong == 0;
 }
 
+/* RFC 4303 section 2.4: the padding is 1, 2, 3, ... It ends at END; before the text there are 16
+ * bytes or more of ESP header and IV, so that many may be read. */
+static inline bool is_padding_valid(const uint8_t *end, unsigned length)
+{
+	const __m128i last =
+		_mm_set_epi8(0, -1, -2, -3, -4, -5, -6, -7, -8, -9, -10, -11, -12, -13, -14, -15);
+	__m128i wanted = _mm_add_epi8(_mm_set1_epi8((char)length), last);
+	__m128i wrong = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(end - 16)), wanted);
+
+	if (unlikely(length > 16))
+		return is_long_padding_valid(end - length, length);
+	return _mm_testz_si128(wrong, _mm_cmpgt_epi8(wanted, _mm_setzero_si128()));
+}
+
 /* Reads the trailer of the text; *ROOM is what it leaves to the inner packet. */
 static inline enum dp_verdict check_trailer(const uint8_t *text, unsigned length, unsigned *room)
 {
-	unsigned pad = text[length - 2], next = text[length - 1];
+	const uint8_t *end = text + length - TRAILER;
+	unsigned pad = end[0], next = end[1];
 
 	if (unlikely(pad + TRAILER > length))
 		return DP_ESP_PADDING;
 	*room = length - TRAILER - pad;
-	if (unlikely(!is_padding_valid(text + *room, pad)))
+	if (unlikely(!is_padding_valid(end, pad)))
 		return DP_ESP_PADDING;
 	if (likely(next == NEXT_IPV4))
 		return DP_OK;
@@ -142,7 +199,7 @@ static inline enum dp_verdict check_inner(const uint8_t *inner, unsigned room)
 	if (unlikely(room < DP_IPV4_HEADER || inner[0] != 0x45))
 		return DP_INNER_INVALID;
 	total = rte_be_to_cpu_16(dp_load16(inner + 2));
-	if (unlikely(total < DP_IPV4_HEADER || total > room))
+	if (unlikely(total - DP_IPV4_HEADER > room - DP_IPV4_HEADER)) /* or less than a header */
 		return DP_INNER_INVALID;
 	if (unlikely(dp_ipv4_sum(inner) != 0xffff))
 		return DP_INNER_INVALID;
@@ -162,7 +219,8 @@ static inline enum dp_verdict take_ecn(const uint8_t *outer, uint8_t *inner)
 	unsigned outside = outer[1] & 3u, inside = inner[1] & 3u, marked = inside;
 	uint16_t before = dp_load16(inner);
 
-	if (likely(outside == inside || outside == ECN_NOT_ECT || outside == ECN_ECT0))
+	if (likely((outside & 1) == 0 ||
+	           outside == inside)) /* nothing to tell: not ECT, or ECT(0) */
 		return DP_OK;
 	if (inside == ECN_NOT_ECT)
 		return outside == ECN_CE ? DP_INNER_INVALID : DP_OK;

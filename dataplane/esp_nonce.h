@@ -19,13 +19,13 @@ static inline void dp_esp_nonce_in(struct dp_pkt *p, const struct dp_sa_in *sa, 
 {
 	dp_store32(p->iv, sa->salt);
 	memcpy(p->iv + 4, p->esp + 8, 8);
-	dp_store32(p->aad, sa->spi_be);
-	if (sa->is_esn) {
-		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)(sequence >> 32)));
-		dp_store32(p->aad + 8, rte_cpu_to_be_32((uint32_t)sequence));
-	} else {
-		dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)sequence));
+	if (!sa->is_esn) {
+		memcpy(p->aad, p->esp, 8); /* SPI and number as they stand there */
+		return;
 	}
+	dp_store32(p->aad, sa->spi_be);
+	dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)(sequence >> 32)));
+	dp_store32(p->aad + 8, rte_cpu_to_be_32((uint32_t)sequence));
 }
 
 static inline uint64_t dp_esp_sequence_in(const struct dp_pkt *p, const struct dp_sa_in *sa)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -67,15 +68,16 @@ static inline uint64_t dp_checksum_add(const uint8_t *p, unsigned length, uint64
 /* The 20-byte IPv4 header's sum: 0xffff when its checksum is right. */
 static inline uint16_t dp_ipv4_sum(const uint8_t *l3)
 {
-	uint64_t sum = dp_load64(l3), rest = dp_load64(l3 + 8);
+	uint64_t sum, rest = dp_load32(l3 + 16);
+	uint32_t x;
+	bool carry; /* end-around; the compilers make additions with carry of it */
 
-	/* end-around carries of 64 bits */
-	sum += rest;
-	sum += sum < rest;
-	rest = dp_load32(l3 + 16);
-	sum += rest;
-	sum += sum < rest;
-	return dp_checksum_fold(sum);
+	rest += __builtin_add_overflow(dp_load64(l3), dp_load64(l3 + 8), &sum);
+	carry = __builtin_add_overflow(sum, rest, &sum);
+	sum += carry;
+	carry = __builtin_add_overflow((uint32_t)sum, (uint32_t)(sum >> 32), &x);
+	x += carry;
+	return (uint16_t)((x + (x << 16 | x >> 16)) >> 16);
 }
 
 /* Full checksum of a TCP, UDP or ICMPv4 (PSEUDO 0) segment of LENGTH bytes at L4; the field itself
