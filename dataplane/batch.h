@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_branch_prediction.h>
@@ -59,20 +60,28 @@ _Static_assert(offsetof(struct dp_pkt, key) == 64, "dp_pkt: line 1");
 
 struct dp_batch {
 	unsigned n;
+	bool has_special; /* not only whole TCP and UDP packets: fragments, ICMP, others. Set by
+	                     dp_esp_in_decrypt() */
 	struct dp_pkt p[DP_BURST];
 };
 
 /* Does what dp_batch_compact() says where a packet ends. */
 void dp_batch_compact_gaps(struct dp_worker *w, struct dp_batch *b);
 
-/* Counts and ends all packets whose verdict is not DP_OK (answers the sender where verdict.h says
- * so, frees the rest, leaves DP_TAKEN alone) and closes the gaps; order is kept. Worker only. */
-static inline void dp_batch_compact(struct dp_worker *w, struct dp_batch *b)
+/* Whether the way of any packet ends here. */
+static inline bool dp_batch_has_ended(const struct dp_batch *b)
 {
 	unsigned ended = 0;
 
 	for (unsigned i = 0; i < b->n; i++)
 		ended |= b->p[i].verdict;
-	if (unlikely(ended != DP_OK))
+	return ended != DP_OK;
+}
+
+/* Counts and ends all packets whose verdict is not DP_OK (answers the sender where verdict.h says
+ * so, frees the rest, leaves DP_TAKEN alone) and closes the gaps; order is kept. Worker only. */
+static inline void dp_batch_compact(struct dp_worker *w, struct dp_batch *b)
+{
+	if (unlikely(dp_batch_has_ended(b)))
 		dp_batch_compact_gaps(w, b);
 }

@@ -37,13 +37,15 @@ void dp_fragment_for_tunnel(struct dp_worker *w, struct dp_batch *b, struct dp_o
 
 void dp_fragment_for_port(struct dp_worker *w, struct dp_batch *b, struct dp_oversized *oversized)
 {
-	oversized->packets.n = oversized->next = oversized->offset = 0;
-	for (unsigned i = 0; i < b->n; i++) {
-		struct dp_pkt *p = &b->p[i];
-		uint16_t mtu = w->ports[p->port].mtu;
+	const struct dp_port *ports = w->ports;
+	uint16_t both = RTE_MIN(ports[DP_PORT_UPLINK].mtu, ports[DP_PORT_CLUSTER].mtu);
 
-		if (is_oversized(p, mtu))
-			move(p, oversized, mtu);
+	oversized->packets.n = oversized->next = oversized->offset = 0;
+	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
+		if (likely(p->l3_length <= both))
+			continue;
+		if (is_oversized(p, ports[p->port].mtu))
+			move(p, oversized, ports[p->port].mtu);
 	}
 }
 

@@ -163,7 +163,7 @@ static inline void egress_out(struct dp_worker *w, struct dp_pkt *p, uint16_t mt
 	}
 	p->flow = f;
 	dp_nat_leave(p, DP_PORT_UPLINK, f->destination_be);
-	dp_nat_translate(w, p, f, mss);
+	dp_nat_translate(w, p, f, &mss);
 }
 
 static inline void look_up(struct dp_worker *w, struct dp_batch *b,
@@ -222,7 +222,7 @@ static inline void egress_in(struct dp_worker *w, struct dp_pkt *p, uint16_t mtu
 	}
 	p->flow = f;
 	dp_nat_leave(p, DP_PORT_CLUSTER, f->destination_be);
-	dp_nat_translate(w, p, f, mss);
+	dp_nat_translate(w, p, f, &mss);
 }
 
 void dp_nat_egress_in(struct dp_worker *w, struct dp_batch *b)

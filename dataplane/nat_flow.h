@@ -214,7 +214,7 @@ static inline struct dp_flow_bucket *dp_flow_first(const struct dp_flow_table *t
 
 static inline uint16_t dp_flow_tag(uint64_t hash)
 {
-	return (uint16_t)hash ? (uint16_t)hash : 1;
+	return (uint16_t)(hash | 1);
 }
 
 /* Ways of the bucket with this tag, two bits each. */
@@ -242,7 +242,7 @@ static inline struct dp_flow *dp_flow_candidate(const struct dp_flow_table *t, u
 
 	if (unlikely(ways == 0))
 		return NULL;
-	f = &t->flows[b->flow[__builtin_ctz(ways) / 2]];
+	f = &t->flows[b->flow[(unsigned)__builtin_ctz(ways) / 2]];
 	__builtin_prefetch(f, 1);
 	return f;
 }

@@ -145,7 +145,7 @@ static inline void forward_out(struct dp_worker *w, struct dp_pkt *p, const stru
 	}
 	p->flow = f;
 	p->tunnel = f->tunnel;
-	dp_nat_translate(w, p, f, w->tunnels[f->tunnel].mss);
+	dp_nat_translate(w, p, f, &w->tunnels[f->tunnel].mss);
 	state->packets_out++;
 	state->bytes_out += p->l3_length;
 }
@@ -165,7 +165,7 @@ void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b)
 
 /* ---- from a tunnel ---- */
 
-static inline void prepare_in(const struct dp_worker *w, struct dp_pkt *p)
+static inline void prepare_in(const struct dp_flow_table *flows, struct dp_pkt *p)
 {
 	p->verdict = (uint8_t)dp_nat_check_header(p);
 	if (unlikely(p->verdict != DP_OK))
@@ -174,14 +174,13 @@ static inline void prepare_in(const struct dp_worker *w, struct dp_pkt *p)
 		p->verdict = DP_INNER_NO_SESSION;
 		return;
 	}
-	p->hash = dp_flow_key_load(w->flows, p->key, p->l3,
+	p->hash = dp_flow_key_load(flows, p->key, p->l3,
 	                           dp_flow_word(p->protocol, DP_FLOW_INWARD, p->environment));
-	dp_flow_prefetch(w->flows, p->hash);
+	dp_flow_prefetch(flows, p->hash);
 }
 
-static inline void forward_in(struct dp_worker *w, struct dp_pkt *p)
+static inline void forward_in(struct dp_worker *w, struct dp_pkt *p, uint16_t mtu)
 {
-	struct dp_environment_state *state = &w->environments[p->environment];
 	struct dp_flow *f = dp_nat_find_flow(w, p);
 
 	if (unlikely(!f ||
@@ -190,9 +189,9 @@ static inline void forward_in(struct dp_worker *w, struct dp_pkt *p)
 		p->verdict = f ? DP_INNER_OTHER_TUNNEL : DP_INNER_NO_SESSION;
 		return;
 	}
-	if (unlikely(dp_nat_is_too_big(p, w->ports[DP_PORT_CLUSTER].mtu))) {
+	if (unlikely(dp_nat_is_too_big(p, mtu))) {
 		p->flow = NULL;
-		p->limit = w->ports[DP_PORT_CLUSTER].mtu;
+		p->limit = mtu;
 		p->verdict = DP_TOO_BIG;
 		return;
 	}
@@ -203,22 +202,45 @@ static inline void forward_in(struct dp_worker *w, struct dp_pkt *p)
 	p->flow = f;
 	p->nexthop_be = f->destination_be;
 	p->port = DP_PORT_CLUSTER;
-	dp_nat_translate(w, p, f, w->tunnels[f->tunnel].mss);
-	state->packets_in++;
-	state->bytes_in += p->l3_length;
+	dp_nat_translate(w, p, f, &w->tunnels[f->tunnel].mss);
+}
+
+static inline void count_in(struct dp_worker *w, uint16_t environment, uint64_t packets,
+                            uint64_t bytes)
+{
+	w->environments[environment].packets_in += packets;
+	w->environments[environment].bytes_in += bytes;
 }
 
 void dp_nat_forward_in(struct dp_worker *w, struct dp_batch *b)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		if (likely(b->p[i].verdict == DP_OK))
-			prepare_in(w, &b->p[i]);
+	const struct dp_flow_table *flows = w->flows;
+	struct dp_pkt *const end = b->p + b->n;
+	uint16_t mtu = w->ports[DP_PORT_CLUSTER].mtu, environment = DP_NONE_SLOT;
+	uint64_t packets = 0, bytes = 0; /* of this environment, since one of another came */
+
+	for (struct dp_pkt *p = b->p; p < end; p++) {
+		if (likely(p->verdict == DP_OK))
+			prepare_in(flows, p);
 	}
 	dp_nat_find_candidates(w, b);
-	for (unsigned i = 0; i < b->n; i++) {
-		if (likely(b->p[i].verdict == DP_OK))
-			forward_in(w, &b->p[i]);
+	for (struct dp_pkt *p = b->p; p < end; p++) {
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		forward_in(w, p, mtu);
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		if (unlikely(p->environment != environment)) {
+			if (packets)
+				count_in(w, environment, packets, bytes);
+			environment = p->environment;
+			packets = bytes = 0;
+		}
+		packets++;
+		bytes += p->l3_length;
 	}
+	if (likely(packets))
+		count_in(w, environment, packets, bytes);
 }
 
 const struct dp_forward *dp_nat_forward_of(const struct dp_worker *w, const struct dp_flow *out)

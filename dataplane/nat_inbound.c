@@ -122,7 +122,7 @@ static struct dp_flow *open_hairpin(struct dp_worker *w, struct dp_pkt *p, struc
 
 static void hairpin(struct dp_worker *w, struct dp_pkt *p)
 {
-	uint16_t mtu = w->ports[DP_PORT_CLUSTER].mtu;
+	uint16_t mtu = w->ports[DP_PORT_CLUSTER].mtu, mss = (uint16_t)(mtu - 40);
 	enum dp_tcp_verdict tracked;
 	struct dp_flow *f;
 
@@ -146,7 +146,7 @@ static void hairpin(struct dp_worker *w, struct dp_pkt *p)
 		return;
 	p->flow = f;
 	dp_nat_leave(p, DP_PORT_CLUSTER, f->destination_be);
-	dp_nat_translate(w, p, f, (uint16_t)(mtu - 40));
+	dp_nat_translate(w, p, f, &mss);
 }
 
 void dp_nat_hairpin(struct dp_worker *w, struct dp_batch *b)

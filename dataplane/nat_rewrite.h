@@ -59,11 +59,13 @@ static inline void dp_nat_rewrite(uint8_t *ip, const struct dp_flow *f)
 {
 	__m128i words = _mm_load_si128((const __m128i *)&f->ip_delta);
 	uint32_t word; /* TTL, protocol, checksum */
+	uint32_t borrow;
 	uint16_t old, checksum;
 
 	memcpy(&word, ip + 8, 4);
 	memcpy(&old, ip + f->checksum_off, 2);
-	word = word - f->ip_delta - ((uint32_t)(word < f->ip_delta) << 16);
+	borrow = __builtin_sub_overflow(word, f->ip_delta, &word);
+	word -= borrow << 16;
 	_mm_storeu_si128((__m128i *)(ip + 8), _mm_insert_epi32(words, (int)word, 0));
 	checksum = dp_checksum_update(old, f->l4_delta);
 	if (unlikely(old == 0 || checksum == 0)) {

@@ -36,11 +36,11 @@ static inline bool dp_nat_is_too_big(const struct dp_pkt *p, uint16_t mtu)
 /* Sends for the lines of the batch's flows; p->hash is set, and its bucket is on the way. */
 static inline void dp_nat_find_candidates(struct dp_worker *w, struct dp_batch *b)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		struct dp_pkt *p = &b->p[i];
+	const struct dp_flow_table *flows = w->flows;
 
+	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
 		if (likely(p->verdict == DP_OK))
-			p->flow = dp_flow_candidate(w->flows, p->hash);
+			p->flow = dp_flow_candidate(flows, p->hash);
 	}
 }
 
@@ -74,16 +74,17 @@ static inline enum dp_tcp_verdict dp_nat_track(struct dp_worker *w, const struct
 	return DP_TCP_PASS;
 }
 
-/* Rewrites the packet as F says; a SYN offers at most MSS (host byte order; 0: what it wants). */
+/* Rewrites the packet as F says; a SYN, for which alone it is read, offers at most *MSS (host byte
+ * order; 0: what it wants). */
 static inline void dp_nat_translate(const struct dp_worker *w, const struct dp_pkt *p,
-                                    struct dp_flow *f, uint16_t mss)
+                                    struct dp_flow *f, const uint16_t *mss)
 {
 	uint8_t *tcp = p->l3 + DP_IPV4_HEADER;
 
 	dp_nat_rewrite(p->l3, f);
 	if (p->protocol == IPPROTO_TCP &&
 	    unlikely(tcp[13] & DP_TCP_SYN)) /* tracking has checked the header */
-		dp_nat_clamp_mss(tcp, (tcp[12] >> 4) * 4u, mss);
+		dp_nat_clamp_mss(tcp, (tcp[12] >> 4) * 4u, *mss);
 	f->bytes += p->l3_length;
 	if (f->last_s != w->now_s)
 		f->last_s = w->now_s;

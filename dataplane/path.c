@@ -92,17 +92,26 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 {
 	struct dp_batch errors;
 
-	run(w, b, dp_esp_in_lookup);    /* SPI to SA; peer; replay window */
-	run(w, b, dp_esp_in_decrypt);   /* whole burst; ICV, replay commit, the inner header */
-	run(w, b, dp_reassemble_inner); /* fragments wait; whole datagrams go on */
-	dp_nat_icmp_split(w, b, &errors);
-	dp_batch_compact(w, b);
+	errors.n = 0;
+	run(w, b, dp_esp_in_lookup);  /* SPI to SA; peer; replay window */
+	run(w, b, dp_esp_in_decrypt); /* whole burst; ICV, replay commit, the inner header */
+	if (unlikely(b->n == 0))
+		return;
+	if (unlikely(b->has_special)) {
+		run(w, b, dp_reassemble_inner); /* fragments wait; whole datagrams go on */
+		dp_nat_icmp_split(w, b, &errors);
+		dp_batch_compact(w, b);
+	}
 	/* a session of this tunnel's environment; back to the client */
 	dp_nat_forward_in(w, b);
-	dp_probe_take_segments(w, b); /* no session's, but asked for by us */
-	dp_batch_compact(w, b);
+	if (unlikely(dp_batch_has_ended(b))) {
+		dp_probe_take_segments(w, b); /* no session's, but asked for by us */
+		dp_batch_compact_gaps(w, b);
+	}
 	run(w, b, dp_rate_in);
 	leave_in_pieces(w, b);
+	if (likely(errors.n == 0))
+		return;
 	run(w, &errors, dp_probe_take_echoes);
 	run(w, &errors, dp_nat_icmp_in); /* about a request: quoted as the client knows it */
 	leave(w, &errors);
