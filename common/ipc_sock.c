@@ -147,28 +147,96 @@ int ipc_connect(const char *path)
 	return fd;
 }
 
-int ipc_send(int fd, uint16_t type, uint16_t flags, uint32_t seq, int32_t status, const void *body,
-             size_t body_length, const void *more, size_t more_length)
+/* Room for one descriptor beside a message. */
+union rights {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+static int send_parts(int fd, struct ipc_header *header, const void *body, size_t body_length,
+                      const void *more, size_t more_length, int descriptor)
 {
-	struct ipc_header header = { .type = type, .flags = flags, .seq = seq, .status = status };
+	union rights rights = { .header = { .cmsg_level = SOL_SOCKET,
+		                            .cmsg_type = SCM_RIGHTS,
+		                            .cmsg_len = CMSG_LEN(sizeof(int)) } };
 	struct iovec parts[3] = {
-		{ &header, sizeof(header) },
+		{ header, sizeof(*header) },
 		{ (void *)(uintptr_t)body, body_length },
 		{ (void *)(uintptr_t)more, more_length },
 	};
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 3 };
-	const size_t room = IPC_MSG_MAX - sizeof(header);
+	const size_t room = IPC_MSG_MAX - sizeof(*header);
 	ssize_t sent;
 
 	if (body_length > room || more_length > room - body_length)
 		return -EMSGSIZE;
-	header.length = (uint32_t)(sizeof(header) + body_length + more_length);
+	header->length = (uint32_t)(sizeof(*header) + body_length + more_length);
+	if (descriptor >= 0) {
+		memcpy(CMSG_DATA(&rights.header), &descriptor, sizeof(descriptor));
+		message.msg_control = &rights;
+		message.msg_controllen = sizeof(rights);
+	}
 	do {
 		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
 	} while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return -errno;
-	return (size_t)sent == header.length ? 0 : -EMSGSIZE;
+	return (size_t)sent == header->length ? 0 : -EMSGSIZE;
+}
+
+int ipc_send(int fd, uint16_t type, uint16_t flags, uint32_t seq, int32_t status, const void *body,
+             size_t body_length, const void *more, size_t more_length)
+{
+	struct ipc_header header = { .type = type, .flags = flags, .seq = seq, .status = status };
+
+	return send_parts(fd, &header, body, body_length, more, more_length, -1);
+}
+
+int ipc_send_descriptor(int fd, uint16_t type, uint16_t flags, uint32_t seq, const void *body,
+                        size_t body_length, int descriptor)
+{
+	struct ipc_header header = { .type = type, .flags = flags, .seq = seq };
+
+	return send_parts(fd, &header, body, body_length, NULL, 0, descriptor);
+}
+
+/* The descriptor among what came beside a message, or -1. There is room for one alone, so the
+ * kernel has closed what else came. */
+static int take_descriptor(struct msghdr *message)
+{
+	const struct cmsghdr *at = CMSG_FIRSTHDR(message);
+	int descriptor;
+
+	if (!at || at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS ||
+	    at->cmsg_len != CMSG_LEN(sizeof(descriptor)))
+		return -1;
+	memcpy(&descriptor, CMSG_DATA(at), sizeof(descriptor));
+	return descriptor;
+}
+
+ssize_t ipc_receive_descriptor(int fd, void *buffer, size_t size, int *descriptor)
+{
+	union rights rights;
+	struct iovec part = { buffer, size };
+	struct msghdr message = { .msg_iov = &part,
+		                  .msg_iovlen = 1,
+		                  .msg_control = &rights,
+		                  .msg_controllen = sizeof(rights) };
+	ssize_t received;
+
+	*descriptor = -1;
+	do {
+		received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	} while (received < 0 && errno == EINTR);
+	if (received < 0)
+		return -errno;
+	*descriptor = take_descriptor(&message);
+	if (!(message.msg_flags & MSG_TRUNC))
+		return received;
+	if (*descriptor >= 0)
+		close(*descriptor);
+	*descriptor = -1;
+	return -EMSGSIZE;
 }
 
 ssize_t ipc_receive(int fd, void *buffer, size_t size)

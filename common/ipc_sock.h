@@ -26,7 +26,15 @@ int ipc_connect(const char *path);
 int ipc_send(int fd, uint16_t type, uint16_t flags, uint32_t seq, int32_t status, const void *body,
              size_t body_length, const void *more, size_t more_length);
 
+/* As ipc_send(), with a copy of DESCRIPTOR for the other side (SCM_RIGHTS), which stays ours, too.
+ */
+int ipc_send_descriptor(int fd, uint16_t type, uint16_t flags, uint32_t seq, const void *body,
+                        size_t body_length, int descriptor);
+
 /* Receives one message into BUFFER (IPC_MSG_MAX bytes, 8-byte aligned). Returns its length, 0 at
  * the end of the connection, -EMSGSIZE (truncated), -EAGAIN or -errno. Not checked: see
- * ipc_decode(). */
+ * ipc_decode(). Descriptors that came with it are closed. */
 ssize_t ipc_receive(int fd, void *buffer, size_t size);
+
+/* The same; *DESCRIPTOR (close-on-exec, the caller's) is the one that came with it, or -1. */
+ssize_t ipc_receive_descriptor(int fd, void *buffer, size_t size, int *descriptor);

@@ -105,6 +105,62 @@ static void test_full_queue(void **state)
 	close(ends[1]);
 }
 
+/* A descriptor goes beside its message, to who asks for it; others lose it. */
+static void test_descriptor(void **state)
+{
+	static union {
+		struct ipc_header header;
+		uint8_t bytes[IPC_MSG_MAX];
+	} buffer;
+	int pair[2], pipes[2], got, before;
+	char byte = 0;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(
+		ipc_send_descriptor(pair[0], IPC_FLOW_SET, IPC_REPLY, 7, "flow", 4, pipes[1]), 0);
+	assert_int_equal(ipc_send(pair[0], IPC_STATE, IPC_REPLY, 8, 0, NULL, 0, NULL, 0), 0);
+	assert_int_equal(ipc_receive_descriptor(pair[1], &buffer, sizeof(buffer), &got),
+	                 sizeof(buffer.header) + 4);
+	assert_int_equal(buffer.header.seq, 7);
+	assert_int_equal(buffer.header.length, sizeof(buffer.header) + 4);
+	assert_memory_equal(buffer.bytes + sizeof(buffer.header), "flow", 4);
+	assert_true(got >= 0 && got != pipes[1]);
+	assert_true(fcntl(got, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(write(got, "x", 1), 1);
+	assert_int_equal(read(pipes[0], &byte, 1), 1);
+	assert_int_equal(byte, 'x');
+	close(got);
+	before = dup(pipes[0]); /* the lowest free one */
+	close(before);
+	assert_int_equal(ipc_receive_descriptor(pair[1], &buffer, sizeof(buffer), &got),
+	                 sizeof(buffer.header));
+	assert_int_equal(got, -1);
+
+	/* too long, or not asked for: it is closed */
+	for (size_t size = 8; size <= sizeof(buffer); size += sizeof(buffer) - 8) {
+		assert_int_equal(ipc_send_descriptor(pair[0], IPC_FLOW_SET, IPC_REPLY, 9, "flow", 4,
+		                                     pipes[1]),
+		                 0);
+		if (size == 8)
+			assert_int_equal(ipc_receive_descriptor(pair[1], &buffer, size, &got),
+			                 -EMSGSIZE);
+		else
+			assert_int_equal(ipc_receive(pair[1], &buffer, size),
+			                 sizeof(buffer.header) + 4);
+		assert_int_equal(got, -1);
+		got = dup(pipes[0]);
+		assert_int_equal(got, before);
+		close(got);
+		got = -1;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		close(pair[i]);
+		close(pipes[i]);
+	}
+}
+
 static void test_socket_file(void **state)
 {
 	char path[200];
@@ -270,7 +326,8 @@ int main(void)
 		cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_full_queue),    cmocka_unit_test(test_socket_file),
 		cmocka_unit_test(test_busy_listener), cmocka_unit_test(test_peer_uid),
-		cmocka_unit_test(test_group),         cmocka_unit_test(test_listener_uid),
+		cmocka_unit_test(test_descriptor),    cmocka_unit_test(test_group),
+		cmocka_unit_test(test_listener_uid),
 	};
 
 	return cmocka_run_group_tests(tests, unit_enter_directory, unit_leave_directory);
