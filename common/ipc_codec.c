@@ -618,6 +618,16 @@ static const struct field flow_fields[] = {
 	{ 0 },
 };
 
+/* Whose port is still to be chosen. */
+static const struct field new_flow_fields[] = {
+	FIELD(FIELD_HOST, struct ipc_flow, remote_be),
+	FIELD(FIELD_NONZERO, struct ipc_flow, remote_port_be),
+	FIELD(FIELD_PAD, struct ipc_flow, local_port_be),
+	RANGE(struct ipc_flow, protocol, 6, 6),
+	FIELD(FIELD_PAD, struct ipc_flow, pad),
+	{ 0 },
+};
+
 static int check_stream(const void *body, size_t length)
 {
 	const struct ipc_stream *stream = body;
@@ -775,8 +785,8 @@ static const struct type types[] = {
 	               BODY(struct ipc_move, move_reply_fields, NULL) },
 	[IPC_EGRESS] = { "EGRESS", CLASS_REQUEST, BODY(struct ipc_cursor, no_fields, NULL),
 	                 LIST(struct ipc_egress_use, egress_use_fields) },
-	[IPC_FLOW_SET] = { "FLOW_SET", CLASS_REQUEST, BODY(struct ipc_flow, flow_fields, NULL),
-	                   EMPTY },
+	[IPC_FLOW_SET] = { "FLOW_SET", CLASS_REQUEST, BODY(struct ipc_flow, new_flow_fields, NULL),
+	                   BODY(struct ipc_flow, flow_fields, NULL) },
 	[IPC_FLOW_DEL] = { "FLOW_DEL", CLASS_REQUEST, BODY(struct ipc_flow, flow_fields, NULL),
 	                   EMPTY },
 	[IPC_PUNT_TX] = { "PUNT_TX", CLASS_ONE_WAY,

@@ -74,7 +74,9 @@ enum ipc_type {
 	IPC_EGRESS = 52,   /* struct ipc_cursor -> struct ipc_list + N x struct ipc_egress_use; since 1.3 */
 
 	/* the exception port */
-	IPC_FLOW_SET = 53, /* struct ipc_flow; lease: what may pass it; since 1.4 */
+	/* struct ipc_flow, our port 0 -> struct ipc_flow, with our port, and its socket
+	 * (SCM_RIGHTS): bound, non-blocking, not connected; a lease; since 1.4 */
+	IPC_FLOW_SET = 53,
 	IPC_FLOW_DEL = 54, /* struct ipc_flow; since 1.4 */
 
 	/* datagrams and events; no reply */
@@ -601,12 +603,17 @@ struct ipc_stream {
 	uint32_t length; /* of what follows */
 };
 
-/* What the exception port lets through, both ways: since 1.4. */
+/*
+ * A TCP connection that ends on the gateway, from the uplink's own address: the exception port lets
+ * it through, both ways, and nothing else. Our port is the dataplane's choice and never given to
+ * NAT. It ends a minute after FLOW_DEL, or when nothing passed for five; its socket asks the peer
+ * each minute while it is connected. Since 1.4.
+ */
 struct ipc_flow {
 	uint32_t remote_be;
 	uint16_t remote_port_be;
-	uint16_t local_port_be;
-	uint8_t protocol; /* 6 */
+	uint16_t local_port_be; /* FLOW_SET: 0 */
+	uint8_t protocol;       /* 6 */
 	uint8_t pad[7];
 };
 

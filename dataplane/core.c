@@ -23,6 +23,7 @@
 #include "dataplane/crypto_mb.h"
 #include "dataplane/device.h"
 #include "dataplane/egress.h"
+#include "dataplane/exception.h"
 #include "dataplane/handoff.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/larval.h"
@@ -42,6 +43,7 @@
 #define PUNTS_PER_SECOND 5000u
 #define SERVER_PUNTS_PER_SECOND 500u
 #define PMTUS_PER_SECOND 20u
+#define EXCEPTIONS_PER_SECOND 100000u
 
 static const char *const port_names[DP_PORT_COUNT] = {
 	[DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster"
@@ -135,6 +137,7 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	w->environments = core->environments;
 	w->nexthops = core->nexthops;
 	w->peers = core->peers;
+	w->exception = core->exception;
 	w->ports = core->ports;
 	w->workers = core->workers;
 	w->punt = core->punt;
@@ -151,6 +154,7 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 		w->server_limit[i].per_second = SERVER_PUNTS_PER_SECOND;
 	w->resync_limit.per_second = DP_RESYNC_WORKER_PER_SECOND;
 	w->pmtu_limit.per_second = PMTUS_PER_SECOND;
+	w->exception_limit.per_second = EXCEPTIONS_PER_SECOND;
 	w->failover.secret[0] = random64();
 	w->failover.secret[1] = random64();
 	dp_worker_clock_init(w);
@@ -208,6 +212,9 @@ static int make_shared(struct dp_core *core, char why[256])
 	rc = dp_peers_create(&core->peers);
 	if (rc)
 		return say(why, "set of servers", rc);
+	rc = dp_exception_create(&core->exception);
+	if (rc)
+		return say(why, "flows that end here", rc);
 	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
 		core->tunnels[i].environment = DP_NONE_SLOT;
 	for (unsigned i = 0; i < DP_ENVIRONMENTS_MAX; i++)
@@ -358,6 +365,8 @@ void dp_core_stop(struct dp_core *core)
 		destroy_worker(core->workers[i]);
 		core->workers[i] = NULL;
 	}
+	dp_exception_destroy(core->exception);
+	core->exception = NULL;
 	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
 		dp_slot_clear(&core->tunnel_slots[i]);
 	dp_generation_destroy(core->generation);

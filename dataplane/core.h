@@ -49,6 +49,7 @@ struct dp_core {
 	/* what is configured */
 	struct dp_generation *generation; /* NULL before the first commit */
 	struct dp_peers *peers;
+	struct dp_exception *exception;
 	struct dp_slot environment_slots[DP_ENVIRONMENTS_MAX];
 	struct dp_slot tunnel_slots[DP_TUNNELS_MAX];
 	uint16_t next_environment_slot; /* where the search for a free one starts: slots are reused

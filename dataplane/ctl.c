@@ -21,6 +21,7 @@
 #include "common/secret.h"
 #include "dataplane/ctl_requests.h"
 #include "dataplane/egress_use.h"
+#include "dataplane/exception_port.h"
 #include "dataplane/failover.h"
 #include "dataplane/nexthop.h"
 #include "dataplane/pmtu.h"
@@ -52,6 +53,7 @@ struct ctl {
 	uint64_t second_due_ns;
 	uint64_t refusal_due_ns; /* before it, no datagram that was refused is told of */
 	bool link_up[DP_PORT_COUNT];
+	bool is_behind; /* packets of the exception port wait */
 	uint8_t message[IPC_MSG_MAX] __attribute__((aligned(8)));
 };
 
@@ -212,6 +214,20 @@ static void transmit_datagram(struct ctl *c, const struct ipc_punt *punt)
 	own_counters(c)->ike_out++;
 }
 
+static int send_reply(struct ctl *c, const struct ipc_header *request)
+{
+	struct dp_reply *reply = &c->reply;
+	int rc;
+
+	if (reply->descriptor < 0)
+		return ipc_send(c->client, request->type, IPC_REPLY, request->seq, reply->status,
+		                reply->body, reply->length, NULL, 0);
+	rc = ipc_send_descriptor(c->client, request->type, IPC_REPLY, request->seq, reply->body,
+	                         reply->length, reply->descriptor);
+	close(reply->descriptor);
+	return rc;
+}
+
 /* One message of the client. False: the connection is over. */
 static bool serve_one(struct ctl *c)
 {
@@ -238,6 +254,7 @@ static bool serve_one(struct ctl *c)
 	}
 	memcpy(&request, c->message, sizeof(request)); /* outlives the wiped message */
 	c->reply.length = 0;
+	c->reply.descriptor = -1;
 	c->reply.status = rc;
 	if (rc)
 		sp_log(SP_LOG_WARN, "control: refused a message type=%s reason=\"%s\"",
@@ -246,8 +263,7 @@ static bool serve_one(struct ctl *c)
 		dp_request(&c->requests, header, body, &c->reply);
 	if (request.type == IPC_SA_ADD || request.type == IPC_KEEPSAKE_SET)
 		sp_wipe(c->message, sizeof(c->message));
-	rc = ipc_send(c->client, request.type, IPC_REPLY, request.seq, c->reply.status,
-	              c->reply.body, c->reply.length, NULL, 0);
+	rc = send_reply(c, &request);
 	if (request.type == IPC_KEEPSAKE_GET)
 		sp_wipe(c->reply.body, sizeof(c->reply.body));
 	if (rc)
@@ -470,6 +486,7 @@ static void keep_house(struct ctl *c, uint64_t now)
 			dp_egress_count_busiest(c->requests.egress_count);
 		own_counters(c)->mbufs_free = rte_mempool_avail_count(c->core->mbufs);
 		expire_sas(c);
+		dp_exception_port_expire(c->requests.exception, now);
 		read_ports(c);
 		watch_links(c);
 	}
@@ -477,14 +494,24 @@ static void keep_house(struct ctl *c, uint64_t now)
 
 /* ---- the loop ---- */
 
+static int patience_ms(const struct ctl *c)
+{
+	if (c->is_behind)
+		return 0;
+	return c->core->is_started ? TICK_MS : IDLE_TICK_MS;
+}
+
 static void turn(struct ctl *c)
 {
-	struct pollfd fds[3] = { { .fd = c->listener, .events = POLLIN },
-		                 { .fd = c->client, .events = POLLIN },
-		                 { .fd = c->newcomer, .events = POLLIN } };
+	struct pollfd fds[] = {
+		{ .fd = c->listener, .events = POLLIN },
+		{ .fd = c->client, .events = POLLIN },
+		{ .fd = c->newcomer, .events = POLLIN },
+		{ .fd = dp_exception_port_descriptor(c->requests.exception), .events = POLLIN },
+	};
 	uint64_t now;
 
-	if (poll(fds, 3, c->core->is_started ? TICK_MS : IDLE_TICK_MS) < 0 && errno != EINTR)
+	if (poll(fds, RTE_DIM(fds), patience_ms(c)) < 0 && errno != EINTR)
 		return;
 	if (fds[1].revents && c->client >= 0)
 		serve(c);
@@ -499,6 +526,7 @@ static void turn(struct ctl *c)
 		return;
 	while (take_punted(c) == PUNT_BURST)
 		;
+	c->is_behind = dp_exception_port_run(c->requests.exception, now);
 	keep_house(c, now);
 	watch_failover(c);
 	send_events(c);
@@ -518,9 +546,11 @@ int dp_ctl_run(struct dp_core *core, uid_t user, gid_t group, const volatile sig
 	c->requests.core = core;
 	c->requests.staging = dp_staging_create();
 	c->requests.egress_count = dp_egress_count_create();
+	c->requests.exception = dp_exception_port_create(core);
 	snprintf(path, sizeof(path), "%s/dataplane.sock", core->run_dir);
 	c->listener = ipc_listen(path, group);
-	if (!c->requests.staging || !c->requests.egress_count || c->listener < 0) {
+	if (!c->requests.staging || !c->requests.egress_count || !c->requests.exception ||
+	    c->listener < 0) {
 		rc = c->listener < 0 ? c->listener : -ENOMEM;
 		sp_log(SP_LOG_ERR, "control: cannot listen path=%s reason=\"%s\"", path,
 		       strerror(-rc));
@@ -543,6 +573,7 @@ int dp_ctl_run(struct dp_core *core, uid_t user, gid_t group, const volatile sig
 		close(c->newcomer);
 	if (c->listener >= 0)
 		close(c->listener);
+	dp_exception_port_destroy(c->requests.exception);
 	dp_egress_count_destroy(c->requests.egress_count);
 	dp_staging_destroy(c->requests.staging);
 	sp_wipe(c->message, sizeof(c->message));

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "dataplane/ctl_leases.h"
 #include "dataplane/egress_use.h"
+#include "dataplane/exception_port.h"
 #include "dataplane/failover.h"
 #include "dataplane/nat_session.h"
 #include "dataplane/sa_list.h"
@@ -365,6 +366,28 @@ static void move(struct dp_requests *r, const struct ipc_move *m, struct dp_repl
 	r->changed |= IPC_CHANGED_TUNNELS;
 }
 
+/* ---- flows ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void flow_set(struct dp_requests *r, const struct ipc_flow *flow, struct dp_reply *reply)
+{
+	struct ipc_flow *out = (struct ipc_flow *)reply->body;
+
+	*out = *flow;
+	reply->descriptor = dp_exception_port_open(r->exception, out, now_ns());
+	if (reply->descriptor < 0)
+		reply->status = reply->descriptor;
+	else
+		reply->length = sizeof(*out);
+}
+
 void dp_request(struct dp_requests *r, const struct ipc_header *header, const void *body,
                 struct dp_reply *reply)
 {
@@ -372,6 +395,7 @@ void dp_request(struct dp_requests *r, const struct ipc_header *header, const vo
 
 	reply->status = 0;
 	reply->length = 0;
+	reply->descriptor = -1;
 	if (!r->core->is_started && header->type != IPC_NODE) {
 		reply->status = -ENOTCONN;
 		return;
@@ -446,8 +470,10 @@ void dp_request(struct dp_requests *r, const struct ipc_header *header, const vo
 		egress(r, body, reply);
 		break;
 	case IPC_FLOW_SET:
+		flow_set(r, body, reply);
+		break;
 	case IPC_FLOW_DEL:
-		reply->status = -ENOTSUP; /* no exception port */
+		reply->status = dp_exception_port_close(r->exception, body, now_ns());
 		break;
 	case IPC_MOVE:
 		move(r, body, reply);

@@ -18,11 +18,13 @@ struct dp_requests {
 	uint64_t control_epoch;               /* of the control plane that is connected */
 	uint64_t changed;                     /* IPC_CHANGED_* to be told in the next event */
 	struct dp_egress_count *egress_count; /* NULL: nothing is counted */
+	struct dp_exception_port *exception;  /* flows are registered there */
 };
 
 struct dp_reply {
 	int32_t status;
-	size_t length; /* bytes of body */
+	size_t length;  /* bytes of body */
+	int descriptor; /* goes with it, then is closed; -1: none */
 	uint8_t body[IPC_MSG_MAX - sizeof(struct ipc_header)] __attribute__((aligned(8)));
 };
 

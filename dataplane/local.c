@@ -8,6 +8,7 @@
 
 #include "dataplane/answer.h"
 #include "dataplane/egress.h"
+#include "dataplane/exception.h"
 #include "dataplane/nat_icmp.h"
 #include "dataplane/pmtu.h"
 #include "dataplane/port.h"
@@ -111,12 +112,29 @@ static enum dp_verdict answer_echo(struct dp_worker *w, struct dp_pkt *p)
 	return dp_answer_echo(w, p);
 }
 
+/* A flow that ends here, or an error about it. */
+static bool is_exception(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	const uint8_t *l4 = p->l3 + p->l3_header;
+
+	if (p->port != DP_PORT_UPLINK)
+		return false;
+	if (p->protocol == IPPROTO_TCP)
+		return dp_exception_has(w->exception, dp_load32(p->l3 + 12), dp_load16(l4),
+		                        dp_load16(l4 + 2));
+	return p->protocol == IPPROTO_ICMP && dp_nat_icmp_is_error(l4) &&
+	       dp_exception_is_quoted(w->exception, w->ports[DP_PORT_UPLINK].address_be, l4,
+	                              p->l3_length - p->l3_header);
+}
+
 static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
 {
 	if (p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP)
 		return local_arp(w, p);
 	if (p->protocol == IPPROTO_UDP)
 		return dp_punt_ike(w, p);
+	if (is_exception(w, p))
+		return dp_exception_punt(w, p);
 	if (p->protocol == IPPROTO_ICMP && p->port == DP_PORT_UPLINK &&
 	    dp_pmtu_is_too_big(p->l3 + p->l3_header))
 		return punt_too_big(w, p);

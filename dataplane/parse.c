@@ -8,6 +8,7 @@
 #include <rte_prefetch.h>
 
 #include "dataplane/egress.h"
+#include "dataplane/exception.h"
 #include "dataplane/icmp_quote.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/nat_icmp.h"
@@ -240,9 +241,23 @@ static struct dp_batch *sort_icmp(const struct dp_worker *w, struct dp_pkt *p,
 
 	if (icmp[0] == ICMP_ECHO || !is_static(w, p))
 		return &sorted->local;
-	if (dp_nat_icmp_is_error(icmp) && dp_icmp_quotes_tunnel(w->peers, icmp, room))
+	if (dp_nat_icmp_is_error(icmp) &&
+	    (dp_icmp_quotes_tunnel(w->peers, icmp, room) ||
+	     dp_exception_is_quoted(w->exception, w->ports[DP_PORT_UPLINK].address_be, icmp, room)))
 		return &sorted->local;
 	return &sorted->egress;
+}
+
+/* To a connection of our own, or an answer to somebody in the cluster. */
+static inline struct dp_batch *sort_tcp(const struct dp_worker *w, struct dp_pkt *p,
+                                        struct dp_from_uplink *sorted)
+{
+	const uint8_t *tcp = p->l3 + DP_IPV4_HEADER;
+
+	if (unlikely(dp_exception_has(w->exception, dp_load32(p->l3 + 12), dp_load16(tcp),
+	                              dp_load16(tcp + 2))))
+		return &sorted->local;
+	return sort_egress(w, p, sorted);
 }
 
 /* To the uplink's own address. */
@@ -261,6 +276,8 @@ static struct dp_batch *sort_ours(const struct dp_worker *w, struct dp_pkt *p,
 		return sort_udp(w, p, sorted);
 	case IPPROTO_ICMP:
 		return sort_icmp(w, p, sorted);
+	case IPPROTO_TCP:
+		return sort_tcp(w, p, sorted);
 	default:
 		return sort_egress(w, p, sorted);
 	}

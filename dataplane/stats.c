@@ -71,6 +71,8 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(arp_in, "arp/in-packets"),
 	FIELD(ike_in, "ike/in-datagrams"),
 	FIELD(ike_out, "ike/out-datagrams"),
+	FIELD(exception_in, "exception/in-packets"),
+	FIELD(exception_out, "exception/out-packets"),
 	FIELD(handoffs, "worker/handoffs"),
 	FIELD(icmp_translated, "icmp/translated"),
 	FIELD(fragments_in, "fragments/in"),

@@ -88,6 +88,8 @@ enum dp_answer {
 	X(IKE_SOURCE, "ike-source", NONE, "of the control plane, but not from the uplink's address")                   \
 	X(PUNT_QUEUE_FULL, "punt-queue-full", NONE, "the control thread's queue is full")                              \
 	X(NO_CONTROL_PLANE, "no-control-plane", NONE, "for the control plane, which is not connected")                 \
+	X(EXCEPTION_FLOW, "exception-flow", NONE, "of our own TCP stack, but of no registered flow")                   \
+	X(EXCEPTION_QUEUE_FULL, "exception-queue-full", NONE, "for our own TCP stack, which does not take it")         \
 	/* leaving */                                                                                                  \
 	X(NEXTHOP_UNRESOLVED, "nexthop-unresolved", NONE, "the next hop does not answer ARP")                          \
 	X(NEXTHOP_QUEUE_FULL, "nexthop-queue-full", NONE, "too many packets wait for an ARP answer")                   \

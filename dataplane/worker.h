@@ -23,6 +23,7 @@
 #define DP_SERVER_LIMITS 256u /* a power of two */
 
 struct dp_crypto;
+struct dp_exception;
 struct dp_flow_table;
 struct dp_handoff_share;
 struct dp_hold;
@@ -77,6 +78,8 @@ struct dp_counters {
 	uint64_t echo_replies;
 	uint64_t ike_in;
 	uint64_t ike_out;
+	uint64_t exception_in; /* the control thread alone */
+	uint64_t exception_out;
 	uint64_t handoffs;
 	uint64_t icmp_translated;
 	uint64_t fragments_in;      /* that were put together, or wait for it */
@@ -127,9 +130,10 @@ struct dp_worker {
 	struct dp_nexthops *nexthops;
 	/* ports and other workers */
 	const struct dp_peers
-		*peers;        /* where control packets may come from; never NULL once running */
-	struct dp_port *ports; /* [DP_PORT_COUNT] */
-	struct dp_tx *tx;      /* [DP_PORT_COUNT] */
+		*peers; /* where control packets may come from; never NULL once running */
+	const struct dp_exception *exception;    /* flows that end here; never NULL once running */
+	struct dp_port *ports;                   /* [DP_PORT_COUNT] */
+	struct dp_tx *tx;                        /* [DP_PORT_COUNT] */
 	struct dp_worker **workers;              /* [worker_count] */
 	struct rte_ring *handoff_in;             /* mbufs to process, from other workers */
 	struct dp_handoff_share *handoff_shares; /* [worker_count], of the others' handoff_in */
@@ -145,6 +149,7 @@ struct dp_worker {
 	struct dp_bucket punt_limit; /* IKE of all servers */
 	struct dp_bucket
 		server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
+	struct dp_bucket exception_limit;       /* packets of flows that end here */
 	struct dp_bucket resync_limit;          /* packets tried with other sequence numbers */
 	struct dp_keepalive keepalive;
 	struct dp_failover failover;

@@ -8,9 +8,11 @@
  * made the port's, unless it is a group's, and a wrong IPv4 checksum is made right if the
  * identification says so: both would keep nearly every input out.
  */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/exception.h"
 #include "dataplane/handoff.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/local.h"
@@ -71,6 +73,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(x != NULL);
 		workers[0] = &x->w;
 		x->w.workers = workers;
+		x->w.exception_limit.per_second = 1000000;
+		dp_exception_set((struct dp_exception *)(uintptr_t)x->w.exception, htons(50000),
+		                 dp_exception_remote(htonl(LINK_SERVER), htons(443)));
 	}
 	port = data[0] & 1 ? DP_PORT_CLUSTER : DP_PORT_UPLINK;
 	verdict = (enum dp_verdict)((data[0] >> 1 & 0x3f) % DP_VERDICT_COUNT);

@@ -376,6 +376,7 @@ class Raw:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.descriptors = []  # that came with messages and nobody took
         try:
             self.socket.connect(path)
         except OSError:
@@ -384,6 +385,9 @@ class Raw:
 
     def close(self):
         self.socket.close()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = []
 
     def send(self, data):
         self.socket.send(data)
@@ -394,11 +398,12 @@ class Raw:
         if not ready:
             raise TimeoutError("the dataplane sent nothing")
         try:
-            data = self.socket.recv(MSG_MAX)
+            data, descriptors, _, _ = socket.recv_fds(self.socket, MSG_MAX, 1)
         except ConnectionError as error:
             raise Closed() from error
         if not data:
             raise Closed()
+        self.descriptors += descriptors
         header = Header.from_buffer_copy(data)
         assert header.length == len(data), f"length says {header.length}, {len(data)} came"
         return header, data[ctypes.sizeof(Header):]
@@ -539,6 +544,17 @@ class Contract(Raw):
     def keepsake(self, environment, server):
         keepsake = self.ask(KEEPSAKE_GET, tunnel_id(environment, server), Keepsake)
         return bytes(keepsake.data[:keepsake.length])
+
+    # flows that end on the gateway
+
+    def flow_set(self, remote, remote_port):
+        """(its socket, the flow)"""
+        flow = self.ask(FLOW_SET, Flow(remote_be=ip_be(remote), remote_port_be=port_be(remote_port), protocol=socket.IPPROTO_TCP),
+                        Flow)
+        return socket.socket(fileno=self.descriptors.pop()), flow
+
+    def flow_del(self, flow):
+        self.request(FLOW_DEL, flow)
 
     # the dataplane's own
 

@@ -242,7 +242,9 @@ static void fill(uint16_t type)
 	case IPC_FLOW_SET:
 	case IPC_FLOW_DEL:
 		begin(type, sizeof(m.flow));
-		m.flow = (struct ipc_flow){ THERE, htons(443), htons(50000), 6, { 0 } };
+		m.flow = (struct ipc_flow){
+			THERE, htons(443), type == IPC_FLOW_SET ? 0 : htons(50000), 6, { 0 }
+		};
 		break;
 	case IPC_EVENT:
 		begin(type, sizeof(m.event));
@@ -691,7 +693,8 @@ static void test_openvpn(void **state)
 	HOST_FAULTS(IPC_FLOW_SET, flow.remote_be);
 	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.remote_be = 0);
 	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.remote_port_be = 0);
-	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.local_port_be = 0);
+	REFUSED(IPC_FLOW_SET, -EBADMSG, m.flow.local_port_be = htons(50000));
+	REFUSED(IPC_FLOW_DEL, -EINVAL, m.flow.local_port_be = 0);
 	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.protocol = 17);
 	REFUSED(IPC_FLOW_DEL, -EBADMSG, m.flow.pad[6] = 1);
 	REFUSED(IPC_STREAM_TX, -EBADMSG, m.stream.length++);
@@ -813,6 +816,12 @@ static void test_replies(void **state)
 	begin_reply(IPC_MOVE, 0, sizeof(m.move));
 	strcpy(m.move.environment, "production");
 	assert_int_equal(decode(), 0);
+
+	begin_reply(IPC_FLOW_SET, 0, sizeof(m.flow));
+	m.flow = (struct ipc_flow){ THERE, htons(443), htons(50000), 6, { 0 } };
+	assert_int_equal(decode(), 0);
+	m.flow.local_port_be = 0;
+	assert_int_equal(decode(), -EINVAL);
 
 	begin_reply(IPC_SA_QUERY, 0, sizeof(m.sa_info));
 	fill_tunnel(&m.sa_info.tunnel);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/dataplane/link_world.h"
+#include "dataplane/exception.h"
 #include "dataplane/share.h"
 
 #include <arpa/inet.h>
@@ -155,6 +156,15 @@ static struct rte_ring *make_ring(const char *what)
 	return rte_ring_create(name, 64, SOCKET_ID_ANY, RING_F_SC_DEQ);
 }
 
+static struct dp_exception *make_exception(void)
+{
+	struct dp_exception *e = calloc(1, sizeof(*e));
+
+	if (e)
+		e->in = make_ring("exception");
+	return e;
+}
+
 struct link_world *link_create(void)
 {
 	const struct ipc_peer peer = { .remote_be = htonl(LINK_SERVER),
@@ -190,10 +200,11 @@ struct link_world *link_create(void)
 	if (dp_peers_create(&peers) == 0)
 		dp_peers_add(peers, &peer);
 	x->w.peers = peers;
+	x->w.exception = make_exception();
 	x->w.punt = make_ring("punt");
 	x->w.send = make_ring("send");
 	x->w.hold = dp_hold_create();
-	if (!x->w.peers || !x->w.punt || !x->w.send || !x->w.hold ||
+	if (!x->w.peers || !x->w.exception || !x->w.punt || !x->w.send || !x->w.hold ||
 	    dp_nexthops_create(&x->w.nexthops) != 0 ||
 	    dp_shares_create(&x->w.shares, SOCKET_ID_ANY) != 0 ||
 	    dp_reassembly_create(&x->w.reassembly, 1, SOCKET_ID_ANY) != 0) {
@@ -268,6 +279,7 @@ void link_clear(struct link_world *x)
 	}
 	clear_ring(x->w.punt);
 	clear_ring(x->w.send);
+	clear_ring(x->w.exception ? x->w.exception->in : NULL);
 }
 
 unsigned link_destroy(struct link_world *x)
@@ -280,6 +292,9 @@ unsigned link_destroy(struct link_world *x)
 	dp_nexthops_destroy(x->w.nexthops);
 	rte_ring_free(x->w.punt);
 	rte_ring_free(x->w.send);
+	if (x->w.exception)
+		rte_ring_free(x->w.exception->in);
+	free((struct dp_exception *)(uintptr_t)x->w.exception);
 	dp_peers_destroy((struct dp_peers *)(uintptr_t)x->w.peers);
 	in_use = x->in_use;
 	free(x);
