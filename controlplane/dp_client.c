@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -69,7 +70,9 @@ static void dispatch(struct cp_dp *client, const struct ipc_header *header, cons
 {
 	if (header->flags & IPC_REPLY) {
 		pthread_mutex_lock(&client->lock);
-		cp_dp_waiters_answer(&client->waiters, header, body, ipc_body_length(header));
+		if (cp_dp_waiters_answer(&client->waiters, header, body, ipc_body_length(header),
+		                         client->descriptor))
+			client->descriptor = -1;
 		pthread_mutex_unlock(&client->lock);
 	} else if (header->type == IPC_EVENT) {
 		const struct ipc_event *event = body;
@@ -83,6 +86,14 @@ static void dispatch(struct cp_dp *client, const struct ipc_header *header, cons
 		sp_log(SP_LOG_WARN, "dp: ignored an unexpected message type=%s",
 		       ipc_type_name(header->type));
 	}
+}
+
+/* Of a message that nobody wanted. */
+static void close_descriptor(struct cp_dp *client)
+{
+	if (client->descriptor >= 0)
+		close(client->descriptor);
+	client->descriptor = -1;
 }
 
 /* Waits for one message until DEADLINE_MS (-1: for ever). Returns 0 or -errno; HEADER and BODY are
@@ -100,7 +111,9 @@ static int receive(struct cp_dp *client, int64_t deadline_ms, const struct ipc_h
 			return -ETIMEDOUT;
 		if (poll(&input, 1, (int)left) < 0 && errno != EINTR)
 			return -errno;
-		length = ipc_receive(client->fd, client->message, sizeof(client->message));
+		close_descriptor(client);
+		length = ipc_receive_descriptor(client->fd, client->message,
+		                                sizeof(client->message), &client->descriptor);
 		if (length == -EAGAIN)
 			continue;
 		if (length <= 0)
@@ -373,7 +386,7 @@ int cp_dp_create(const struct cp_dp_options *options, struct cp_dp **client)
 	strncpy(new->instance, options->instance, sizeof(new->instance) - 1);
 	new->epoch = options->epoch;
 	new->config = cp_config_hold(options->config);
-	new->fd = -1;
+	new->fd = new->descriptor = -1;
 	snprintf(new->state.why, sizeof(new->state.why), "not connected yet");
 	pthread_mutex_init(&new->lock, NULL);
 	pthread_cond_init(&new->changed, NULL);
@@ -415,26 +428,39 @@ void cp_dp_state(struct cp_dp *client, struct cp_dp_state *state)
 	pthread_mutex_unlock(&client->lock);
 }
 
+/* One request for WAITER, whose reply is wanted as it says. */
+static int exchange(struct cp_dp *client, struct cp_dp_waiter *waiter, uint16_t type,
+                    const void *body, size_t body_length, int timeout_ms)
+{
+	const int64_t deadline_ms = now_ms() + timeout_ms;
+	int rc = -ENOTCONN;
+
+	waiter->descriptor = -1;
+	pthread_mutex_lock(&client->lock);
+	if (client->state.is_connected) {
+		waiter->seq = take_seq(client);
+		cp_dp_waiters_add(&client->waiters, waiter);
+		rc = send_locked(client, type, waiter->seq, body, body_length, deadline_ms);
+		if (rc == 0)
+			rc = cp_dp_waiters_wait(&client->waiters, waiter, &client->lock,
+			                        deadline_ms);
+		cp_dp_waiters_del(&client->waiters, waiter);
+	}
+	pthread_mutex_unlock(&client->lock);
+	return rc;
+}
+
 int cp_dp_exchange_within(struct cp_dp *client, uint16_t type, const void *body, size_t body_length,
                           void *reply, size_t reply_size, size_t *reply_length, int timeout_ms)
 {
 	struct cp_dp_waiter waiter = { .reply = reply, .reply_size = reply_size };
-	const int64_t deadline_ms = now_ms() + timeout_ms;
-	int rc = -ENOTCONN;
+	int rc;
 
 	if (reply)
 		memset(reply, 0, reply_size);
-	pthread_mutex_lock(&client->lock);
-	if (client->state.is_connected) {
-		waiter.seq = take_seq(client);
-		cp_dp_waiters_add(&client->waiters, &waiter);
-		rc = send_locked(client, type, waiter.seq, body, body_length, deadline_ms);
-		if (rc == 0)
-			rc = cp_dp_waiters_wait(&client->waiters, &waiter, &client->lock,
-			                        deadline_ms);
-		cp_dp_waiters_del(&client->waiters, &waiter);
-	}
-	pthread_mutex_unlock(&client->lock);
+	rc = exchange(client, &waiter, type, body, body_length, timeout_ms);
+	if (waiter.descriptor >= 0)
+		close(waiter.descriptor);
 	if (reply_length)
 		*reply_length = waiter.reply_length;
 	return rc;
@@ -451,6 +477,26 @@ int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t bod
                void *reply, size_t reply_size)
 {
 	return cp_dp_exchange(client, type, body, body_length, reply, reply_size, NULL);
+}
+
+int cp_dp_open_flow(struct cp_dp *client, struct ipc_flow *flow)
+{
+	const struct ipc_flow wanted = { .remote_be = flow->remote_be,
+		                         .remote_port_be = flow->remote_port_be,
+		                         .protocol = IPPROTO_TCP };
+	struct cp_dp_waiter waiter = { .reply = flow, .reply_size = sizeof(*flow) };
+	int rc = exchange(client, &waiter, IPC_FLOW_SET, &wanted, sizeof(wanted),
+	                  CP_DP_CALL_TIMEOUT_MS);
+
+	if (rc == 0 && waiter.descriptor < 0)
+		return -EPROTO;
+	return rc ? rc : waiter.descriptor;
+}
+
+void cp_dp_close_flow(struct cp_dp *client, const struct ipc_flow *flow)
+{
+	/* if nobody hears it, the flow ends a while after its last packet */
+	cp_dp_call(client, IPC_FLOW_DEL, flow, sizeof(*flow), NULL, 0);
 }
 
 int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const void *payload)

@@ -86,6 +86,17 @@ int cp_dp_exchange(struct cp_dp *client, uint16_t type, const void *body, size_t
 int cp_dp_list(struct cp_dp *client, uint16_t type, size_t entry_size,
                void (*each)(void *context, const void *entry), void *context);
 
+/*
+ * Registers a TCP connection from the uplink's address to FLOW's remote address and port, and gets
+ * the rest of FLOW and its socket, which is the caller's: bound, non-blocking, close-on-exec, not
+ * connected yet. Nothing else can pass that socket. Returns the descriptor, or -errno as
+ * cp_dp_call(), -EPROTO (there was none).
+ */
+int cp_dp_open_flow(struct cp_dp *client, struct ipc_flow *flow);
+
+/* The flow's socket was closed: what TCP has to say to its end passes for a minute. */
+void cp_dp_close_flow(struct cp_dp *client, const struct ipc_flow *flow);
+
 /* Sends a datagram to the network. Returns 0, -ENOTCONN, -EAGAIN (queue full: it is lost, as
  * datagrams are). */
 int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const void *payload);

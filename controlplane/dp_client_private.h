@@ -34,6 +34,7 @@ struct cp_dp {
 	/* the connection's thread only */
 	char refusal[CP_DP_WHY_LEN]; /* of NODE, the last time; empty: none */
 	char last_why[CP_DP_WHY_LEN];
+	int descriptor; /* that came with the message; -1: none, or somebody has it */
 	_Alignas(8) uint8_t message[IPC_MSG_MAX];
 };
 

@@ -34,22 +34,24 @@ void cp_dp_waiters_del(struct cp_dp_waiters *waiters, struct cp_dp_waiter *waite
 	}
 }
 
-void cp_dp_waiters_answer(struct cp_dp_waiters *waiters, const struct ipc_header *header,
-                          const void *body, size_t length)
+bool cp_dp_waiters_answer(struct cp_dp_waiters *waiters, const struct ipc_header *header,
+                          const void *body, size_t length, int descriptor)
 {
 	struct cp_dp_waiter *waiter = waiters->list;
 
 	while (waiter && waiter->seq != header->seq)
 		waiter = waiter->next;
 	if (!waiter)
-		return;
+		return false;
 	waiter->is_done = true;
+	waiter->descriptor = descriptor;
 	waiter->status = header->status;
 	if (waiter->reply) {
 		waiter->reply_length = length < waiter->reply_size ? length : waiter->reply_size;
 		memcpy(waiter->reply, body, waiter->reply_length);
 	}
 	pthread_cond_broadcast(&waiters->answered);
+	return true;
 }
 
 void cp_dp_waiters_end(struct cp_dp_waiters *waiters, int status)

@@ -19,6 +19,7 @@ struct cp_dp_waiter {
 	void *reply; /* NULL: not wanted */
 	size_t reply_size;
 	size_t reply_length; /* of what was copied there */
+	int descriptor;      /* that came with it, the waiter's; -1: none */
 	struct cp_dp_waiter *next;
 };
 
@@ -31,9 +32,10 @@ void cp_dp_waiters_init(struct cp_dp_waiters *waiters);
 void cp_dp_waiters_add(struct cp_dp_waiters *waiters, struct cp_dp_waiter *waiter);
 void cp_dp_waiters_del(struct cp_dp_waiters *waiters, struct cp_dp_waiter *waiter);
 
-/* A reply came: hands it to who waits for it, if somebody still does. */
-void cp_dp_waiters_answer(struct cp_dp_waiters *waiters, const struct ipc_header *header,
-                          const void *body, size_t length);
+/* A reply came, and DESCRIPTOR with it (-1: none): hands both to who waits for it. Returns whether
+ * somebody still does. */
+bool cp_dp_waiters_answer(struct cp_dp_waiters *waiters, const struct ipc_header *header,
+                          const void *body, size_t length, int descriptor);
 
 /* Nothing more will come: everybody gets STATUS. */
 void cp_dp_waiters_end(struct cp_dp_waiters *waiters, int status);

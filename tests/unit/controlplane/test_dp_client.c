@@ -299,6 +299,62 @@ static void test_refusal_is_the_callers(void **state)
 	assert_int_equal(end_call(&call), -ENOSPC);
 }
 
+struct flow_call {
+	pthread_t thread;
+	struct ipc_flow flow;
+	int result;
+};
+
+static void *run_flow_call(void *argument)
+{
+	struct flow_call *call = argument;
+
+	call->result = cp_dp_open_flow(client, &call->flow);
+	return NULL;
+}
+
+/* The flow's socket comes with the reply; a refusal, or a reply without one, brings none. */
+static void test_socket_of_a_flow(void **state)
+{
+	struct flow_call call = { .flow = { .remote_be = 0x0a00000a, .remote_port_be = 443 } };
+	struct ipc_flow reply = {
+		.remote_be = 0x0a00000a, .remote_port_be = 443, .local_port_be = 77, .protocol = 6
+	};
+	int pipes[2];
+	char byte = 0;
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct ipc_header *request;
+		const void *body;
+
+		assert_int_equal(pthread_create(&call.thread, NULL, run_flow_call, &call), 0);
+		request = expect(IPC_FLOW_SET, &body);
+		assert_int_equal(((const struct ipc_flow *)body)->local_port_be, 0);
+		if (i == 0)
+			answer(request, -ENOSPC, NULL, 0);
+		else if (i == 1)
+			answer(request, 0, &reply, sizeof(reply));
+		else
+			assert_int_equal(ipc_send_descriptor(connection, IPC_FLOW_SET, IPC_REPLY,
+			                                     request->seq, &reply, sizeof(reply),
+			                                     pipes[1]),
+			                 0);
+		pthread_join(call.thread, NULL);
+		if (i < 2)
+			assert_int_equal(call.result, i ? -EPROTO : -ENOSPC);
+	}
+	assert_true(call.result >= 0);
+	assert_int_equal(call.flow.local_port_be, 77);
+	assert_int_equal(write(call.result, "x", 1), 1);
+	assert_int_equal(read(pipes[0], &byte, 1), 1);
+	assert_int_equal(byte, 'x');
+	close(call.result);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 static void test_datagrams_pass_both_ways(void **state)
 {
 	const struct ipc_punt punt = { .source_be = 0x0100000a,
@@ -653,6 +709,7 @@ int main(void)
 		cmocka_unit_test(test_serves_after_the_commit),
 		cmocka_unit_test(test_replies_find_their_requests),
 		cmocka_unit_test(test_refusal_is_the_callers),
+		cmocka_unit_test(test_socket_of_a_flow),
 		cmocka_unit_test(test_datagrams_pass_both_ways),
 		cmocka_unit_test(test_lists_are_read_to_their_end),
 		cmocka_unit_test(test_end_of_connection_ends_requests),
