@@ -22,7 +22,7 @@
 #include "controlplane/tunnel.h"
 #include "controlplane/tunnel_state.h"
 
-struct cp_openvpn;
+struct cp_ovpn_settings;
 struct cp_ovpn_material;
 struct cp_ovpn_push;
 struct cp_ovpn_session;
@@ -35,6 +35,7 @@ struct cp_ovpn_key {
 	uint8_t key_id;
 	uint8_t format;     /* IPC_OPENVPN_FORMAT_* */
 	uint8_t framing;    /* IPC_OPENVPN_FRAMING_* */
+	uint8_t flags;      /* IPC_OPENVPN_FLOAT, IPC_OPENVPN_LZ4 */
 	uint16_t algorithm; /* enum ipc_algorithm */
 	uint32_t peer_id;   /* 24 bits, or IPC_OPENVPN_NO_PEER: DATA_V1 */
 	uint16_t length;    /* bytes of send[] and of receive[] */
@@ -89,7 +90,7 @@ struct cp_ovpn_link {
  * does not take it any more, and the next session with this account is given it again. UNIX_S is
  * the wall clock, for the wrapping. CONTEXT is handed to each callback.
  * Returns NULL with WHY in words, for example when a certificate cannot be read. */
-struct cp_ovpn_session *cp_ovpn_session_create(const struct cp_openvpn *settings,
+struct cp_ovpn_session *cp_ovpn_session_create(const struct cp_ovpn_settings *settings,
                                                const struct cp_ovpn_material *material,
                                                const struct cp_ovpn_link *link,
                                                struct sp_secret *token, uint32_t unix_s,
