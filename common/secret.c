@@ -16,6 +16,11 @@
 /* Others: nothing. The group: read at most. Nobody executes it. */
 #define FORBIDDEN_MODE_BITS (S_IRWXO | S_IWGRP | S_IXGRP | S_IXUSR)
 
+bool sp_secret_is_mode(mode_t mode)
+{
+	return !(mode & FORBIDDEN_MODE_BITS);
+}
+
 struct sp_secret *sp_secret_create(void)
 {
 	void *memory = mmap(NULL, sizeof(struct sp_secret), PROT_READ | PROT_WRITE,
@@ -95,7 +100,7 @@ int sp_secret_read_file(struct sp_secret *secret, const char *path)
 		rc = -errno;
 	} else if (!S_ISREG(st.st_mode)) {
 		rc = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-	} else if (st.st_mode & FORBIDDEN_MODE_BITS) {
+	} else if (!sp_secret_is_mode(st.st_mode)) {
 		rc = -EACCES;
 	} else {
 		rc = read_secret(fd, secret);

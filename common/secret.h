@@ -4,8 +4,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SP_SECRET_MAX 16384u /* a private key of 8192 bits in PEM fits in */
 
@@ -29,6 +31,9 @@ int sp_secret_read_file(struct sp_secret *secret, const char *path);
 /* Whether the file can be read as a secret, without keeping it: the same errors. For `sallyport
  * check`. */
 int sp_secret_check_file(const char *path);
+
+/* Whether a file with this mode may hold a secret. */
+bool sp_secret_is_mode(mode_t mode);
 
 /* Compares LENGTH bytes in constant time; non-zero if equal. */
 int sp_secret_equal(const void *a, const void *b, size_t length);

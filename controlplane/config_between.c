@@ -47,7 +47,38 @@ static void check_pod_address(struct cp_reader *reader, const struct cp_node *no
 /* What a server knows us by: the account, or without one what the certificate says. */
 static const char *name_of(const struct cp_server *server)
 {
-	return server->account[0] ? server->account : server->certificate_file;
+	if (server->account[0])
+		return server->account;
+	return server->openvpn ? server->openvpn->certificate.file : server->certificate_file;
+}
+
+static bool is_same_login(const struct cp_server *a, const struct cp_server *b)
+{
+	if (!a->account[0] && !b->account[0] && a->openvpn && b->openvpn &&
+	    a->openvpn->certificate_hash && b->openvpn->certificate_hash)
+		return a->openvpn->certificate_hash == b->openvpn->certificate_hash;
+	return strcmp(name_of(a), name_of(b)) == 0;
+}
+
+/* An OpenVPN server throws out whom it knows itself: another port is another server. */
+static bool is_same_server(const struct cp_server *a, const struct cp_server *b)
+{
+	if (!a->openvpn != !b->openvpn)
+		return false;
+	if (!a->openvpn)
+		return strcasecmp(a->address, b->address) == 0;
+	for (size_t i = 0; i < a->openvpn->remote_count; i++) {
+		const struct cp_ovpn_remote *remote = &a->openvpn->remotes[i];
+
+		for (size_t j = 0; j < b->openvpn->remote_count; j++) {
+			const struct cp_ovpn_remote *other = &b->openvpn->remotes[j];
+
+			if (remote->port == other->port && remote->transport == other->transport &&
+			    strcasecmp(remote->address, other->address) == 0)
+				return true;
+		}
+	}
+	return false;
 }
 
 /* The server that an account is on already, among the environments and servers before (LAST, END).
@@ -64,8 +95,7 @@ static const struct cp_environment *find_account(const struct cp_config *config,
 
 			if (other == end)
 				return NULL;
-			if (strcasecmp(other->address, server->address) == 0 &&
-			    strcmp(name_of(other), name_of(server)) == 0)
+			if (is_same_server(other, server) && is_same_login(other, server))
 				return environment;
 		}
 	}
@@ -100,8 +130,9 @@ static void check_accounts(struct cp_reader *reader, const struct cp_node *node,
 		if (other)
 			cp_mistake(
 				reader, find_server_node(node, server->name), NULL,
-				"account \"%s\" is already used on server %s in %s: one would throw the other out",
-				name_of(server), server->address, other->file);
+				"%s \"%s\" is already used on server %s in %s: one would throw the other out",
+				server->account[0] ? "account" : "certificate", name_of(server),
+				server->address, other->file);
 	}
 }
 

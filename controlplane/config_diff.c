@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/netaddr.h"
+#include "controlplane/ovpn_settings.h"
 
 enum value_kind {
 	VALUE_TEXT,
@@ -33,6 +34,12 @@ enum value_kind {
 	VALUE_ENDPOINT, /* address and port, one behind the other */
 	VALUE_PROBE,    /* struct cp_environment; no address: "none" or not set */
 	VALUE_FAILBACK, /* uint32_t, s; 0: "manual" */
+	VALUE_SECONDS,  /* uint32_t; CP_OVPN_UNSET: not set */
+	VALUE_PLACE,    /* struct cp_ovpn_place */
+	VALUE_REMOTES,  /* struct cp_ovpn_settings: all of them */
+	VALUE_CIPHERS,  /* likewise */
+	VALUE_FILTERS,  /* likewise */
+	VALUE_MARKS,    /* likewise: fingerprints, and usages of keys */
 };
 
 struct field {
@@ -44,10 +51,10 @@ struct field {
 	const char *const *names;
 };
 
-static const char *const auth_names[] = { [CP_AUTH_PSK] = "psk",
-	                                  [CP_AUTH_EAP_MSCHAPV2] = "eap-mschapv2",
-	                                  [CP_AUTH_EAP_TLS] = "eap-tls",
-	                                  [CP_AUTH_CERTIFICATE] = "certificate" };
+static const char *const auth_names[] = {
+	"", [CP_AUTH_PSK] = "psk", [CP_AUTH_EAP_MSCHAPV2] = "eap-mschapv2",
+	[CP_AUTH_EAP_TLS] = "eap-tls", [CP_AUTH_CERTIFICATE] = "certificate"
+};
 static const char *const revocation_names[] = { [CP_REVOCATION_OFF] = "off",
 	                                        [CP_REVOCATION_IF_AVAILABLE] = "if-available",
 	                                        [CP_REVOCATION_STRICT] = "strict" };
@@ -162,6 +169,95 @@ static const struct field server_fields[] = {
 	{ 0 },
 };
 
+static const char *const cipher_choices[] = {
+	"none",
+	[CP_OVPN_AES_256_GCM] = "AES-256-GCM",
+	[CP_OVPN_AES_192_GCM] = "AES-192-GCM",
+	[CP_OVPN_AES_128_GCM] = "AES-128-GCM",
+	[CP_OVPN_CHACHA20_POLY1305] = "CHACHA20-POLY1305",
+	[CP_OVPN_AES_256_CBC] = "AES-256-CBC",
+	[CP_OVPN_AES_192_CBC] = "AES-192-CBC",
+	[CP_OVPN_AES_128_CBC] = "AES-128-CBC",
+};
+static const char *const digest_names[] = {
+	[CP_OVPN_SHA1] = "SHA1", [CP_OVPN_SHA256] = "SHA256", [CP_OVPN_SHA512] = "SHA512"
+};
+static const char *const framing_names[] = { [CP_OVPN_FRAMING_NONE] = "none",
+	                                     [CP_OVPN_FRAMING_LZO] = "comp-lzo",
+	                                     [CP_OVPN_FRAMING_STUB] = "stub",
+	                                     [CP_OVPN_FRAMING_STUB_V2] = "stub-v2" };
+static const char *const wrapping_names[] = { [CP_OVPN_WRAP_NONE] = "none",
+	                                      [CP_OVPN_TLS_AUTH] = "tls-auth",
+	                                      [CP_OVPN_TLS_CRYPT] = "tls-crypt",
+	                                      [CP_OVPN_TLS_CRYPT_V2] = "tls-crypt-v2" };
+static const char *const tls_names[] = {
+	"any", [CP_OVPN_TLS_1_2] = "1.2", [CP_OVPN_TLS_1_3] = "1.3"
+};
+static const char *const cert_names[] = { [CP_OVPN_CERT_LEGACY] = "legacy",
+	                                  [CP_OVPN_CERT_PREFERRED] = "preferred",
+	                                  [CP_OVPN_CERT_INSECURE] = "insecure",
+	                                  [CP_OVPN_CERT_SUITE_B] = "suiteb" };
+static const char *const name_modes[] = {
+	"none", [CP_OVPN_NAME_SUBJECT] = "subject", [CP_OVPN_NAME_EXACT] = "name",
+	[CP_OVPN_NAME_PREFIX] = "name-prefix"
+};
+
+#define OPENVPN(member) offsetof(struct cp_ovpn_settings, member)
+#define OPENVPN_ROW(key, kind, member, names)                         \
+	{                                                             \
+		key, kind, OPENVPN(member), CP_RENEGOTIATES, 0, names \
+	}
+
+/* What has no key of its own is the profile's and is called as there. */
+static const struct field openvpn_fields[] = {
+	OPENVPN_ROW("profile", VALUE_TEXT, profile, NULL),
+	{ "remote", VALUE_REMOTES, 0, CP_RENEGOTIATES, 0, NULL },
+	OPENVPN_ROW("remote-random", VALUE_BOOL, is_random, NULL),
+	OPENVPN_ROW("float", VALUE_BOOL, may_float, NULL),
+	OPENVPN_ROW("local_port", VALUE_UINT16, own_port, NULL),
+	{ "data_ciphers", VALUE_CIPHERS, 0, CP_RENEGOTIATES, 0, NULL },
+	OPENVPN_ROW("data_ciphers_fallback", VALUE_CHOICE, fallback, cipher_choices),
+	OPENVPN_ROW("digest", VALUE_CHOICE, digest, digest_names),
+	OPENVPN_ROW("compress", VALUE_CHOICE, framing, framing_names),
+	OPENVPN_ROW("compress lz4", VALUE_BOOL, has_lz4, NULL),
+	OPENVPN_ROW("wrapping", VALUE_CHOICE, wrapping, wrapping_names),
+	OPENVPN_ROW("wrapping_key", VALUE_PLACE, wrap_key, NULL),
+	OPENVPN_ROW("key_direction", VALUE_INT, key_direction, NULL),
+	OPENVPN_ROW("max-packet-size", VALUE_UINT16, control_bytes, NULL),
+	OPENVPN_ROW("tls_version_min", VALUE_CHOICE, tls_min, tls_names),
+	OPENVPN_ROW("tls-version-max", VALUE_CHOICE, tls_max, tls_names),
+	OPENVPN_ROW("tls-cipher", VALUE_TEXT, tls_ciphers, NULL),
+	OPENVPN_ROW("tls-ciphersuites", VALUE_TEXT, tls_ciphersuites, NULL),
+	OPENVPN_ROW("tls-groups", VALUE_TEXT, tls_groups, NULL),
+	OPENVPN_ROW("tls-cert-profile", VALUE_CHOICE, cert_profile, cert_names),
+	OPENVPN_ROW("server_ca", VALUE_PLACE, ca, NULL),
+	OPENVPN_ROW("crl_file", VALUE_PLACE, crl, NULL),
+	OPENVPN_ROW("certificate_file", VALUE_PLACE, certificate, NULL),
+	OPENVPN_ROW("key_file", VALUE_PLACE, key, NULL),
+	OPENVPN_ROW("remote_cert_tls", VALUE_BOOL, remote_cert_tls, NULL),
+	OPENVPN_ROW("remote-cert-eku", VALUE_TEXT, eku, NULL),
+	{ "peer-fingerprint", VALUE_MARKS, 0, CP_RENEGOTIATES, 0, NULL },
+	OPENVPN_ROW("verify-x509-name type", VALUE_CHOICE, name_mode, name_modes),
+	OPENVPN_ROW("verify-x509-name", VALUE_TEXT, name, NULL),
+	OPENVPN_ROW("auth-user-pass", VALUE_BOOL, has_password, NULL),
+	OPENVPN_ROW("auth-user-pass file", VALUE_PLACE, login, NULL),
+	OPENVPN_ROW("hand-window", VALUE_SECONDS, hand_window_s, NULL),
+	OPENVPN_ROW("tran-window", VALUE_SECONDS, tran_window_s, NULL),
+	OPENVPN_ROW("tls-timeout", VALUE_SECONDS, tls_timeout_s, NULL),
+	OPENVPN_ROW("ping", VALUE_SECONDS, ping_s, NULL),
+	OPENVPN_ROW("ping-restart", VALUE_SECONDS, ping_restart_s, NULL),
+	OPENVPN_ROW("exit_notify", VALUE_UINT32, exit_notify, NULL),
+	OPENVPN_ROW("connect-timeout", VALUE_SECONDS, connect_timeout_s, NULL),
+	OPENVPN_ROW("tun-mtu", VALUE_UINT16, tun_mtu, NULL),
+	OPENVPN_ROW("mssfix", VALUE_UINT16, mssfix, NULL),
+	OPENVPN_ROW("route_nopull", VALUE_BOOL, route_nopull, NULL),
+	OPENVPN_ROW("redirect-gateway", VALUE_BOOL, has_default_route, NULL),
+	{ "route", VALUE_PREFIXES, OPENVPN(routes), CP_RENEGOTIATES, OPENVPN(route_count), NULL },
+	{ "pull-filter", VALUE_FILTERS, 0, CP_RENEGOTIATES, 0, NULL },
+	OPENVPN_ROW("push-peer-info", VALUE_BOOL, push_peer_info, NULL),
+	{ 0 },
+};
+
 /* ---- values ---- */
 
 static const void *at(const void *base, size_t offset)
@@ -185,6 +281,42 @@ static bool is_same_probe(const struct cp_environment *a, const struct cp_enviro
 	return a->probe_target_be == b->probe_target_be && a->is_unprobed == b->is_unprobed;
 }
 
+static bool is_same_place(const struct cp_ovpn_place *a, const struct cp_ovpn_place *b)
+{
+	return a->is_inline == b->is_inline && strcmp(a->file, b->file) == 0;
+}
+
+static bool are_same_remotes(const struct cp_ovpn_settings *a, const struct cp_ovpn_settings *b)
+{
+	bool is_same = a->remote_count == b->remote_count;
+
+	for (size_t i = 0; is_same && i < a->remote_count; i++)
+		is_same = a->remotes[i].port == b->remotes[i].port &&
+		          a->remotes[i].transport == b->remotes[i].transport &&
+		          strcmp(a->remotes[i].address, b->remotes[i].address) == 0;
+	return is_same;
+}
+
+static bool are_same_filters(const struct cp_ovpn_settings *a, const struct cp_ovpn_settings *b)
+{
+	bool is_same = a->filter_count == b->filter_count;
+
+	for (size_t i = 0; is_same && i < a->filter_count; i++)
+		is_same = a->filters[i].action == b->filters[i].action &&
+		          strcmp(a->filters[i].text, b->filters[i].text) == 0;
+	return is_same;
+}
+
+static bool are_same_marks(const struct cp_ovpn_settings *a, const struct cp_ovpn_settings *b)
+{
+	return a->fingerprint_count == b->fingerprint_count &&
+	       memcmp(a->fingerprints, b->fingerprints,
+	              a->fingerprint_count * sizeof(a->fingerprints[0])) == 0 &&
+	       a->key_usage_count == b->key_usage_count &&
+	       memcmp(a->key_usages, b->key_usages,
+	              a->key_usage_count * sizeof(a->key_usages[0])) == 0;
+}
+
 static bool is_same(const struct field *field, const void *a, const void *b)
 {
 	const void *x = at(a, field->offset), *y = at(b, field->offset);
@@ -200,6 +332,7 @@ static bool is_same(const struct field *field, const void *a, const void *b)
 	case VALUE_UINT32:
 	case VALUE_ADDRESS:
 	case VALUE_FAILBACK:
+	case VALUE_SECONDS:
 		return *(const uint32_t *)x == *(const uint32_t *)y;
 	case VALUE_UINT64:
 	case VALUE_RATE:
@@ -221,6 +354,21 @@ static bool is_same(const struct field *field, const void *a, const void *b)
 		return is_same_list(field, sizeof(struct cp_inbound), a, b);
 	case VALUE_PROPOSALS:
 		return memcmp(x, y, sizeof(((struct cp_server *)0)->ike_proposals)) == 0;
+	case VALUE_PLACE:
+		return is_same_place(x, y);
+	case VALUE_REMOTES:
+		return are_same_remotes(x, y);
+	case VALUE_CIPHERS:
+		return ((const struct cp_ovpn_settings *)x)->cipher_count ==
+		               ((const struct cp_ovpn_settings *)y)->cipher_count &&
+		       memcmp(((const struct cp_ovpn_settings *)x)->ciphers,
+		              ((const struct cp_ovpn_settings *)y)->ciphers,
+		              ((const struct cp_ovpn_settings *)x)->cipher_count *
+		                      sizeof(enum cp_ovpn_cipher)) == 0;
+	case VALUE_FILTERS:
+		return are_same_filters(x, y);
+	case VALUE_MARKS:
+		return are_same_marks(x, y);
 	}
 	return false;
 }
@@ -264,6 +412,36 @@ static void append_inbound(char text[CP_VALUE_LEN], const struct cp_inbound *lis
 		       list[i].protocol == IPPROTO_UDP ? "udp" : "tcp", ntohs(list[i].port_be));
 		append_address(text, list[i].to_address_be);
 		append(text, ":%u", ntohs(list[i].to_port_be));
+	}
+}
+
+static void append_openvpn(char text[CP_VALUE_LEN], enum value_kind kind,
+                           const struct cp_ovpn_settings *settings)
+{
+	switch (kind) {
+	case VALUE_REMOTES:
+		for (size_t i = 0; i < settings->remote_count; i++)
+			append(text, "%s%s:%u/%s", i ? ", " : "", settings->remotes[i].address,
+			       settings->remotes[i].port,
+			       settings->remotes[i].transport == IPPROTO_UDP ? "udp" : "tcp");
+		break;
+	case VALUE_CIPHERS:
+		for (size_t i = 0; i < settings->cipher_count; i++)
+			append(text, "%s%s", i ? ", " : "",
+			       cp_ovpn_cipher_name(settings->ciphers[i]));
+		break;
+	case VALUE_FILTERS:
+		for (size_t i = 0; i < settings->filter_count; i++)
+			append(text, "%s\"%s\"", i ? ", " : "", settings->filters[i].text);
+		break;
+	default:
+		for (size_t i = 0; i < settings->fingerprint_count; i++)
+			append(text, "%s%02x:%02x:%02x...", i ? ", " : "",
+			       settings->fingerprints[i][0], settings->fingerprints[i][1],
+			       settings->fingerprints[i][2]);
+		for (size_t i = 0; i < settings->key_usage_count; i++)
+			append(text, "%s%04x", i ? ", " : "", settings->key_usages[i]);
+		break;
 	}
 }
 
@@ -339,6 +517,19 @@ static void format_value(const struct field *field, const void *base, char text[
 		for (size_t i = 0; i < CP_PROPOSALS_MAX && proposals[i][0]; i++)
 			append(text, "%s%s", i ? ", " : "", proposals[i]);
 		break;
+	case VALUE_SECONDS:
+		if (*(const uint32_t *)x != CP_OVPN_UNSET)
+			append(text, "%" PRIu32, *(const uint32_t *)x);
+		break;
+	case VALUE_PLACE:
+		append(text, "%s", ((const struct cp_ovpn_place *)x)->file);
+		break;
+	case VALUE_REMOTES:
+	case VALUE_CIPHERS:
+	case VALUE_FILTERS:
+	case VALUE_MARKS:
+		append_openvpn(text, field->kind, x);
+		break;
 	}
 }
 
@@ -382,6 +573,8 @@ static const char *key_of(const struct field *field, const void *base)
 
 	if (field->offset != SERVER(secret_file) || strcmp(field->key, "password_file") != 0)
 		return field->key;
+	if (server->openvpn)
+		return "password_file";
 	switch (server->auth) {
 	case CP_AUTH_PSK:
 		return "secret_file";
@@ -490,6 +683,9 @@ static void diff_servers(struct diff *diff, const struct cp_environment *from,
 			diff_fields(diff, server_fields, old, new, to->name, new->name);
 		else
 			add(diff, CP_ADDED, CP_SERVER, to->name, new->name);
+		if (old && old->openvpn && new->openvpn)
+			diff_fields(diff, openvpn_fields, old->openvpn, new->openvpn, to->name,
+			            new->name);
 	}
 	for (size_t i = 0; i < from->server_count; i++) {
 		if (!cp_config_server(to, from->servers[i].name))
@@ -578,12 +774,21 @@ void cp_config_keep_node(struct cp_config *config, const struct cp_config *runni
 	config->health_port_be = running->health_port_be;
 }
 
-bool cp_server_needs_renewal(const struct cp_server *a, const struct cp_server *b)
+static bool need_renewal(const struct field *fields, const void *a, const void *b)
 {
-	for (const struct field *field = server_fields; field->key; field++) {
+	for (const struct field *field = fields; field->key; field++) {
 		if (field->effect == CP_RENEGOTIATES && !is_same(field, a, b))
 			return true;
 	}
+	return false;
+}
+
+bool cp_server_needs_renewal(const struct cp_server *a, const struct cp_server *b)
+{
+	if (!a->openvpn != !b->openvpn || need_renewal(server_fields, a, b))
+		return true;
+	if (a->openvpn)
+		return need_renewal(openvpn_fields, a->openvpn, b->openvpn);
 	return a->is_identity_set != b->is_identity_set;
 }
 
@@ -653,6 +858,11 @@ bool cp_config_diff_knows(const char *path)
 		"egress.inbound.address",
 		"environment.retry",
 		"environment.forwards.server",
+		"environment.port",
+		"environment.transport",
+		"environment.tls_auth_file",
+		"environment.tls_crypt_file",
+		"environment.tls_crypt_v2_file",
 	};
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
@@ -664,5 +874,6 @@ bool cp_config_diff_knows(const char *path)
 	path += strlen("environment.");
 	if (strncmp(path, "servers.", strlen("servers.")) == 0)
 		return has_key(server_fields, path + strlen("servers."));
-	return has_key(environment_fields, path) || has_key(server_fields, path);
+	return has_key(environment_fields, path) || has_key(server_fields, path) ||
+	       has_key(openvpn_fields, path);
 }

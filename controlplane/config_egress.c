@@ -177,8 +177,7 @@ static const struct cp_server *find_port(const struct cp_config *config, uint16_
 		const struct cp_environment *environment = &config->environments[i];
 
 		for (size_t k = 0; k < environment->server_count; k++) {
-			if (environment->servers[k].ike_port == port ||
-			    environment->servers[k].natt_port == port)
+			if (cp_server_uses_port(&environment->servers[k], port))
 				return &environment->servers[k];
 		}
 	}

@@ -11,8 +11,6 @@
 
 #include "common/netaddr.h"
 
-#define LATER "is not done by this version"
-
 /* ---- environment.forwards ---- */
 
 static void read_forward_to(struct cp_reader *reader, const struct cp_node *node, void *target)
@@ -78,16 +76,11 @@ static void read_forwards(struct cp_reader *reader, const struct cp_node *node,
 
 /* ---- environment ---- */
 
-static void read_vpn(struct cp_reader *reader, const struct cp_node *node, void *target)
-{
-	(void)target;
-	if (!cp_node_is(reader, node, CP_NODE_TEXT))
-		return;
-	if (strcmp(node->text, "openvpn") == 0)
-		cp_mistake(reader, node, NULL, "\"openvpn\" " LATER ": must be \"ipsec\"");
-	else if (strcmp(node->text, "ipsec") != 0)
-		cp_mistake(reader, node, NULL, "must be \"ipsec\"");
-}
+static const struct cp_choice vpn_choices[] = {
+	{ .name = "ipsec", .value = CP_VPN_IPSEC },
+	{ .name = "openvpn", .value = CP_VPN_OPENVPN },
+	{ 0 },
+};
 
 #define ENVIRONMENT_FIELD(member) offsetof(struct cp_environment, member)
 
@@ -105,7 +98,10 @@ static const struct cp_key environment_keys[] = {
 	  .offset = ENVIRONMENT_FIELD(sources),
 	  .count = ENVIRONMENT_FIELD(source_count),
 	  .is_required = true },
-	{ .name = "vpn", .kind = CP_KEY_CUSTOM, .read = read_vpn },
+	{ .name = "vpn",
+	  .kind = CP_KEY_CHOICE,
+	  .offset = ENVIRONMENT_FIELD(vpn),
+	  .choices = vpn_choices },
 	{ .name = "snat_address", .kind = CP_KEY_CUSTOM, .read = cp_read_environment_snat },
 	{ .name = "servers", .kind = CP_KEY_CUSTOM, .is_required = true },
 	{ .name = "forwards", .kind = CP_KEY_CUSTOM },
@@ -139,14 +135,27 @@ static void check_unused(struct cp_reader *reader, const struct cp_node *node,
 	}
 }
 
+/* Which keys there may be depends on it. */
+static bool is_openvpn(const struct cp_node *environment)
+{
+	const struct cp_node *vpn = cp_node_child(environment, "vpn");
+
+	return vpn && vpn->kind == CP_NODE_TEXT && strcmp(vpn->text, "openvpn") == 0;
+}
+
 static void read_environment(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
 	struct cp_environment_draft *draft = target;
 	struct cp_environment *environment = &draft->environment;
-	const struct cp_section sections[] = { { environment_keys, environment },
-		                               { cp_failover_keys, environment },
-		                               { cp_limit_keys, environment },
-		                               { cp_tunnel_keys, &draft->inherited } };
+	const bool has_openvpn = is_openvpn(node);
+	const struct cp_section sections[] = {
+		{ environment_keys, environment },
+		{ cp_failover_keys, environment },
+		{ cp_limit_keys, environment },
+		{ cp_tunnel_keys, &draft->inherited },
+		{ cp_ipsec_keys, has_openvpn ? NULL : &draft->inherited },
+		{ cp_openvpn_keys, has_openvpn ? &draft->inherited : NULL }
+	};
 	const struct cp_node *sources = cp_node_child(node, "sources");
 	const struct cp_node *servers = cp_node_child(node, "servers");
 	const struct cp_node *forwards = cp_node_child(node, "forwards");
@@ -183,10 +192,13 @@ const struct cp_key_group cp_environment_key_groups[] = {
 	{ "environment.", cp_failover_keys },
 	{ "environment.probe.", cp_probe_keys },
 	{ "environment.", cp_tunnel_keys },
+	{ "environment.", cp_ipsec_keys },
+	{ "environment.", cp_openvpn_keys },
 	{ "environment.retry.", cp_retry_keys },
 	{ "environment.", cp_limit_keys },
 	{ "environment.quota.", cp_quota_keys },
 	{ "environment.servers.", cp_server_keys },
+	{ "environment.servers.", cp_openvpn_server_keys },
 	{ "environment.forwards.", forward_keys },
 	{ NULL, NULL },
 };
@@ -202,6 +214,7 @@ void cp_read_environment(struct cp_reader *reader, const struct cp_node *root)
 		return;
 	}
 	cp_server_set_defaults(&draft->inherited.server);
+	cp_ovpn_settings_init(&draft->inherited.openvpn);
 	draft->environment.vpn = CP_VPN_IPSEC;
 	draft->environment.session_quota = config->sessions;
 	cp_failover_set_defaults(&draft->environment);

@@ -389,8 +389,8 @@ static void report_unknown(struct cp_reader *reader, const struct cp_node *node,
 
 	for (size_t i = 0; i < count; i++) {
 		for (const struct cp_key *key = sections[i].keys; key->name; key++) {
-			size_t d = key->kind == CP_KEY_REFUSED ? KEY_LEN_MAX
-			                                       : distance(node->name, key->name);
+			const bool is_refused = key->kind == CP_KEY_REFUSED || !sections[i].target;
+			size_t d = is_refused ? KEY_LEN_MAX : distance(node->name, key->name);
 
 			if (d < nearest_distance) {
 				nearest_distance = d;
@@ -405,12 +405,12 @@ static void report_unknown(struct cp_reader *reader, const struct cp_node *node,
 }
 
 static const struct cp_key *find_key(const struct cp_section *sections, size_t count,
-                                     const char *name, void **target)
+                                     const char *name, const struct cp_section **section)
 {
 	for (size_t i = 0; i < count; i++) {
 		for (const struct cp_key *key = sections[i].keys; key->name; key++) {
 			if (strcmp(key->name, name) == 0) {
-				*target = sections[i].target;
+				*section = &sections[i];
 				return key;
 			}
 		}
@@ -421,21 +421,24 @@ static const struct cp_key *find_key(const struct cp_section *sections, size_t c
 void cp_keys_read(struct cp_reader *reader, const struct cp_node *group,
                   const struct cp_section *sections, size_t count)
 {
+	const struct cp_section *section;
 	const struct cp_key *key;
-	void *target;
 
 	if (!cp_node_is(reader, group, CP_NODE_GROUP))
 		return;
 	for (size_t i = 0; i < group->count; i++) {
-		key = find_key(sections, count, group->children[i].name, &target);
-		if (key)
-			read_value(reader, &group->children[i], key, target);
+		key = find_key(sections, count, group->children[i].name, &section);
+		if (key && !section->target)
+			cp_mistake(reader, &group->children[i], NULL, "has no use with this vpn");
+		else if (key)
+			read_value(reader, &group->children[i], key, section->target);
 		else
 			report_unknown(reader, &group->children[i], sections, count);
 	}
 	for (size_t i = 0; i < count; i++) {
 		for (key = sections[i].keys; key->name; key++) {
-			if (key->is_required && !cp_node_child(group, key->name))
+			if (key->is_required && sections[i].target &&
+			    !cp_node_child(group, key->name))
 				cp_mistake(reader, group, key->name, "is missing");
 		}
 	}

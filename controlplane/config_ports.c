@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The outer UDP ports of each tunnel: a server's pool knows a client that comes back by them, so
- * they follow from the configuration alone and are the same after a restart.
+ * The outer ports of each tunnel: a server's pool knows a client that comes back by them, so they
+ * follow from the configuration alone and are the same after a restart. An IPsec tunnel has a pair,
+ * an OpenVPN tunnel one, which is its own.
  */
 #include "controlplane/config_read.h"
 
@@ -11,17 +12,39 @@
 #define NATT_PORT 4500u
 #define DERIVED_FIRST 10000u /* pairs of an even and the next port */
 #define DERIVED_PAIRS 5000u
+#define OPENVPN_FIRST 20000u
+#define OPENVPN_PORTS 10000u
 
+/* 0: none. */
 static void set_ports(struct cp_server *server, unsigned port)
 {
+	if (server->openvpn) {
+		server->openvpn->own_port = (uint16_t)port;
+		return;
+	}
 	server->ike_port = (uint16_t)port;
-	server->natt_port = (uint16_t)(port == IKE_PORT ? NATT_PORT : port + 1);
+	server->natt_port = (uint16_t)(port == IKE_PORT ? NATT_PORT : port ? port + 1 : 0);
 }
 
-/* One port is for IKE or for NAT traversal, whoever uses it; and to one server no two tunnels have
- * the same. */
+static uint16_t first_port(const struct cp_server *server)
+{
+	return server->openvpn ? server->openvpn->own_port : server->ike_port;
+}
+
+bool cp_server_uses_port(const struct cp_server *server, uint16_t port)
+{
+	return port &&
+	       (first_port(server) == port || (!server->openvpn && server->natt_port == port));
+}
+
+/* Of two IPsec tunnels, one port is for IKE or for NAT traversal, whoever uses it; and to one
+ * server no two tunnels have the same. */
 static bool do_collide(const struct cp_server *a, const struct cp_server *b)
 {
+	if (a->openvpn)
+		return cp_server_uses_port(b, a->openvpn->own_port);
+	if (b->openvpn)
+		return cp_server_uses_port(a, b->openvpn->own_port);
 	if (a->ike_port == b->natt_port || a->natt_port == b->ike_port)
 		return true;
 	return a->ike_port == b->ike_port && strcasecmp(a->address, b->address) == 0;
@@ -38,7 +61,7 @@ static const struct cp_server *find_collision(const struct cp_config *config,
 		for (size_t j = 0; j < (*home)->server_count; j++) {
 			const struct cp_server *other = &(*home)->servers[j];
 
-			if (other != server && other->ike_port && do_collide(other, server))
+			if (other != server && first_port(other) && do_collide(other, server))
 				return other;
 		}
 	}
@@ -64,6 +87,13 @@ static void derive(const struct cp_config *config, const struct cp_environment *
 	unsigned hash = hash_names(environment->name, server->name);
 	const struct cp_environment *home;
 
+	if (server->openvpn) {
+		set_ports(server, OPENVPN_FIRST + hash % OPENVPN_PORTS);
+		for (unsigned i = 1; i < OPENVPN_PORTS && find_collision(config, server, &home);
+		     i++)
+			set_ports(server, OPENVPN_FIRST + (hash + i) % OPENVPN_PORTS);
+		return;
+	}
 	set_ports(server, IKE_PORT);
 	/* there are more pairs than tunnels */
 	for (unsigned i = 0; i < DERIVED_PAIRS && find_collision(config, server, &home); i++)
@@ -93,7 +123,10 @@ static void take_configured(struct cp_reader *reader, const struct cp_node *root
 
 	set_ports(server, server->local_port);
 	other = find_collision(reader->config, server, &home);
-	if (key && other)
+	if (key && other && other->openvpn)
+		cp_mistake(reader, key, NULL, "%u is taken by server \"%s\" in %s",
+		           server->local_port, other->name, home->file);
+	else if (key && other)
 		cp_mistake(reader, key, NULL,
 		           "%u is taken by server \"%s\" in %s, which uses %u and %u",
 		           server->local_port, other->name, home->file, other->ike_port,
@@ -107,7 +140,7 @@ static void derive_all(struct cp_config *config)
 		struct cp_environment *environment = &config->environments[i];
 
 		for (size_t j = 0; j < environment->server_count; j++) {
-			if (!environment->servers[j].ike_port)
+			if (!first_port(&environment->servers[j]))
 				derive(config, environment, &environment->servers[j]);
 		}
 	}
@@ -135,11 +168,12 @@ static void keep(const struct cp_config *config, const struct cp_environment *en
 	const struct cp_environment *home = cp_config_environment(running, environment->name);
 	const struct cp_server *old = home ? cp_config_server(home, server->name) : NULL;
 
-	if (!old || old->local_port || strcasecmp(old->address, server->address) != 0)
+	if (!old || old->local_port || !old->openvpn != !server->openvpn ||
+	    strcasecmp(old->address, server->address) != 0)
 		return;
-	set_ports(server, old->ike_port);
+	set_ports(server, first_port(old));
 	if (find_collision(config, server, &home))
-		server->ike_port = server->natt_port = 0;
+		set_ports(server, 0);
 }
 
 void cp_config_keep_ports(struct cp_config *config, const struct cp_config *running)
@@ -149,14 +183,14 @@ void cp_config_keep_ports(struct cp_config *config, const struct cp_config *runn
 
 		for (size_t j = 0; j < environment->server_count; j++) {
 			if (!environment->servers[j].local_port)
-				environment->servers[j].ike_port = 0;
+				set_ports(&environment->servers[j], 0);
 		}
 	}
 	for (size_t i = 0; i < config->environment_count; i++) {
 		struct cp_environment *environment = &config->environments[i];
 
 		for (size_t j = 0; j < environment->server_count; j++) {
-			if (!environment->servers[j].ike_port)
+			if (!first_port(&environment->servers[j]))
 				keep(config, environment, &environment->servers[j], running);
 		}
 	}

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "controlplane/config.h"
+#include "controlplane/ovpn_settings.h"
 
 #define CP_FILE_BYTES_MAX (4u << 20)
 #define CP_NESTING_MAX 16u    /* brackets inside brackets */
@@ -98,7 +99,7 @@ struct cp_key {
 /* A table and the struct it fills. */
 struct cp_section {
 	const struct cp_key *keys;
-	void *target;
+	void *target; /* NULL: these keys are the other protocol's, and refused */
 };
 
 /* Fills the targets from GROUP; reports unknown, missing, mistyped and out-of-range keys. A target
@@ -132,6 +133,8 @@ void cp_read_environment(struct cp_reader *reader, const struct cp_node *root);
 void cp_check_environments(struct cp_reader *reader, const struct cp_node *const *roots);
 /* Gives each server its ports; ROOTS as above. */
 void cp_check_ports(struct cp_reader *reader, const struct cp_node *const *roots);
+/* Whether its tunnel uses that outer port. */
+bool cp_server_uses_port(const struct cp_server *server, uint16_t port);
 
 /* ---- failover ---- */
 
@@ -163,6 +166,9 @@ extern const struct cp_key cp_quota_keys[];
 /* A server while it is read. The environment has one too: what its servers inherit. */
 struct cp_server_draft {
 	struct cp_server server;
+	struct cp_ovpn_settings openvpn;
+	uint16_t port;                   /* of an OpenVPN server; 0: not set */
+	uint8_t transport;               /* likewise */
 	char password_file[CP_PATH_LEN]; /* EAP-MSCHAPv2 */
 	char psk_file[CP_PATH_LEN];      /* PSK: secret_file */
 	char key_file[CP_PATH_LEN];      /* EAP-TLS and certificate */
@@ -175,8 +181,11 @@ struct cp_environment_draft {
 };
 
 extern const struct cp_key cp_server_keys[]; /* of a server alone */
-extern const struct cp_key
-	cp_tunnel_keys[]; /* of a server or, for all of its servers, an environment */
+/* Of a server or, for all of its servers, an environment: of both protocols, and of each. */
+extern const struct cp_key cp_tunnel_keys[];
+extern const struct cp_key cp_ipsec_keys[];
+extern const struct cp_key cp_openvpn_keys[];
+extern const struct cp_key cp_openvpn_server_keys[];
 extern const struct cp_key cp_retry_keys[];
 
 void cp_server_set_defaults(struct cp_server *server);
@@ -186,6 +195,16 @@ bool cp_auth_uses(enum cp_auth auth, const char *key);
  * what it has no use for is forgotten, or a mistake if NODE itself sets it. */
 void cp_resolve_auth(struct cp_reader *reader, const struct cp_node *node,
                      const struct cp_node *environment, struct cp_server_draft *draft);
+/* The OpenVPN server DRAFT of NODE is read: NODE's own keys, and before them those of ENVIRONMENT.
+ */
+void cp_read_openvpn_server(struct cp_reader *reader, const struct cp_node *node,
+                            const struct cp_node *environment, struct cp_server_draft *draft);
+/* Reads of keys that more than one table has. */
+void cp_read_server_address(struct cp_reader *reader, const struct cp_node *node, void *target);
+void cp_read_secret_path(struct cp_reader *reader, const struct cp_node *node,
+                         char target[CP_PATH_LEN]);
+void cp_read_certificate_path(struct cp_reader *reader, const struct cp_node *node,
+                              char target[CP_PATH_LEN]);
 /* Fills the environment's servers, preferred ones first, from NODE, its list `servers`. */
 void cp_read_servers(struct cp_reader *reader, const struct cp_node *node,
                      struct cp_environment_draft *target);

@@ -47,7 +47,8 @@ static bool read_path(struct cp_reader *reader, const struct cp_node *node, char
 	return true;
 }
 
-static void read_secret_path(struct cp_reader *reader, const struct cp_node *node, char *target)
+void cp_read_secret_path(struct cp_reader *reader, const struct cp_node *node,
+                         char target[CP_PATH_LEN])
 {
 	if (read_path(reader, node, target) && reader->looks_at_files)
 		report_file(reader, node, sp_secret_check_file(target));
@@ -55,12 +56,12 @@ static void read_secret_path(struct cp_reader *reader, const struct cp_node *nod
 
 static void read_password_file(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	read_secret_path(reader, node, ((struct cp_server_draft *)target)->password_file);
+	cp_read_secret_path(reader, node, ((struct cp_server_draft *)target)->password_file);
 }
 
 static void read_psk_file(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	read_secret_path(reader, node, ((struct cp_server_draft *)target)->psk_file);
+	cp_read_secret_path(reader, node, ((struct cp_server_draft *)target)->psk_file);
 }
 
 /* What a private key's file must not be is told here; whether it fits the certificate, when it is
@@ -107,7 +108,8 @@ static int check_certificate_file(const char *path)
 	return rc;
 }
 
-static void read_certificate_path(struct cp_reader *reader, const struct cp_node *node, char *path)
+void cp_read_certificate_path(struct cp_reader *reader, const struct cp_node *node,
+                              char path[CP_PATH_LEN])
 {
 	int rc;
 
@@ -122,13 +124,13 @@ static void read_certificate_path(struct cp_reader *reader, const struct cp_node
 
 static void read_server_ca(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	read_certificate_path(reader, node, ((struct cp_server_draft *)target)->server.ca_file);
+	cp_read_certificate_path(reader, node, ((struct cp_server_draft *)target)->server.ca_file);
 }
 
 static void read_own_certificate(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
-	read_certificate_path(reader, node,
-	                      ((struct cp_server_draft *)target)->server.certificate_file);
+	cp_read_certificate_path(reader, node,
+	                         ((struct cp_server_draft *)target)->server.certificate_file);
 }
 
 typedef const char *(*fault_fn)(const char *text);
@@ -271,34 +273,18 @@ static const struct cp_choice revocation_choices[] = {
 };
 
 const struct cp_key cp_tunnel_keys[] = {
-	{ .name = "auth",
-	  .kind = CP_KEY_CHOICE,
-	  .offset = SERVER_FIELD(auth),
-	  .choices = auth_choices },
 	{ .name = "account",
 	  .kind = CP_KEY_TEXT,
 	  .offset = SERVER_FIELD(account),
 	  .max = CP_TEXT_LEN },
 	{ .name = "password_file", .kind = CP_KEY_CUSTOM, .read = read_password_file },
-	{ .name = "secret_file", .kind = CP_KEY_CUSTOM, .read = read_psk_file },
 	{ .name = "certificate_file", .kind = CP_KEY_CUSTOM, .read = read_own_certificate },
 	{ .name = "key_file", .kind = CP_KEY_CUSTOM, .read = read_key_file },
 	{ .name = "server_ca", .kind = CP_KEY_CUSTOM, .read = read_server_ca },
-	{ .name = "revocation",
-	  .kind = CP_KEY_CHOICE,
-	  .offset = SERVER_FIELD(revocation),
-	  .choices = revocation_choices },
 	{ .name = "server_identity",
 	  .kind = CP_KEY_TEXT,
 	  .offset = SERVER_FIELD(identity),
 	  .max = CP_TEXT_LEN },
-	{ .name = "aaa_identity",
-	  .kind = CP_KEY_TEXT,
-	  .offset = SERVER_FIELD(aaa_identity),
-	  .max = CP_TEXT_LEN },
-	{ .name = "ike_proposals", .kind = CP_KEY_CUSTOM, .read = read_ike_proposals },
-	{ .name = "esp_proposals", .kind = CP_KEY_CUSTOM, .read = read_esp_proposals },
-	{ .name = "ike_rekey", .kind = CP_KEY_CUSTOM, .read = read_ike_rekey },
 	{ .name = "child_rekey", .kind = CP_KEY_CUSTOM, .read = read_child_rekey },
 	{ .name = "child_rekey_bytes", .kind = CP_KEY_CUSTOM, .read = read_child_rekey_bytes },
 	{ .name = "child_rekey_packets", .kind = CP_KEY_CUSTOM, .read = read_child_rekey_packets },
@@ -307,8 +293,28 @@ const struct cp_key cp_tunnel_keys[] = {
 	  .offset = SERVER_FIELD(dpd_s),
 	  .min = 1,
 	  .max = 3600 },
-	{ .name = "force_encapsulation", .kind = CP_KEY_BOOL, .offset = SERVER_FIELD(force_udp) },
 	{ .name = "retry", .kind = CP_KEY_CUSTOM, .read = read_retry },
+	{ 0 },
+};
+
+const struct cp_key cp_ipsec_keys[] = {
+	{ .name = "auth",
+	  .kind = CP_KEY_CHOICE,
+	  .offset = SERVER_FIELD(auth),
+	  .choices = auth_choices },
+	{ .name = "secret_file", .kind = CP_KEY_CUSTOM, .read = read_psk_file },
+	{ .name = "revocation",
+	  .kind = CP_KEY_CHOICE,
+	  .offset = SERVER_FIELD(revocation),
+	  .choices = revocation_choices },
+	{ .name = "aaa_identity",
+	  .kind = CP_KEY_TEXT,
+	  .offset = SERVER_FIELD(aaa_identity),
+	  .max = CP_TEXT_LEN },
+	{ .name = "ike_proposals", .kind = CP_KEY_CUSTOM, .read = read_ike_proposals },
+	{ .name = "esp_proposals", .kind = CP_KEY_CUSTOM, .read = read_esp_proposals },
+	{ .name = "ike_rekey", .kind = CP_KEY_CUSTOM, .read = read_ike_rekey },
+	{ .name = "force_encapsulation", .kind = CP_KEY_BOOL, .offset = SERVER_FIELD(force_udp) },
 	{ 0 },
 };
 
@@ -338,7 +344,7 @@ void cp_server_set_defaults(struct cp_server *server)
 
 /* ---- environment.servers ---- */
 
-static void read_server_address(struct cp_reader *reader, const struct cp_node *node, void *target)
+void cp_read_server_address(struct cp_reader *reader, const struct cp_node *node, void *target)
 {
 	struct cp_server_draft *draft = target;
 	const char *fault;
@@ -377,7 +383,7 @@ const struct cp_key cp_server_keys[] = {
 	{ .name = "address",
 	  .kind = CP_KEY_CUSTOM,
 	  .is_required = true,
-	  .read = read_server_address },
+	  .read = cp_read_server_address },
 	{ .name = "local_port", .kind = CP_KEY_CUSTOM, .read = read_local_port },
 	{ .name = "priority",
 	  .kind = CP_KEY_UINT16,
@@ -387,22 +393,37 @@ const struct cp_key cp_server_keys[] = {
 	{ 0 },
 };
 
+static void read_ipsec_server(struct cp_reader *reader, const struct cp_node *node,
+                              struct cp_server_draft *draft)
+{
+	const struct cp_section sections[] = { { cp_server_keys, draft },
+		                               { cp_tunnel_keys, draft },
+		                               { cp_ipsec_keys, draft },
+		                               { cp_openvpn_keys, NULL } };
+
+	cp_keys_read(reader, node, sections, 4);
+	if (node->kind != CP_NODE_GROUP)
+		return;
+	cp_resolve_auth(reader, node, node->parent->parent, draft);
+	draft->server.is_identity_set = draft->server.identity[0];
+	if (!draft->server.identity[0])
+		memcpy(draft->server.identity, draft->server.address,
+		       sizeof(draft->server.identity));
+}
+
 static void read_server(struct cp_reader *reader, const struct cp_node *node,
                         struct cp_environment_draft *target)
 {
 	struct cp_environment *environment = &target->environment;
 	struct cp_server_draft draft = target->inherited;
-	const struct cp_section sections[] = { { cp_server_keys, &draft },
-		                               { cp_tunnel_keys, &draft } };
 
 	draft.server.priority = ++target->next_priority;
-	cp_keys_read(reader, node, sections, 2);
+	if (environment->vpn == CP_VPN_OPENVPN)
+		cp_read_openvpn_server(reader, node, node->parent->parent, &draft);
+	else
+		read_ipsec_server(reader, node, &draft);
 	if (node->kind != CP_NODE_GROUP)
 		return;
-	cp_resolve_auth(reader, node, node->parent->parent, &draft);
-	draft.server.is_identity_set = draft.server.identity[0];
-	if (!draft.server.identity[0])
-		memcpy(draft.server.identity, draft.server.address, sizeof(draft.server.identity));
 	if (draft.server.name[0] && cp_config_server(environment, draft.server.name))
 		cp_mistake(reader, cp_node_child(node, "name"), NULL,
 		           "\"%s\" is the name of an earlier server", draft.server.name);

@@ -7,6 +7,7 @@
 
 #include "common/ipc_codec.h"
 #include "controlplane/config.h"
+#include "controlplane/ovpn_settings.h"
 #include "tests/fuzz/fuzz.h"
 
 #define TEXTS_MAX 5
@@ -23,6 +24,23 @@ static void require(int condition)
 {
 	if (!condition)
 		abort();
+}
+
+static void check_openvpn(const struct cp_server *server)
+{
+	const struct cp_ovpn_settings *settings = server->openvpn;
+
+	require(settings->cipher_count >= 1 && settings->cipher_count <= CP_OVPN_CIPHERS_MAX);
+	require(settings->remote_count <= CP_OVPN_REMOTES_MAX && settings->own_port);
+	require(settings->digest && settings->framing && settings->wrapping);
+	if (settings->profile[0])
+		return; /* its text was not looked at */
+	require(settings->remote_count == 1 && settings->ca.file[0] == '/');
+	require(settings->remotes[0].port && settings->remotes[0].transport);
+	require(settings->has_password || settings->certificate.file[0] == '/');
+	require(!settings->has_password || (server->account[0] && server->secret_file[0] == '/'));
+	require(!settings->certificate.file[0] == !settings->key.file[0]);
+	require(settings->wrapping == CP_OVPN_WRAP_NONE || settings->wrap_key.file[0] == '/');
 }
 
 /* What the rest of the control plane takes for granted. */
@@ -45,10 +63,16 @@ static void check(const struct cp_config *config)
 			const struct cp_server *server = &environment->servers[j];
 
 			require(cp_config_server(environment, server->name) == server);
-			require(server->address[0] && server->identity[0] && server->account[0] &&
-			        server->secret_file[0] == '/');
-			require(server->ike_proposals[0][0] && server->esp_proposals[0][0]);
 			require(server->retry_min_s <= server->retry_max_s);
+			require(!server->openvpn == (environment->vpn == CP_VPN_IPSEC));
+			if (server->openvpn) {
+				check_openvpn(server);
+				continue;
+			}
+			require(server->address[0] && server->identity[0] &&
+			        server->secret_file[0] == '/');
+			require(server->account[0] || server->certificate_file[0]);
+			require(server->ike_proposals[0][0] && server->esp_proposals[0][0]);
 		}
 		for (size_t j = 0; j < environment->forward_count; j++) {
 			const struct cp_forward *forward = &environment->forwards[j];

@@ -472,9 +472,9 @@ static const struct bad bad[] = {
 	  BAD_HEAD(
 		  "name = \"x\"; sources = [\"10.0.1.0/24\",\n\"10.0.1.1/24\"]; pod_address = \"10.0.0.33\";"),
 	  3, "environment.sources.[1]", "no host bits" },
-	{ NULL, MORE("vpn = \"openvpn\";"), 6, "environment.vpn",
-	  "\"openvpn\" is not done by this version" },
-	{ NULL, MORE("vpn = \"l2tp\";"), 6, "environment.vpn", "must be \"ipsec\"" },
+	{ NULL, MORE("vpn = \"l2tp\";"), 6, "environment.vpn", "must be \"ipsec\" or \"openvpn\"" },
+	{ NULL, MORE("data_ciphers = \"AES-256-GCM\";"), 6, "environment.data_ciphers",
+	  "has no use with this vpn" },
 	{ NULL, MORE("probe: { target = \"198.51.100.300\"; };"), 6, "environment.probe.target",
 	  "unicast" },
 	{ NULL, MORE("probe: { target = \"nobody\"; };"), 6, "environment.probe.target",
