@@ -11,12 +11,12 @@
 #include "controlplane/config_read.h"
 #include "tests/unit/common/unit.h"
 
-#define GATEWAY                                                                              \
-	"gateway: { name = \"gw-a\"; uplink: { device = \"af_packet:up\"; address = "        \
-	"\"203.0.113.10/24\"; }; cluster: { device = \"af_packet:in\"; address = "           \
+#define GATEWAY                                                                       \
+	"gateway: { name = \"gw-a\"; uplink: { device = \"af_packet:up\"; address = " \
+	"\"203.0.113.10/24\"; }; cluster: { device = \"af_packet:in\"; address = "    \
 	"\"10.0.0.2/16\"; }; };"
-#define HEAD(name, last, keys)                                                                \
-	"environment: { name = \"" name "\"; pod_address = \"10.0.0." last                   \
+#define HEAD(name, last, keys)                                             \
+	"environment: { name = \"" name "\"; pod_address = \"10.0.0." last \
 	"\"; sources = [\"10.0.1.0/24\"]; vpn = \"openvpn\";\n" keys "\nservers = ("
 #define TAIL ");\n};\n"
 #define PASSWORD "server_ca = \"/s/ca\"; account = \"me\"; password_file = \"/s/p\";"
@@ -82,15 +82,15 @@ static void test_defaults(void **state)
 /* The environment's keys are for all servers; a server's own win. */
 static void test_every_key(void **state)
 {
-	struct cp_config *config = parse_one(HEAD(
-		"production", "33",
-		PASSWORD
-		"port = 443; transport = \"tcp\"; data_ciphers = [\"aes-256-cbc\", \"AES-256-GCM\"]; data_ciphers_fallback = \"AES-256-CBC\";"
-		"digest = \"SHA256\"; compress = \"lz4-v2\"; tls_auth_file = \"/s/ta\"; key_direction = 1; tls_version_min = \"1.3\";"
-		"remote_cert_tls = false; crl_file = \"/s/crl\"; exit_notify = 2; route_nopull = true; dpd = 20; child_rekey = 600;"
-		"child_rekey_packets = 5000; retry: { min = 2; max = 9; }; server_identity = \"vpn\";") A(
-		"") ", { name = \"b\"; address = \"198.51.100.7\"; transport = \"udp\"; port = 1195; tls_crypt_file = \"/s/tc\"; "
-		    "certificate_file = \"/s/c\"; key_file = \"/s/k\"; local_port = 1194; compress = \"comp-lzo\"; }" TAIL);
+	struct cp_config *config = parse_one(
+		HEAD("production", "33",
+	             PASSWORD
+	             "port = 443; transport = \"tcp\"; data_ciphers = [\"aes-256-cbc\", \"AES-256-GCM\"]; data_ciphers_fallback = \"AES-256-CBC\";"
+	             "digest = \"SHA256\"; compress = \"lz4-v2\"; tls_auth_file = \"/s/ta\"; key_direction = 1; tls_version_min = \"1.3\";"
+	             "remote_cert_tls = false; crl_file = \"/s/crl\"; exit_notify = 2; route_nopull = true; dpd = 20; child_rekey = 600;"
+	             "child_rekey_packets = 5000; retry: { min = 2; max = 9; }; server_identity = \"vpn\";")
+			A("") ", { name = \"b\"; address = \"198.51.100.7\"; transport = \"udp\"; port = 1195; tls_crypt_file = \"/s/tc\"; "
+			      "certificate_file = \"/s/c\"; key_file = \"/s/k\"; local_port = 1194; compress = \"comp-lzo\"; }" TAIL);
 	const struct cp_server *a = &config->environments[0].servers[0], *b = a + 1;
 
 	(void)state;
@@ -132,8 +132,8 @@ static void test_every_key(void **state)
 
 static void test_certificate_alone(void **state)
 {
-	struct cp_config *config = parse_one(
-		ONE("server_ca = \"/s/ca\"; certificate_file = \"/s/c\"; key_file = \"/s/k\";", ""));
+	struct cp_config *config = parse_one(ONE(
+		"server_ca = \"/s/ca\"; certificate_file = \"/s/c\"; key_file = \"/s/k\";", ""));
 	const struct cp_server *server = &config->environments[0].servers[0];
 
 	(void)state;
@@ -155,10 +155,10 @@ static void test_bad(void **state)
 		  "environment.servers.[0].password_file", "is missing" },
 		{ ONE("server_ca = \"/s/ca\"; password_file = \"/s/p\";", ""),
 		  "environment.servers.[0].account", "is missing" },
-		{ ONE(PASSWORD, "key_file = \"/s/k\";"),
-		  "environment.servers.[0].certificate_file", "is missing" },
-		{ ONE(PASSWORD, "certificate_file = \"/s/k\";"),
-		  "environment.servers.[0].key_file", "is missing" },
+		{ ONE(PASSWORD, "key_file = \"/s/k\";"), "environment.servers.[0].certificate_file",
+		  "is missing" },
+		{ ONE(PASSWORD, "certificate_file = \"/s/k\";"), "environment.servers.[0].key_file",
+		  "is missing" },
 		{ ONE(PASSWORD "auth = \"psk\";", ""), "environment.auth",
 		  "has no use with this vpn" },
 		{ ONE(PASSWORD, "ike_rekey = 5;"), "environment.servers.[0].ike_rekey",
@@ -192,8 +192,8 @@ static void test_bad(void **state)
 		       "server_ca = \"/s/ca\"; certificate_file = \"/s/c\"; key_file = \"/s/k\";")
 		          A("") ", { name = \"b\"; address = \"vpn.customer.example\"; }" TAIL,
 		  "environment.servers.[1]", "certificate \"/s/c\" is already used on server" },
-		{ HEAD("production", "33", PASSWORD) A("local_port = 2000;")
-		  ", { name = \"b\"; address = \"198.51.100.7\"; local_port = 2000; }" TAIL,
+		{ HEAD("production", "33", PASSWORD) A(
+			  "local_port = 2000;") ", { name = \"b\"; address = \"198.51.100.7\"; local_port = 2000; }" TAIL,
 		  "environment.servers.[1].local_port", "2000 is taken by server \"a\"" },
 	};
 
@@ -216,10 +216,10 @@ static void test_bad(void **state)
 /* One server host may run several OpenVPN servers, which do not know each other's clients. */
 static void test_two_transports(void **state)
 {
-	struct cp_config *config = parse_one(
-		HEAD("production", "33", PASSWORD) A("") ", { name = \"tcp\"; address = "
-		                                         "\"vpn.customer.example\"; transport = "
-		                                         "\"tcp\"; }" TAIL);
+	struct cp_config *config = parse_one(HEAD("production", "33", PASSWORD)
+	                                             A("") ", { name = \"tcp\"; address = "
+	                                                   "\"vpn.customer.example\"; transport = "
+	                                                   "\"tcp\"; }" TAIL);
 
 	(void)state;
 	assert_int_not_equal(config->environments[0].servers[0].openvpn->own_port,
@@ -322,9 +322,12 @@ static void test_diff(void **state)
 	              "stub-v2", CP_RENEGOTIATES);
 	assert_change(plain, ONE(PASSWORD "tls_crypt_file = \"/s/tc\";", ""), "wrapping", "none",
 	              "tls-crypt", CP_RENEGOTIATES);
-	assert_change(plain, ONE("server_ca = \"/s/ca2\"; account = \"me\"; password_file = \"/s/p\";", ""),
-	              "server_ca", "/s/ca", "/s/ca2", CP_RENEGOTIATES);
-	assert_change(plain, ONE("server_ca = \"/s/ca\"; account = \"me\"; password_file = \"/s/q\";", ""),
+	assert_change(
+		plain,
+		ONE("server_ca = \"/s/ca2\"; account = \"me\"; password_file = \"/s/p\";", ""),
+		"server_ca", "/s/ca", "/s/ca2", CP_RENEGOTIATES);
+	assert_change(plain,
+	              ONE("server_ca = \"/s/ca\"; account = \"me\"; password_file = \"/s/q\";", ""),
 	              "password_file", "/s/p", "/s/q", CP_RENEGOTIATES);
 	assert_change(plain, ONE(PASSWORD "data_ciphers_fallback = \"AES-128-CBC\";", ""),
 	              "data_ciphers_fallback", "none", "AES-128-CBC", CP_RENEGOTIATES);
@@ -335,9 +338,12 @@ static void test_diff(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_every_key),
-		cmocka_unit_test(test_certificate_alone), cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_two_transports), cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_certificate_alone),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_two_transports),
+		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_diff),
 	};
 
