@@ -204,7 +204,7 @@ static int add_environment(struct dp_generation *g, struct dp_core *core,
 {
 	static const char no_server[IPC_NAME_LEN];
 	struct dp_environment *e;
-	uint32_t at = rte_hash_crc_4byte(from->pod_address_be, 0) & g->address_mask;
+	uint32_t at = dp_crc4(from->pod_address_be) & g->address_mask;
 
 	if (find_environment(g, from->name))
 		return refuse(why, -EEXIST, "environment \"%s\" is there twice", from->name);
@@ -299,7 +299,7 @@ static int add_forward(struct dp_generation *g, struct dp_core *core,
 	}
 	f.environment = e->slot;
 	f.key = dp_forward_key(e->pod_address_be, from->protocol, from->port_be);
-	for (at = rte_hash_crc_8byte(f.key, 0) & g->forward_mask; g->forwards[at].key;
+	for (at = dp_crc8(f.key) & g->forward_mask; g->forwards[at].key;
 	     at = (at + 1) & g->forward_mask)
 		if (g->forwards[at].key == f.key)
 			return refuse(why, -EEXIST, "forward %u of \"%s\" is there twice", port,

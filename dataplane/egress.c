@@ -292,7 +292,7 @@ static int check_address(const struct dp_egress_parts *parts, uint32_t address_b
 
 static void add_address(struct dp_egress *e, uint32_t address_be)
 {
-	uint32_t i = rte_hash_crc_4byte(address_be, 0) & e->address_mask;
+	uint32_t i = dp_crc4(address_be) & e->address_mask;
 
 	while (e->addresses_be[i] && e->addresses_be[i] != address_be)
 		i = (i + 1) & e->address_mask;
@@ -353,7 +353,7 @@ static int add_mapping(struct dp_egress *e, uint32_t address_be, const struct ip
                        char why[256])
 {
 	uint64_t key = dp_forward_key(address_be, from->protocol, from->port_be);
-	uint32_t i = rte_hash_crc_8byte(key, 0) & e->mapping_mask;
+	uint32_t i = dp_crc8(key) & e->mapping_mask;
 
 	for (; e->mappings[i].key; i = (i + 1) & e->mapping_mask)
 		if (e->mappings[i].key == key)

@@ -12,9 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <rte_hash_crc.h>
-
 #include "common/ipc_proto.h"
+#include "dataplane/crc.h"
 #include "dataplane/generation.h"
 #include "dataplane/port.h"
 
@@ -79,7 +78,7 @@ uint32_t dp_egress_address(const struct dp_egress_pool *pool, uint32_t source_be
 /* Whether this is a static address of ours. */
 static inline bool dp_egress_owns(const struct dp_egress *e, uint32_t address_be)
 {
-	uint32_t i = rte_hash_crc_4byte(address_be, 0) & e->address_mask;
+	uint32_t i = dp_crc4(address_be) & e->address_mask;
 
 	while (e->addresses_be[i]) {
 		if (e->addresses_be[i] == address_be)
@@ -93,7 +92,7 @@ static inline bool dp_egress_owns(const struct dp_egress *e, uint32_t address_be
 static inline const struct dp_egress_mapping *dp_egress_mapping(const struct dp_egress *e,
                                                                 uint64_t key)
 {
-	uint32_t i = rte_hash_crc_8byte(key, 0) & e->mapping_mask;
+	uint32_t i = dp_crc8(key) & e->mapping_mask;
 
 	while (e->mappings[i].key) {
 		if (e->mappings[i].key == key)
@@ -106,5 +105,5 @@ static inline const struct dp_egress_mapping *dp_egress_mapping(const struct dp_
 /* The worker that owns the sessions with a remote address. */
 static inline uint16_t dp_egress_owner(uint32_t remote_be, uint16_t worker_count)
 {
-	return (uint16_t)((uint64_t)rte_hash_crc_4byte(remote_be, 0) * worker_count >> 32);
+	return (uint16_t)((uint64_t)dp_crc4(remote_be) * worker_count >> 32);
 }

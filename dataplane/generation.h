@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 #include <rte_byteorder.h>
-#include <rte_hash_crc.h>
 
 #include "common/ipc_proto.h"
+#include "dataplane/crc.h"
 
 #define DP_ENVIRONMENTS_MAX 4096u
 #define DP_TUNNELS_MAX 16384u
@@ -81,7 +81,7 @@ static inline uint64_t dp_forward_key(uint32_t address_be, uint8_t protocol, uin
 static inline const struct dp_forward *dp_forward_lookup(const struct dp_generation *g,
                                                          uint64_t key)
 {
-	uint32_t i = rte_hash_crc_8byte(key, 0) & g->forward_mask;
+	uint32_t i = dp_crc8(key) & g->forward_mask;
 
 	while (g->forwards[i].key != key) {
 		if (g->forwards[i].key == 0)
@@ -100,7 +100,7 @@ static inline uint8_t dp_forward_protocol(const struct dp_forward *f)
 static inline const struct dp_environment *dp_environment_lookup(const struct dp_generation *g,
                                                                  uint32_t address_be)
 {
-	uint32_t i = rte_hash_crc_4byte(address_be, 0) & g->address_mask;
+	uint32_t i = dp_crc4(address_be) & g->address_mask;
 
 	while (g->addresses[i]) {
 		if (g->addresses[i]->pod_address_be == address_be)

@@ -2,6 +2,7 @@
 /* The one crossing between workers. */
 #include "dataplane/handoff.h"
 
+#include <rte_hash_crc.h>
 #include <rte_malloc.h>
 
 #include "dataplane/egress.h"
@@ -54,7 +55,7 @@ static unsigned class_of(const struct dp_worker *w, const struct dp_pkt *p, enum
 	else if (way == FROM_POD && e)
 		number = dp_egress_find(e->sources, e->source_count, source_be)->environment;
 	else
-		number = rte_hash_crc_4byte(source_be, 0);
+		number = dp_crc4(source_be);
 	return number % DP_HANDOFF_CLASSES;
 }
 

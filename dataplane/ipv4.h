@@ -15,14 +15,17 @@
 #include "dataplane/wire.h"
 
 #define DP_IPV4_HEADER 20u
+#define DP_IPV4_FIRST 0x45 /* the first byte of a header without options */
 
 /* Addresses that no packet on the wire comes from or is sent to in unicast: RFC 1812
  * sections 5.3.7, 4.2.2.11; RFC 1122 section 3.2.1.3. */
 static inline bool dp_ipv4_is_martian(uint32_t address_be)
 {
-	uint32_t top = rte_be_to_cpu_32(address_be) >> 24;
+	static const bool is_martian[256] = { [0] = true, [127] = true, [224 ... 255] = true };
+	uint8_t first;
 
-	return top == 0 || top == 127 || top >= 224;
+	memcpy(&first, &address_be, sizeof(first));
+	return is_martian[first];
 }
 
 /* More fragments, or an offset. */
@@ -40,22 +43,10 @@ static inline bool dp_ipv4_has_df(const uint8_t *l3)
  * for other protocols. */
 static inline bool dp_ipv4_is_transport_whole(uint8_t protocol, const uint8_t *l4, unsigned length)
 {
-	unsigned claimed;
-
-	switch (protocol) {
-	case IPPROTO_TCP:
-		if (length < 20)
-			return false;
-		claimed = (l4[12] >> 4) * 4u;
-		return claimed >= 20 && claimed <= length;
-	case IPPROTO_UDP:
-		if (length < 8)
-			return false;
-		claimed = rte_be_to_cpu_16(dp_load16(l4 + 4));
-		return claimed >= 8 && claimed <= length;
-	case IPPROTO_ICMP:
-		return length >= 8;
-	default:
-		return true;
-	}
+	if (protocol == IPPROTO_TCP)
+		return length >= 20 && ((l4[12] >> 2) & 0x3cu) - 20 <= length - 20;
+	if (protocol == IPPROTO_UDP)
+		return length >= 8 &&
+		       (__builtin_bswap32(dp_load32(l4 + 4)) >> 16) - 8 <= length - 8;
+	return protocol != IPPROTO_ICMP || length >= 8;
 }

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include <rte_ether.h>
-#include <rte_hash_crc.h>
 #include <rte_malloc.h>
 
+#include "dataplane/crc.h"
 #include "dataplane/egress.h"
 #include "dataplane/nat_flow.h"
 #include "dataplane/port.h"
@@ -107,7 +107,7 @@ static inline uint64_t make_key(enum dp_port_id port, uint32_t address_be)
 /* The place of a key, or -1. */
 static inline int find(const struct dp_nexthops *n, uint64_t key)
 {
-	uint32_t at = rte_hash_crc_8byte(key, 0);
+	uint32_t at = dp_crc8(key);
 
 	for (unsigned i = 0; i < PROBES; i++, at++)
 		if (atomic_load_explicit(&n->entries[at & (PLACES - 1)].key,
@@ -119,7 +119,7 @@ static inline int find(const struct dp_nexthops *n, uint64_t key)
 /* The place of a key, made if need be; -1: no room. Any thread. */
 static int find_or_add(struct dp_nexthops *n, uint64_t key)
 {
-	uint32_t at = rte_hash_crc_8byte(key, 0);
+	uint32_t at = dp_crc8(key);
 	int found = find(n, key);
 
 	if (found >= 0)

@@ -22,24 +22,45 @@
 #define NATT_KEEPALIVE 0xff
 #define ICMP_ECHO 8
 
-static inline enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
+/* What frames that come by a port have. */
+struct link {
+	uint64_t mac; /* 48 bits, in memory order */
+	uint32_t address_be;
+	enum dp_port_id port;
+};
+
+static struct link link_of(const struct dp_worker *w, enum dp_port_id port)
 {
-	const uint8_t *l3 = p->l3;
-	unsigned total, header;
+	struct link link = { .address_be = w->ports[port].address_be, .port = port };
+
+	memcpy(&link.mac, &w->ports[port].mac, sizeof(w->ports[port].mac));
+	return link;
+}
+
+/* Why a header that does not begin as all do is refused. */
+static enum dp_verdict refuse_header(const uint8_t *l3, unsigned room)
+{
+	unsigned header = (l3[0] & 0xf) * 4u, total = rte_be_to_cpu_16(dp_load16(l3 + 2));
+
+	if (l3[0] >> 4 != 4 || header < DP_IPV4_HEADER)
+		return DP_IP_VERSION;
+	return total < header || total > room ? DP_TRUNCATED : DP_IP_OPTIONS;
+}
+
+static inline enum dp_verdict check_ipv4(struct dp_pkt *p, const uint8_t *l3, unsigned room)
+{
+	unsigned total;
 
 	if (unlikely(room < DP_IPV4_HEADER))
 		return DP_TRUNCATED;
-	header = (l3[0] & 0xf) * 4u;
-	if (unlikely(l3[0] >> 4 != 4 || header < DP_IPV4_HEADER))
-		return DP_IP_VERSION;
-	total = rte_be_to_cpu_16(dp_load16(l3 + 2));
-	if (unlikely(total < header || total > room))
+	if (unlikely(l3[0] != DP_IPV4_FIRST))
+		return refuse_header(l3, room);
+	total = __builtin_bswap32(dp_load32(l3)) & UINT16_MAX;
+	if (unlikely(total - DP_IPV4_HEADER > room - DP_IPV4_HEADER))
 		return DP_TRUNCATED;
-	if (unlikely(header != DP_IPV4_HEADER))
-		return DP_IP_OPTIONS;
 	if (unlikely(dp_ipv4_sum(l3) != 0xffff))
 		return DP_IP_CHECKSUM;
-	if (unlikely(dp_ipv4_is_martian(dp_load32(l3 + 12)) ||
+	if (unlikely(dp_ipv4_is_martian(dp_load32(l3 + 12)) |
 	             dp_ipv4_is_martian(dp_load32(l3 + 16))))
 		return DP_IP_ADDRESS;
 	p->l3_length = (uint16_t)total;
@@ -48,37 +69,39 @@ static inline enum dp_verdict check_ipv4(struct dp_pkt *p, unsigned room)
 	/* a fragment's transport header is looked at when the datagram is whole */
 	if (unlikely(dp_ipv4_is_fragment(l3)))
 		return DP_OK;
-	return dp_ipv4_is_transport_whole(p->protocol, l3 + DP_IPV4_HEADER, total - DP_IPV4_HEADER)
+	return dp_ipv4_is_transport_whole(l3[9], l3 + DP_IPV4_HEADER, total - DP_IPV4_HEADER)
 	               ? DP_OK
 	               : DP_L4_HEADER;
 }
 
 /* Ethernet, then IPv4; ARP is DP_OK with packet_type RTE_PTYPE_L2_ETHER_ARP. */
-static inline enum dp_verdict check_frame(struct dp_worker *w, enum dp_port_id port,
-                                          struct dp_pkt *p)
+static inline enum dp_verdict check_frame(const struct link *link, struct dp_pkt *p,
+                                          struct rte_mbuf *m)
 {
-	struct rte_mbuf *m = p->m;
-	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 	enum dp_verdict verdict;
+	uint16_t ether_type_be;
+	unsigned room;
 
-	m->packet_type = 0;
 	if (unlikely(m->nb_segs != 1 && rte_pktmbuf_linearize(m) != 0))
 		return DP_MULTI_SEGMENT;
+	room = m->data_len - ETHER_LENGTH;
 	if (unlikely(m->data_len < ETHER_LENGTH))
 		return DP_TRUNCATED;
 	p->l3 = rte_pktmbuf_mtod(m, uint8_t *) + ETHER_LENGTH;
-	if (unlikely(eth->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))) {
+	ether_type_be = dp_load16(frame + 12);
+	if (unlikely(ether_type_be != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4))) {
+		if (ether_type_be != rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))
+			return DP_ETHERTYPE;
 		m->packet_type = RTE_PTYPE_L2_ETHER_ARP;
 		return DP_OK;
 	}
-	if (unlikely(eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4)))
-		return DP_ETHERTYPE;
-	if (unlikely(!rte_is_same_ether_addr(&eth->dst_addr, &w->ports[port].mac)))
+	if (unlikely((dp_load64(frame) ^ link->mac) << 16))
 		return DP_NOT_FOR_US;
-	verdict = check_ipv4(p, m->data_len - ETHER_LENGTH);
+	verdict = check_ipv4(p, frame + ETHER_LENGTH, room);
 	if (unlikely(verdict != DP_OK))
 		return verdict;
-	if (unlikely(dp_load32(p->l3 + 12) == w->ports[port].address_be))
+	if (unlikely(dp_load32(frame + ETHER_LENGTH + 12) == link->address_be))
 		return DP_IP_ADDRESS;
 	/* link padding ends here */
 	m->data_len = (uint16_t)(ETHER_LENGTH + p->l3_length);
@@ -86,8 +109,7 @@ static inline enum dp_verdict check_frame(struct dp_worker *w, enum dp_port_id p
 	return DP_OK;
 }
 
-static inline void begin(struct dp_worker *w, struct dp_pkt *p, struct rte_mbuf *m,
-                         enum dp_port_id port)
+static inline void begin(const struct link *link, struct dp_pkt *p, struct rte_mbuf *m)
 {
 	p->m = m;
 	p->flow = NULL;
@@ -95,15 +117,28 @@ static inline void begin(struct dp_worker *w, struct dp_pkt *p, struct rte_mbuf 
 	p->environment = DP_NONE_SLOT;
 	p->tunnel = DP_NONE_SLOT;
 	p->protocol = 0;
-	p->port = port;
-	m->port = port;
-	p->verdict = check_frame(w, port, p);
+	p->port = (uint8_t)link->port;
+	m->port = link->port;
+	m->packet_type = 0;
+	p->verdict = (uint8_t)check_frame(link, p, m);
 }
 
-static void prefetch(struct rte_mbuf **m, unsigned i, unsigned n)
+/* The headers of a later frame. */
+static inline void prefetch(struct rte_mbuf *const *m, struct rte_mbuf *const *end)
 {
-	if (i + 4 < n)
-		rte_prefetch0(rte_pktmbuf_mtod(m[i + 4], void *));
+	if (likely(m + 4 < end))
+		rte_prefetch0(rte_pktmbuf_mtod(m[4], void *));
+}
+
+/* P, which is in GUESS, was sorted into B, where it gets its place; returns the next packet's. */
+static inline struct dp_pkt *put(struct dp_batch *b, const struct dp_batch *guess, struct dp_pkt *p)
+{
+	if (likely(b == guess)) {
+		b->n++;
+		return p + 1;
+	}
+	b->p[b->n++] = *p;
+	return &b->p[b->n];
 }
 
 /* To an environment's address. */
@@ -166,21 +201,19 @@ static struct dp_batch *sort_from_cluster(struct dp_worker *w, struct dp_pkt *p,
 void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
                       struct dp_from_cluster *sorted)
 {
+	const struct link link = link_of(w, DP_PORT_CLUSTER);
 	struct dp_batch *guess = &sorted->forward; /* packets of a kind come in a row */
+	struct dp_pkt *p = guess->p;
 
 	sorted->forward.n = sorted->egress.n = sorted->hairpin.n = sorted->local.n = 0;
-	for (unsigned i = 0; i < n; i++) {
-		struct dp_pkt *p = &guess->p[guess->n];
+	for (struct rte_mbuf **end = m + n; m < end; m++) {
 		struct dp_batch *b;
 
-		prefetch(m, i, n);
-		begin(w, p, m[i], DP_PORT_CLUSTER);
+		prefetch(m, end);
+		begin(&link, p, *m);
 		b = sort_from_cluster(w, p, sorted);
-		if (unlikely(b != guess)) {
-			b->p[b->n] = *p;
-			guess = b;
-		}
-		b->n++;
+		p = put(b, guess, p);
+		guess = b;
 	}
 }
 
@@ -303,20 +336,18 @@ static struct dp_batch *sort_from_uplink(const struct dp_worker *w, struct dp_pk
 void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
                      struct dp_from_uplink *sorted)
 {
+	const struct link link = link_of(w, DP_PORT_UPLINK);
 	struct dp_batch *guess = &sorted->esp;
+	struct dp_pkt *p = guess->p;
 
 	sorted->esp.n = sorted->egress.n = sorted->fragments.n = sorted->local.n = 0;
-	for (unsigned i = 0; i < n; i++) {
-		struct dp_pkt *p = &guess->p[guess->n];
+	for (struct rte_mbuf **end = m + n; m < end; m++) {
 		struct dp_batch *b;
 
-		prefetch(m, i, n);
-		begin(w, p, m[i], DP_PORT_UPLINK);
+		prefetch(m, end);
+		begin(&link, p, *m);
 		b = sort_from_uplink(w, p, sorted);
-		if (unlikely(b != guess)) {
-			b->p[b->n] = *p;
-			guess = b;
-		}
-		b->n++;
+		p = put(b, guess, p);
+		guess = b;
 	}
 }

@@ -6,8 +6,9 @@
 #include <assert.h>
 #include <errno.h>
 
-#include <rte_hash_crc.h>
 #include <rte_malloc.h>
+
+#include "dataplane/crc.h"
 
 #define MASK (DP_PEERS_PLACES - 1)
 #define REMOVED UINT32_MAX /* the broadcast address, nobody's */
@@ -36,7 +37,7 @@ static void write_place(struct dp_peers *p, uint32_t at, uint32_t value)
 /* The address's place; if it has none, where it would go. */
 static uint32_t find(const struct dp_peers *p, uint32_t address_be)
 {
-	uint32_t at = rte_hash_crc_4byte(address_be, 0) & MASK, room = UINT32_MAX, value;
+	uint32_t at = dp_crc4(address_be) & MASK, room = UINT32_MAX, value;
 
 	for (uint32_t i = 0; i < DP_PEERS_PLACES && (value = read_place(p, at)) != 0; i++) {
 		if (value == address_be)

@@ -5,8 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#include <rte_hash_crc.h>
-
+#include "dataplane/crc.h"
 #include "dataplane/peers.h"
 #include "dataplane/port.h"
 #include "dataplane/wire.h"
@@ -20,7 +19,7 @@
  * IKE. Servers that share a place share its limit. */
 static struct dp_bucket *server_limit(struct dp_worker *w, uint32_t address_be)
 {
-	return &w->server_limit[rte_hash_crc_4byte(address_be, 0) & (DP_SERVER_LIMITS - 1)];
+	return &w->server_limit[dp_crc4(address_be) & (DP_SERVER_LIMITS - 1)];
 }
 
 enum dp_verdict dp_punt(struct dp_worker *w, struct rte_mbuf *m)

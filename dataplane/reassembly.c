@@ -9,6 +9,7 @@
 #include <rte_malloc.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/crc.h"
 #include "dataplane/egress.h"
 #include "dataplane/generation.h"
 #include "dataplane/ipv4.h"
@@ -505,7 +506,7 @@ void dp_reassemble_outer(struct dp_worker *w, struct dp_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		struct dp_pkt *p = &b->p[i];
-		uint32_t class = rte_hash_crc_4byte(dp_load32(p->l3 + 12), 0) % SERVER_CLASSES;
+		uint32_t class = dp_crc4(dp_load32(p->l3 + 12)) % SERVER_CLASSES;
 		struct key key =
 			key_of(p, OUTER, (uint16_t)(DP_ENVIRONMENTS_MAX + class), DP_NONE_SLOT);
 

@@ -44,14 +44,12 @@ static inline void dp_store32(void *p, uint32_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-/* Folds a sum of 16-bit words to 16 bits. */
+/* Folds a sum of 16-bit words to 16 bits. Both halves are added to each other: the upper one gets
+ * the carry of the lower one. */
 static inline uint16_t dp_checksum_fold(uint64_t sum)
 {
-	uint32_t x;
+	uint32_t x = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
 
-	sum = (sum & 0xffffffffu) + (sum >> 32);
-	x = (uint32_t)sum + (uint32_t)(sum >> 32);
-	/* both halves added to each other: the upper one gets the carry of the lower one */
 	return (uint16_t)((x + (x << 16 | x >> 16)) >> 16);
 }
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <rte_hash_crc.h>
 
 #define CHOSEN 1000u
 

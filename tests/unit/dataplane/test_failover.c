@@ -247,7 +247,7 @@ static void add_forward(struct world *x, uint32_t to_be, uint8_t protocol, uint1
 		                .to_port_be = port,
 		                .environment = SLOT,
 		                .tunnel = DP_NONE_SLOT };
-	uint32_t at = rte_hash_crc_8byte(f.key, 0) & x->generation.forward_mask;
+	uint32_t at = dp_crc8(f.key) & x->generation.forward_mask;
 
 	while (x->forwards[at].key)
 		at = (at + 1) & x->generation.forward_mask;
@@ -1006,7 +1006,7 @@ static void scales(void **state)
 		x->generation.homes[i] = ALL;
 	for (unsigned i = 0; i < ENVIRONMENTS; i++) {
 		uint64_t key = dp_forward_key(i + 1, IPPROTO_TCP, 80);
-		uint32_t at = rte_hash_crc_8byte(key, 0) & (PLACES - 1);
+		uint32_t at = dp_crc8(key) & (PLACES - 1);
 
 		while (forwards[at].key)
 			at = (at + 1) & (PLACES - 1);

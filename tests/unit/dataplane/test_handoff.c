@@ -35,7 +35,7 @@ static struct {
 
 static void add(struct dp_environment *e, uint32_t pod, uint16_t slot)
 {
-	uint32_t at = rte_hash_crc_4byte(htonl(pod), 0) & 3;
+	uint32_t at = dp_crc4(htonl(pod)) & 3;
 
 	*e = (struct dp_environment){ .pod_address_be = htonl(pod), .slot = slot, .home = 1 };
 	while (x.addresses[at])

@@ -34,7 +34,7 @@ static struct {
 static void add_forward(uint8_t protocol, uint16_t port, uint16_t environment)
 {
 	uint64_t key = dp_forward_key(htonl(LINK_POD), protocol, htons(port));
-	uint32_t at = rte_hash_crc_8byte(key, 0) & 7;
+	uint32_t at = dp_crc8(key) & 7;
 
 	while (s.forwards[at].key)
 		at = (at + 1) & 7;

@@ -52,7 +52,7 @@ static void add_forward(uint32_t address, uint8_t protocol, uint16_t port, uint3
                         uint16_t to_port, uint16_t environment, uint16_t tunnel)
 {
 	uint64_t key = dp_forward_key(rte_cpu_to_be_32(address), protocol, rte_cpu_to_be_16(port));
-	uint32_t i = rte_hash_crc_8byte(key, 0) & x.generation.forward_mask;
+	uint32_t i = dp_crc8(key) & x.generation.forward_mask;
 
 	while (x.forwards[i].key && x.forwards[i].key != key)
 		i = (i + 1) & x.generation.forward_mask;

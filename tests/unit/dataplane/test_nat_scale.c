@@ -128,7 +128,7 @@ static int set_up(void **state)
 	for (uint32_t e = 0; e < ENDPOINTS; e++) {
 		uint64_t key = dp_forward_key(rte_cpu_to_be_32(POD), TCP,
 		                              rte_cpu_to_be_16((uint16_t)(33000 + e)));
-		uint32_t i = rte_hash_crc_8byte(key, 0) & 15;
+		uint32_t i = dp_crc8(key) & 15;
 
 		while (x.forwards[i].key)
 			i = (i + 1) & 15;
