@@ -503,7 +503,7 @@ static int check_openvpn_sa(const struct ipc_sa_add *add)
 		return -EINVAL;
 	if (openvpn->format == IPC_OPENVPN_FORMAT_EPOCH && !has_peer)
 		return -EINVAL;
-	if (!(add->flags & IPC_SA_STREAM) && (!add->local_port_be || !add->remote_port_be))
+	if (!add->local_port_be || !add->remote_port_be)
 		return -EINVAL;
 	return 0;
 }
@@ -627,15 +627,6 @@ static const struct field new_flow_fields[] = {
 	FIELD(FIELD_PAD, struct ipc_flow, pad),
 	{ 0 },
 };
-
-static int check_stream(const void *body, size_t length)
-{
-	const struct ipc_stream *stream = body;
-
-	return stream->length == length - sizeof(*stream) && stream->length <= IPC_PUNT_MAX
-	               ? 0
-	               : -EBADMSG;
-}
 
 static const struct field event_fields[] = {
 	FIELD(FIELD_NONZERO, struct ipc_event, changed),
@@ -795,9 +786,9 @@ static const struct type types[] = {
 	                  OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY },
 	[IPC_EVENT] = { "EVENT", CLASS_ONE_WAY, BODY(struct ipc_event, event_fields, NULL), EMPTY },
 	[IPC_STREAM_RX] = { "STREAM_RX", CLASS_ONE_WAY,
-	                    OPEN_BODY(struct ipc_stream, no_fields, check_stream), EMPTY },
+	                    OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY },
 	[IPC_STREAM_TX] = { "STREAM_TX", CLASS_ONE_WAY,
-	                    OPEN_BODY(struct ipc_stream, no_fields, check_stream), EMPTY },
+	                    OPEN_BODY(struct ipc_punt, punt_fields, check_punt), EMPTY },
 };
 
 static const struct body refusal_body = BODY(struct ipc_refusal, refusal_fields, NULL);

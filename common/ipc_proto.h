@@ -83,8 +83,10 @@ enum ipc_type {
 	IPC_PUNT_TX = 64, /* struct ipc_punt + payload; control plane to network */
 	IPC_PUNT_RX = 65, /* struct ipc_punt + payload; network to control plane */
 	IPC_EVENT = 66,   /* struct ipc_event; something changed, read the state */
-	IPC_STREAM_RX = 67, /* struct ipc_stream + packet; sealed, for a byte stream; since 1.4 */
-	IPC_STREAM_TX = 68, /* struct ipc_stream + packet; out of a byte stream, to open; since 1.4 */
+	/* the same for data packets of IPC_SA_STREAM, which have no datagram: sealed, for a byte
+	 * stream; and out of one, to be opened; since 1.4 */
+	IPC_STREAM_RX = 67,
+	IPC_STREAM_TX = 68,
 };
 /* clang-format on */
 
@@ -320,8 +322,12 @@ enum ipc_algorithm {
  * the key id. A tunnel has at most two inbound keys, of different key ids.
  */
 #define IPC_SA_OPENVPN 0x8u
-/* With IPC_SA_OPENVPN: no datagrams. What is sealed goes to the control plane as STREAM_RX, what is
- * to be opened comes as STREAM_TX; since 1.4. */
+/*
+ * With IPC_SA_OPENVPN: its packets travel in a byte stream of the control plane's (TCP). What is
+ * sealed goes there as STREAM_RX, what is to be opened comes as STREAM_TX, each as if it were a
+ * datagram between the SA's addresses and ports: the outbound one's own port may be any, to tell
+ * streams apart; since 1.4.
+ */
 #define IPC_SA_STREAM 0x10u
 
 #define IPC_OPENVPN_KEY_IDS 8u
@@ -369,7 +375,7 @@ struct ipc_sa_add {
 	struct ipc_sa_id id;
 	uint32_t local_be;
 	uint32_t remote_be;
-	uint16_t local_port_be; /* with IPC_SA_UDP, and IPC_SA_OPENVPN without IPC_SA_STREAM */
+	uint16_t local_port_be; /* with IPC_SA_UDP and IPC_SA_OPENVPN */
 	uint16_t remote_port_be;
 	uint32_t flags;
 	uint16_t algorithm;     /* enum ipc_algorithm */
@@ -597,12 +603,6 @@ struct ipc_punt { /* a UDP datagram without its headers; length is what follows 
 	uint32_t length;
 };
 
-/* An OpenVPN data packet as it stands in a byte stream, without its length. */
-struct ipc_stream {
-	uint32_t spi_be; /* RX: the outbound key's, TX: 0 or the inbound key's */
-	uint32_t length; /* of what follows */
-};
-
 /*
  * A TCP connection that ends on the gateway, from the uplink's own address: the exception port lets
  * it through, both ways, and nothing else. Our port is the dataplane's choice and never given to
@@ -658,6 +658,5 @@ _Static_assert(sizeof(struct ipc_session) == 120, "ipc_session");
 _Static_assert(sizeof(struct ipc_egress_use) == 24, "ipc_egress_use");
 _Static_assert(sizeof(struct ipc_move) == 80, "ipc_move");
 _Static_assert(sizeof(struct ipc_punt) == 16, "ipc_punt");
-_Static_assert(sizeof(struct ipc_stream) == 8, "ipc_stream");
 _Static_assert(sizeof(struct ipc_flow) == 16, "ipc_flow");
 _Static_assert(sizeof(struct ipc_event) == 8, "ipc_event");

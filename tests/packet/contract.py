@@ -305,10 +305,6 @@ class Punt(Struct):
                 ("length", u32)]
 
 
-class Stream(Struct):
-    _fields_ = [("spi_be", u32), ("length", u32)]
-
-
 class Flow(Struct):
     _fields_ = [("remote_be", u32), ("remote_port_be", u16), ("local_port_be", u16), ("protocol", u8),
                 ("pad", u8 * 7)]
@@ -328,7 +324,7 @@ STRUCTS = {
     "ipc_keepsake": Keepsake,
     "ipc_cursor": Cursor, "ipc_list": List, "ipc_environment_state": EnvironmentState,
     "ipc_tunnel_info": TunnelInfo, "ipc_session_query": SessionQuery, "ipc_session": Session, "ipc_move": Move,
-    "ipc_punt": Punt, "ipc_stream": Stream, "ipc_flow": Flow, "ipc_event": Event,
+    "ipc_punt": Punt, "ipc_flow": Flow, "ipc_event": Event,
 }
 
 

@@ -28,7 +28,6 @@ struct message {
 		struct ipc_egress egress;
 		struct ipc_inbound inbound[IPC_INBOUND_MAX + 1];
 		struct ipc_peer peer;
-		struct ipc_stream stream;
 		struct ipc_flow flow;
 		struct ipc_tunnel_state tunnel_state;
 		struct ipc_tunnel tunnel;
@@ -231,13 +230,10 @@ static void fill(uint16_t type)
 		break;
 	case IPC_PUNT_TX:
 	case IPC_PUNT_RX:
-		begin(type, sizeof(m.punt) + 28);
-		m.punt = (struct ipc_punt){ HERE, THERE, htons(500), htons(500), 28 };
-		break;
 	case IPC_STREAM_TX:
 	case IPC_STREAM_RX:
-		begin(type, sizeof(m.stream) + 28);
-		m.stream = (struct ipc_stream){ .spi_be = htonl(0x12345678), .length = 28 };
+		begin(type, sizeof(m.punt) + 28);
+		m.punt = (struct ipc_punt){ HERE, THERE, htons(500), htons(500), 28 };
 		break;
 	case IPC_FLOW_SET:
 	case IPC_FLOW_DEL:
@@ -656,7 +652,7 @@ static void test_openvpn(void **state)
 	TAKEN(IPC_SA_ADD, OPENVPN(m.sa_add.openvpn.peer_id = IPC_OPENVPN_NO_PEER));
 	TAKEN(IPC_SA_ADD, OPENVPN(m.sa_add.openvpn.framing = IPC_OPENVPN_FRAMING_STUB_V2));
 	TAKEN(IPC_SA_ADD, OPENVPN(m.sa_add.openvpn.flags = IPC_OPENVPN_FLOAT | IPC_OPENVPN_LZ4));
-	TAKEN(IPC_SA_ADD, OPENVPN((m.sa_add.flags |= IPC_SA_STREAM, m.sa_add.local_port_be = 0)));
+	TAKEN(IPC_SA_ADD, OPENVPN(m.sa_add.flags |= IPC_SA_STREAM));
 	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.algorithm = IPC_AES256_CBC_SHA256_128));
 	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.openvpn.peer_id = IPC_OPENVPN_PEER_MAX + 1));
 	REFUSED(IPC_SA_ADD, -EINVAL, OPENVPN(m.sa_add.openvpn.key_id = IPC_OPENVPN_KEY_IDS));
@@ -697,8 +693,8 @@ static void test_openvpn(void **state)
 	REFUSED(IPC_FLOW_DEL, -EINVAL, m.flow.local_port_be = 0);
 	REFUSED(IPC_FLOW_SET, -EINVAL, m.flow.protocol = 17);
 	REFUSED(IPC_FLOW_DEL, -EBADMSG, m.flow.pad[6] = 1);
-	REFUSED(IPC_STREAM_TX, -EBADMSG, m.stream.length++);
-	REFUSED(IPC_STREAM_RX, -EBADMSG, m.stream.length--);
+	REFUSED(IPC_STREAM_TX, -EBADMSG, m.punt.length++);
+	REFUSED(IPC_STREAM_RX, -EBADMSG, m.punt.length--);
 }
 
 static void test_owned_by_dataplane(void **state)
