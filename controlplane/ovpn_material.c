@@ -183,41 +183,6 @@ static bool decode_hex(const char *text, size_t length, uint8_t *bytes)
 	return digits == 2 * CP_OVPN_STATIC_KEY_LEN;
 }
 
-static int sextet_of(char c)
-{
-	static const char alphabet[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *found = c ? strchr(alphabet, c) : NULL;
-
-	return found ? (int)(found - alphabet) : -1;
-}
-
-/* Returns how many bytes of MAX it is; 0: not base64, or more. */
-static size_t decode_base64(const char *text, size_t length, uint8_t *bytes, size_t max)
-{
-	uint32_t bits = 0;
-	size_t sextets = 0, count = 0, padding = 0;
-
-	for (size_t i = 0; i < length; i++) {
-		const int sextet = sextet_of(text[i]);
-
-		if (is_space(text[i]))
-			continue;
-		padding += text[i] == '=';
-		if (text[i] == '=')
-			continue;
-		if (sextet < 0 || padding)
-			return 0;
-		bits = bits << 6 | (uint32_t)sextet;
-		if (++sextets % 4 == 1)
-			continue;
-		if (count == max)
-			return 0;
-		bytes[count++] = (uint8_t)(bits >> (6 - 2 * ((sextets - 1) % 4)));
-	}
-	return (sextets + padding) % 4 == 0 && padding < 3 ? count : 0;
-}
-
 static int load_static_key(const struct piece *piece, struct cp_ovpn_material *material,
                            const char *file, char why[CP_WHY_LEN])
 {
@@ -247,8 +212,8 @@ static int load_client_key(const struct piece *piece, struct cp_ovpn_material *m
 	material->wrap = secret;
 	if (!secret)
 		return fail(why, "out of memory");
-	total = text ? decode_base64(text, length, secret->data,
-	                             CP_OVPN_STATIC_KEY_LEN + CP_OVPN_WKC_MAX)
+	total = text ? cp_ovpn_base64(text, length, secret->data,
+	                              CP_OVPN_STATIC_KEY_LEN + CP_OVPN_WKC_MAX)
 	             : 0;
 	if (total < CP_OVPN_STATIC_KEY_LEN + 2)
 		return fail(why, "%.160s: is not a client key of tls-crypt-v2", file);

@@ -50,10 +50,9 @@ struct cp_ovpn_push {
 	bool has_lz4;                 /* the server may send LZ4 */
 	bool has_lzo;                 /* the server may send LZO, which nobody here can read */
 
-	uint32_t ping_s; /* 0: never */
-	uint32_t
-		ping_restart_s; /* 0: never; `dead_s` of the settings, pushed, the settings', 120 */
-	bool is_exit_wanted;    /* ping-exit: after so long an end; we log in again all the same */
+	uint32_t ping_s;         /* 0: never */
+	uint32_t ping_restart_s; /* 0: never; `dead_s` of the settings, or pushed */
+	bool is_exit_wanted;     /* ping-exit: after so long an end; we log in again all the same */
 	uint32_t exit_notify;
 	uint32_t inactive_s;        /* 0: not pushed; likewise the next one */
 	uint32_t session_timeout_s; /* the server ends the session then */

@@ -273,3 +273,38 @@ const char *cp_ovpn_block(const struct cp_ovpn_text *text, const char *name, siz
 	sp_wipe(&line, sizeof(line));
 	return found;
 }
+
+/* -1: not a digit of base64. */
+static int sextet_of(char c)
+{
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *found = c ? strchr(alphabet, c) : NULL;
+
+	return found ? (int)(found - alphabet) : -1;
+}
+
+size_t cp_ovpn_base64(const char *text, size_t length, uint8_t *bytes, size_t max)
+{
+	size_t sextets = 0, count = 0, padding = 0;
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		const int sextet = sextet_of(text[i]);
+
+		if (is_blank(text[i]))
+			continue;
+		padding += text[i] == '=';
+		if (text[i] == '=')
+			continue;
+		if (sextet < 0 || padding)
+			return 0;
+		bits = bits << 6 | (uint32_t)sextet;
+		if (++sextets % 4 == 1)
+			continue;
+		if (count == max)
+			return 0;
+		bytes[count++] = (uint8_t)(bits >> (6 - 2 * ((sextets - 1) % 4)));
+	}
+	return (sextets + padding) % 4 == 0 && padding < 3 ? count : 0;
+}

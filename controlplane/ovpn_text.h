@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CP_OVPN_TEXT_MAX (256u << 10)
 #define CP_OVPN_LINE_MAX 1024u /* bytes of a line's words */
@@ -58,3 +59,7 @@ int cp_ovpn_split(struct cp_ovpn_line *line, const char *text, size_t length, co
 
 /* The block NAME of a profile: its inside; NULL: there is none. */
 const char *cp_ovpn_block(const struct cp_ovpn_text *text, const char *name, size_t *length);
+
+/* Decodes base64, blanks apart. Returns how many of MAX bytes it is; 0: it is not base64, or more.
+ */
+size_t cp_ovpn_base64(const char *text, size_t length, uint8_t *bytes, size_t max);
