@@ -7,8 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define EARLY_ACKS 3u /* so many later ones acknowledged: this one is lost */
-#define INTERVAL_MAX_MS 60000u
+#define EARLY_ACKS 3u         /* so many later ones acknowledged: this one is lost */
+#define INTERVAL_MAX_MS 8000u /* so that a negotiation gets more than five tries at a packet */
 
 void cp_ovpn_reliable_init(struct cp_ovpn_reliable *reliable, uint32_t timeout_ms)
 {
@@ -80,7 +80,7 @@ static void schedule(struct cp_ovpn_outgoing *packet, uint64_t now_ms)
 	packet->due_ms = now_ms + packet->interval_ms;
 	packet->overtaken = 0;
 	packet->was_sent = true;
-	if (packet->interval_ms < INTERVAL_MAX_MS)
+	if (packet->interval_ms * 2 <= INTERVAL_MAX_MS)
 		packet->interval_ms *= 2;
 }
 
@@ -141,7 +141,7 @@ bool cp_ovpn_reliable_receive(struct cp_ovpn_reliable *reliable, uint8_t opcode,
 	struct cp_ovpn_incoming *packet = &reliable->in[id % CP_OVPN_RECEIVE_WINDOW];
 	uint32_t ahead = id - reliable->next_in;
 
-	if (ahead >= UINT32_MAX / 2) /* it was delivered before */
+	if (ahead > INT32_MAX) /* it was delivered before */
 		return owe(reliable, id);
 	if (ahead >= CP_OVPN_RECEIVE_WINDOW || length > sizeof(packet->payload) ||
 	    !owe(reliable, id))
@@ -167,12 +167,31 @@ const struct cp_ovpn_incoming *cp_ovpn_reliable_next(struct cp_ovpn_reliable *re
 	return packet;
 }
 
+/* ID becomes the first of those that were given. */
+static void give(struct cp_ovpn_reliable *reliable, uint32_t id)
+{
+	size_t place = 0;
+
+	while (place < reliable->given_count && reliable->given[place] != id)
+		place++;
+	if (place == CP_OVPN_ACKS_MAX)
+		place--;
+	else if (place == reliable->given_count)
+		reliable->given_count++;
+	memmove(reliable->given + 1, reliable->given, place * sizeof(*reliable->given));
+	reliable->given[0] = id;
+}
+
 size_t cp_ovpn_reliable_take_acks(struct cp_ovpn_reliable *reliable, uint32_t *acks, size_t max)
 {
-	size_t count = reliable->ack_count < max ? reliable->ack_count : max;
+	size_t taken = reliable->ack_count < max ? reliable->ack_count : max, count;
 
-	memcpy(acks, reliable->acks, count * sizeof(*acks));
-	reliable->ack_count -= count;
-	memmove(reliable->acks, reliable->acks + count, reliable->ack_count * sizeof(*acks));
+	for (size_t i = 0; i < taken; i++)
+		give(reliable, reliable->acks[i]);
+	reliable->ack_count -= taken;
+	memmove(reliable->acks, reliable->acks + taken,
+	        reliable->ack_count * sizeof(*reliable->acks));
+	count = reliable->given_count < max ? reliable->given_count : max;
+	memcpy(acks, reliable->given, count * sizeof(*acks));
 	return count;
 }

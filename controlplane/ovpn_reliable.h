@@ -40,8 +40,10 @@ struct cp_ovpn_reliable {
 	uint32_t next_in;
 	struct cp_ovpn_outgoing out[CP_OVPN_SEND_WINDOW];   /* at id % SEND_WINDOW */
 	struct cp_ovpn_incoming in[CP_OVPN_RECEIVE_WINDOW]; /* at id % RECEIVE_WINDOW */
-	uint32_t acks[CP_OVPN_ACKS_MAX];                    /* to be sent */
+	uint32_t acks[CP_OVPN_ACKS_MAX];                    /* owed */
 	size_t ack_count;
+	uint32_t given[CP_OVPN_ACKS_MAX]; /* sent before, the last ones first */
+	size_t given_count;
 	uint64_t retransmissions;
 };
 
@@ -79,5 +81,7 @@ bool cp_ovpn_reliable_receive(struct cp_ovpn_reliable *reliable, uint8_t opcode,
 /* The next packet in order, NULL: it is not there. Borrowed until _next() or _receive(). */
 const struct cp_ovpn_incoming *cp_ovpn_reliable_next(struct cp_ovpn_reliable *reliable);
 
-/* Takes up to MAX owed acknowledgements; returns how many. */
+/* Takes up to MAX acknowledgements: those that are owed, then some that were given before, since a
+ * packet that brought them may be lost. A server keeps no state of us until it got one, so that one
+ * must be in retransmissions, too. Returns how many. */
 size_t cp_ovpn_reliable_take_acks(struct cp_ovpn_reliable *reliable, uint32_t *acks, size_t max);
