@@ -205,18 +205,26 @@ static inline uint64_t find_mac(const struct dp_nexthops *n, uint64_t key)
 	return likely(at >= 0) ? read_mac(n, at) : 0;
 }
 
-/* A way out, found once for packets in a row that take it. */
+/* A way out, found once for packets in a row that take it: to the addresses under a mask, but for
+ * those on the link. */
 struct way {
 	uint64_t key, mac; /* of the next hop; 0: none looked up, not resolved */
-	uint32_t to_be;    /* the address that leads there */
+	uint32_t to_be, mask_be;
+	uint32_t link_be, link_mask_be;
 	uint8_t port;
 	struct ethernet header;
 };
 
+static inline bool is_way_of(const struct way *way, const struct dp_pkt *p)
+{
+	return ((p->nexthop_be ^ way->to_be) & way->mask_be) == 0 &&
+	       ((p->nexthop_be ^ way->link_be) & way->link_mask_be) != 0 && p->port == way->port;
+}
+
 static inline enum dp_verdict find_way(struct dp_worker *w, struct dp_pkt *p, struct way *way)
 {
 	const struct dp_port *port = &w->ports[p->port];
-	uint32_t nexthop_be = dp_port_route(port, p->nexthop_be);
+	uint32_t mask_be, nexthop_be = dp_port_find_route(port, p->nexthop_be, &mask_be);
 	uint64_t key = make_key(p->port, nexthop_be);
 
 	if (unlikely(nexthop_be == 0))
@@ -225,10 +233,16 @@ static inline enum dp_verdict find_way(struct dp_worker *w, struct dp_pkt *p, st
 		way->key = key;
 		way->mac = find_mac(w->nexthops, key);
 		way->header = make_ethernet(port, way->mac);
+		way->port = DP_PORT_COUNT; /* not known before it is resolved */
 	}
 	if (unlikely(!way->mac))
 		return hold_packet(w, p, nexthop_be);
 	way->to_be = p->nexthop_be;
+	way->mask_be = mask_be;
+	/* none is on the link of a port that has no other address there; nor are those that are
+	 * under no wider mask */
+	way->link_be = mask_be == UINT32_MAX ? ~way->to_be : port->address_be;
+	way->link_mask_be = port->mask_be;
 	way->port = p->port;
 	return DP_OK;
 }
@@ -237,10 +251,8 @@ void dp_nexthop(struct dp_worker *w, struct dp_batch *b)
 {
 	struct way way = { .key = 0, .port = DP_PORT_COUNT };
 
-	for (unsigned i = 0; i < b->n; i++) {
-		struct dp_pkt *p = &b->p[i];
-
-		if (p->nexthop_be != way.to_be || p->port != way.port) {
+	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
+		if (unlikely(!is_way_of(&way, p))) {
 			p->verdict = (uint8_t)find_way(w, p, &way);
 			if (unlikely(p->verdict != DP_OK))
 				continue;

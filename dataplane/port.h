@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_ether.h>
@@ -64,19 +65,42 @@ void dp_port_flush(struct dp_worker *w);
  */
 unsigned dp_port_send_others(struct dp_worker *w);
 
-/* The address to ask ARP for to reach ADDRESS through this port; 0: there is no way. */
-static inline uint32_t dp_port_route(const struct dp_port *port, uint32_t address_be)
+/* Addresses on the port's own link need no router. */
+static inline bool dp_port_is_on_link(const struct dp_port *port, uint32_t address_be)
 {
-	if (((address_be ^ port->address_be) & port->mask_be) == 0 && port->mask_be != UINT32_MAX)
+	return ((address_be ^ port->address_be) & port->mask_be) == 0 &&
+	       port->mask_be != UINT32_MAX;
+}
+
+/* The address to ask ARP for to reach ADDRESS through this port; 0: there is no way. It is the same
+ * for all addresses under *MASK_BE that are not on the link. */
+static inline uint32_t dp_port_find_route(const struct dp_port *port, uint32_t address_be,
+                                          uint32_t *mask_be)
+{
+	*mask_be = UINT32_MAX;
+	if (dp_port_is_on_link(port, address_be))
 		return address_be;
-	if (port->route_count == 0 || address_be == port->router_be)
+	if (address_be == port->router_be)
 		return port->router_be;
+	if (port->route_count == 0) {
+		*mask_be = 0;
+		return port->router_be;
+	}
 	for (uint32_t i = 0; i < port->route_count; i++) {
 		uint8_t length = port->routes[i].length;
-		uint32_t mask_be = length ? rte_cpu_to_be_32(UINT32_MAX << (32 - length)) : 0;
+		uint32_t route_mask_be = length ? rte_cpu_to_be_32(UINT32_MAX << (32 - length)) : 0;
 
-		if (((address_be ^ port->routes[i].address_be) & mask_be) == 0)
+		if (((address_be ^ port->routes[i].address_be) & route_mask_be) == 0) {
+			*mask_be = route_mask_be;
 			return port->router_be;
+		}
 	}
 	return 0;
+}
+
+static inline uint32_t dp_port_route(const struct dp_port *port, uint32_t address_be)
+{
+	uint32_t mask_be;
+
+	return dp_port_find_route(port, address_be, &mask_be);
 }

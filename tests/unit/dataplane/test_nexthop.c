@@ -16,6 +16,7 @@
 #define SECOND 1000000000ull
 #define MAC_A 0x01
 #define MAC_B 0x02
+#define MAC_C 0x03
 
 enum operation { REQUEST = 1, REPLY = 2 };
 
@@ -323,6 +324,51 @@ static void resolves_the_routers_and_sends(void **state)
 	assert_int_equal(ask(x, 1 * SECOND, &a), 0);
 	dp_nexthop_want(x->w.nexthops, U, 0); /* a port without a router */
 	assert_int_equal(ask(x, 1 * SECOND, &a), 0);
+}
+
+/* In one burst, whatever came before: what is behind the router, on the link, on another port. */
+static void finds_the_way_of_each(void **state)
+{
+	static const struct {
+		enum dp_port_id port;
+		uint32_t to;
+		uint8_t mac; /* 0: not sent */
+		enum dp_verdict verdict;
+	} table[] = {
+		{ U, LINK_SERVER, MAC_A, DP_OK },  { U, NEIGHBOUR, MAC_C, DP_OK },
+		{ U, LINK_SERVER, MAC_A, DP_OK },  { U, LINK_SERVER + 1, MAC_A, DP_OK },
+		{ U, NEIGHBOUR + 1, 0, DP_TAKEN }, { U, 0x08080808, MAC_A, DP_OK },
+		{ C, 0x0a000105, MAC_B, DP_OK },   { C, 0x0a00ffff, MAC_B, DP_OK },
+		{ C, 0x0a010000, 0, DP_NO_ROUTE }, { C, 0x0a000106, MAC_B, DP_OK },
+		{ U, 0x0a000106, MAC_A, DP_OK },   { U, UPLINK_ROUTER, MAC_A, DP_OK },
+		{ U, NEIGHBOUR, MAC_C, DP_OK },    { U, NEIGHBOUR, MAC_C, DP_OK },
+		{ U, NEIGHBOUR + 2, 0, DP_TAKEN }, { U, NEIGHBOUR, MAC_C, DP_OK },
+	};
+	struct link_world *x = *state;
+	struct dp_batch *b = &x->path;
+	uint8_t ip[28] = { 0 };
+
+	resolve(x, U, UPLINK_ROUTER, MAC_A, 1 * SECOND);
+	resolve(x, C, ROUTER, MAC_B, 1 * SECOND);
+	resolve(x, U, NEIGHBOUR, MAC_C, 1 * SECOND);
+	b->n = RTE_DIM(table);
+	for (unsigned i = 0; i < b->n; i++) {
+		link_ipv4(ip, 17, LINK_POD, table[i].to, 8);
+		b->p[i] = (struct dp_pkt){ .m = link_buffer(ip, sizeof(ip), LINK_HEADROOM),
+			                   .environment = DP_NONE_SLOT,
+			                   .nexthop_be = htonl(table[i].to),
+			                   .port = (uint8_t)table[i].port };
+		b->p[i].l3 = rte_pktmbuf_mtod(b->p[i].m, uint8_t *);
+	}
+	dp_nexthop(&x->w, b);
+	for (unsigned i = 0; i < b->n; i++) {
+		assert_int_equal(b->p[i].verdict, table[i].verdict);
+		if (table[i].mac)
+			check_frame(x, b->p[i].m, table[i].port, table[i].mac);
+		if (table[i].verdict != DP_TAKEN)
+			rte_pktmbuf_free(b->p[i].m);
+	}
+	b->n = 0;
 }
 
 static void holds_packets_until_the_answer(void **state)
@@ -699,6 +745,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routes_by_port),
 		cmocka_unit_test_setup_teardown(resolves_the_routers_and_sends, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(finds_the_way_of_each, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(holds_packets_until_the_answer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(drops_what_waited_too_long, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bounds_what_waits, set_up, tear_down),
