@@ -53,18 +53,23 @@ static __rte_noinline uint64_t extend_sequence(struct dp_worker *w, struct dp_pk
 	return unlikely(dp_resync_is_due(sa)) ? dp_resync(w, p, sequence) : sequence;
 }
 
-/* AROUND: bytes of the packet that are not text. */
-static inline enum dp_verdict check_packet(struct dp_worker *w, struct dp_pkt *p,
-                                           struct dp_sa_in *sa, unsigned around, unsigned block)
+/* Bytes of ESP that are not text. */
+static inline unsigned around(const struct dp_sa_in *sa)
+{
+	return ESP_HEADER + sa->suite.iv_bytes + sa->suite.icv_bytes;
+}
+
+static __rte_always_inline enum dp_verdict check_packet(struct dp_worker *w, struct dp_pkt *p,
+                                                        struct dp_sa_in *sa, unsigned not_text)
 {
 	uint64_t sequence = rte_be_to_cpu_32(dp_load32(p->esp + 4));
-	unsigned all = esp_bytes(p);
+	unsigned block = sa->suite.block_bytes, text = esp_bytes(p) - not_text;
 
 	if (unlikely(p->protocol != sa->outer_protocol))
 		return DP_ESP_ENCAPSULATION;
 	if (unlikely(!is_from_peer(sa, p)))
 		return DP_ESP_PEER;
-	if (unlikely(all < around + block || ((all - around) & (block - 1))))
+	if (unlikely((int)text < (int)block || (text & (block - 1))))
 		return DP_ESP_TRUNCATED;
 	if (sa->is_esn)
 		sequence = extend_sequence(w, p, sa, (uint32_t)sequence);
@@ -74,21 +79,6 @@ static inline enum dp_verdict check_packet(struct dp_worker *w, struct dp_pkt *p
 	p->environment = sa->environment;
 	p->tunnel = sa->tunnel;
 	return DP_OK;
-}
-
-/* Packets [P, END), all of this SA. */
-static inline void check_packets(struct dp_worker *w, struct dp_sa_in *sa, struct dp_pkt *p,
-                                 const struct dp_pkt *end)
-{
-	unsigned around = ESP_HEADER + sa->suite.iv_bytes + sa->suite.icv_bytes;
-	unsigned block = sa->suite.block_bytes;
-
-	for (; p < end; p++) {
-		if (unlikely(p->verdict != DP_OK))
-			continue;
-		p->sa_in = sa;
-		p->verdict = (uint8_t)check_packet(w, p, sa, around, block);
-	}
 }
 
 static inline void find_sa(struct dp_worker *w, struct dp_pkt *p)
@@ -104,51 +94,62 @@ static inline void find_sa(struct dp_worker *w, struct dp_pkt *p)
 	rte_prefetch0(&place->sa->packets);
 }
 
-/* Of several SAs: what is needed of each is on its way while the others are looked at. */
-static void look_up_each(struct dp_worker *w, struct dp_batch *b)
+/* Packets [P, END) of several SAs: what is needed of each is on its way while the others are looked
+ * at. */
+static __rte_noinline void look_up_each(struct dp_worker *w, struct dp_pkt *first,
+                                        const struct dp_pkt *end)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		if (likely(b->p[i].verdict == DP_OK))
-			rte_prefetch0(&w->sas->in[dp_sa_home(w->sas, dp_load32(b->p[i].esp))]);
-	}
-	for (unsigned i = 0; i < b->n; i++) {
-		if (likely(b->p[i].verdict == DP_OK))
-			find_sa(w, &b->p[i]);
-	}
-	for (unsigned i = 0; i < b->n; i++) {
-		if (likely(b->p[i].verdict == DP_OK))
-			check_packets(w, b->p[i].sa_in, &b->p[i], &b->p[i + 1]);
-	}
-}
-
-/* Whether all packets that have a header carry the same SPI. */
-static inline bool check_headers(struct dp_batch *b)
-{
-	uint32_t first = dp_load32(b->p[0].esp), differences = 0;
-
-	for (struct dp_pkt *p = b->p; p < b->p + b->n; p++) {
+	for (struct dp_pkt *p = first; p < end; p++) {
 		if (unlikely(p->verdict != DP_OK))
 			continue;
 		if (unlikely(!is_esp_header_whole(p)))
 			p->verdict = DP_ESP_TRUNCATED;
 		else
-			differences |= dp_load32(p->esp) ^ first;
+			rte_prefetch0(&w->sas->in[dp_sa_home(w->sas, dp_load32(p->esp))]);
 	}
-	return differences == 0;
+	for (struct dp_pkt *p = first; p < end; p++) {
+		if (likely(p->verdict == DP_OK))
+			find_sa(w, p);
+	}
+	for (struct dp_pkt *p = first; p < end; p++) {
+		if (likely(p->verdict == DP_OK))
+			p->verdict = (uint8_t)check_packet(w, p, p->sa_in, around(p->sa_in));
+	}
+}
+
+/* Packets [P, END) as long as they are of this SA; returns the first one that is not. */
+static inline struct dp_pkt *look_up_run(struct dp_worker *w, struct dp_sa_in *sa, struct dp_pkt *p,
+                                         const struct dp_pkt *end)
+{
+	unsigned not_text = around(sa);
+	uint32_t spi_be = sa->spi_be;
+
+	for (; p < end; p++) {
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		if (unlikely(!is_esp_header_whole(p))) {
+			p->verdict = DP_ESP_TRUNCATED;
+			continue;
+		}
+		if (unlikely(dp_load32(p->esp) != spi_be))
+			break;
+		p->sa_in = sa;
+		p->verdict = (uint8_t)check_packet(w, p, sa, not_text);
+	}
+	return p;
 }
 
 void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
 {
-	const struct dp_sa_place *place;
+	struct dp_pkt *p = b->p, *end = p + b->n;
+	const struct dp_sa_place *place = NULL;
 
-	if (likely(check_headers(b))) {
-		place = dp_sa_lookup(w->sas, dp_load32(b->p[0].esp));
-		if (likely(place && place->sa)) {
-			check_packets(w, place->sa, b->p, b->p + b->n);
-			return;
-		}
-	}
-	look_up_each(w, b);
+	if (likely(p < end && p->verdict == DP_OK && is_esp_header_whole(p)))
+		place = dp_sa_lookup(w->sas, dp_load32(p->esp));
+	if (likely(place && place->sa)) /* as a rule all are of one SA */
+		p = look_up_run(w, place->sa, p, end);
+	if (unlikely(p < end))
+		look_up_each(w, p, end);
 }
 
 /* RFC 4303 section 2.4: the padding is 1, 2, 3, ... */
