@@ -61,7 +61,7 @@ _Static_assert(offsetof(struct dp_pkt, key) == 64, "dp_pkt: line 1");
 struct dp_batch {
 	unsigned n;
 	bool has_special; /* not only whole TCP and UDP packets: fragments, ICMP, others. Set by
-	                     dp_esp_in_decrypt() */
+	                     dp_esp_in_decrypt() and dp_ovpn_in_open() */
 	struct dp_pkt p[DP_BURST];
 };
 

@@ -432,7 +432,7 @@ static void renew_peers(struct dp_core *core)
 		return;
 	for (unsigned i = 0; i < DP_TUNNELS_MAX; i++)
 		if (core->tunnel_slots[i].peer.remote_be)
-			dp_peers_add(fresh, &core->tunnel_slots[i].peer);
+			dp_peers_add(fresh, &core->tunnel_slots[i].peer, (uint16_t)i);
 	dp_core_call_all(core, use_peers, fresh);
 	dp_peers_destroy(core->peers);
 	core->peers = fresh;
@@ -445,7 +445,7 @@ void dp_core_set_peer(struct dp_core *core, uint16_t tunnel, const struct ipc_pe
 
 	/* what both have is there all the time */
 	if (peer->remote_be)
-		dp_peers_add(core->peers, peer);
+		dp_peers_add(core->peers, peer, tunnel);
 	slot->peer = *peer;
 	if (old.remote_be)
 		dp_peers_del(core->peers, &old);

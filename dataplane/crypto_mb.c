@@ -20,7 +20,7 @@
 #define ESP_HEADER 8u
 #define GCM_ICV 16u
 #define CBC_IV 16u
-#define ICV_MAX 32u
+#define ICV_MAX 64u
 #define HMAC_STATE_MAX 64u
 #define HMAC_BLOCK_MAX 128u
 
@@ -58,15 +58,18 @@ struct hmac {
 	unsigned block_bytes;
 };
 
-#define GCM_SUITE(id, key)                                                         \
-	{                                                                          \
-		.algorithm = id, .key_bytes = key, .salt_bytes = 4, .iv_bytes = 8, \
-		.icv_bytes = GCM_ICV, .block_bytes = 4, .aad_bytes = 8             \
+#define GCM_SUITE(id, key)                                                                         \
+	{                                                                                          \
+		.algorithm = id, .key_bytes = key, .salt_bytes = 4, .iv_bytes = 8,                 \
+		.icv_bytes = GCM_ICV, .block_bytes = 4, .aad_bytes = 8, .text_at = ESP_HEADER + 8, \
+		.tail_bytes = GCM_ICV                                                              \
 	}
 #define CBC_SUITE(id, key, integrity, icv)                                               \
 	{                                                                                \
 		.algorithm = id, .key_bytes = key, .iv_bytes = CBC_IV, .icv_bytes = icv, \
-		.block_bytes = 16, .aad_bytes = 8, .integrity_bytes = integrity          \
+		.block_bytes = 16, .aad_bytes = 8, .integrity_bytes = integrity,         \
+		.text_at = ESP_HEADER + CBC_IV, .tail_bytes = icv,                       \
+		.hashed_bytes = ESP_HEADER + CBC_IV                                      \
 	}
 
 static const struct dp_crypto_suite suites[] = {
@@ -86,6 +89,15 @@ static const struct dp_crypto_suite suites[] = {
 	CBC_SUITE(IPC_AES256_CBC_SHA256_128, 32, 32, 16),
 	CBC_SUITE(IPC_AES256_CBC_SHA384_192, 32, 48, 24),
 	CBC_SUITE(IPC_AES256_CBC_SHA512_256, 32, 64, 32),
+	CBC_SUITE(IPC_AES128_CBC_SHA1_160, 16, 20, 20),
+	CBC_SUITE(IPC_AES128_CBC_SHA256_256, 16, 32, 32),
+	CBC_SUITE(IPC_AES128_CBC_SHA512_512, 16, 64, 64),
+	CBC_SUITE(IPC_AES192_CBC_SHA1_160, 24, 20, 20),
+	CBC_SUITE(IPC_AES192_CBC_SHA256_256, 24, 32, 32),
+	CBC_SUITE(IPC_AES192_CBC_SHA512_512, 24, 64, 64),
+	CBC_SUITE(IPC_AES256_CBC_SHA1_160, 32, 20, 20),
+	CBC_SUITE(IPC_AES256_CBC_SHA256_256, 32, 32, 32),
+	CBC_SUITE(IPC_AES256_CBC_SHA512_512, 32, 64, 64),
 };
 
 const struct dp_crypto_suite *dp_crypto_suite(unsigned algorithm)
@@ -291,20 +303,36 @@ static inline bool is_icv_equal(const uint8_t *a, const uint8_t *b)
 	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
 }
 
+static inline uint8_t *text_of(const struct dp_pkt *p, const struct dp_crypto_suite *suite)
+{
+	return p->esp + suite->text_at;
+}
+
+/* Behind the text. */
+static inline uint8_t *end_of(const struct dp_pkt *p, const struct dp_crypto_suite *suite)
+{
+	return p->l3 + p->l3_length - suite->tail_bytes;
+}
+
+static inline uint8_t *icv_of(const struct dp_pkt *p, const struct dp_crypto_suite *suite)
+{
+	return suite->icv_at ? p->esp + suite->icv_at : end_of(p, suite);
+}
+
 static void gcm_encrypt(struct dp_crypto *c, aes_gcm_enc_dec_t encrypt,
                         const struct dp_crypto_suite *suite, const struct dp_crypto_key *key,
                         struct dp_batch *b, unsigned from, unsigned to)
 {
 	for (unsigned i = from; i < to; i++) {
 		struct dp_pkt *p = &b->p[i];
-		uint8_t *text, *icv;
+		uint8_t *text;
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		text = p->esp + ESP_HEADER + suite->iv_bytes;
-		icv = p->l3 + p->l3_length - GCM_ICV;
+		text = text_of(p, suite);
 		encrypt((const struct gcm_key_data *)key, &c->gcm, text, text,
-		        (uint64_t)(icv - text), p->iv, p->aad, suite->aad_bytes, icv, GCM_ICV);
+		        (uint64_t)(end_of(p, suite) - text), p->iv, p->aad, suite->aad_bytes,
+		        icv_of(p, suite), GCM_ICV);
 	}
 }
 
@@ -314,15 +342,15 @@ static void gcm_decrypt(struct dp_crypto *c, aes_gcm_enc_dec_t decrypt,
 {
 	for (unsigned i = from; i < to; i++) {
 		struct dp_pkt *p = &b->p[i];
-		uint8_t *text, *icv;
+		uint8_t *text;
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		text = p->esp + ESP_HEADER + suite->iv_bytes;
-		icv = p->l3 + p->l3_length - GCM_ICV;
+		text = text_of(p, suite);
 		decrypt((const struct gcm_key_data *)key, &c->gcm, text, text,
-		        (uint64_t)(icv - text), p->iv, p->aad, suite->aad_bytes, p->icv, GCM_ICV);
-		if (unlikely(!is_icv_equal(p->icv, icv)))
+		        (uint64_t)(end_of(p, suite) - text), p->iv, p->aad, suite->aad_bytes,
+		        p->icv, GCM_ICV);
+		if (unlikely(!is_icv_equal(p->icv, icv_of(p, suite))))
 			p->verdict = DP_ESP_ICV;
 	}
 }
@@ -379,13 +407,12 @@ static inline void set_decrypt(IMB_JOB *job, struct tags *tags, const uint8_t *i
 /* The text of a packet, in place. */
 static inline void set_text(IMB_JOB *job, struct dp_pkt *p, const struct dp_crypto_suite *suite)
 {
-	unsigned before = ESP_HEADER + suite->iv_bytes;
-	uint8_t *icv = p->l3 + p->l3_length - suite->icv_bytes;
+	uint8_t *text = text_of(p, suite);
 
 	job->src = p->esp;
-	job->dst = p->esp + before;
-	job->cipher_start_src_offset_in_bytes = before;
-	job->msg_len_to_cipher_in_bytes = (uint64_t)(icv - p->esp) - before;
+	job->dst = text;
+	job->cipher_start_src_offset_in_bytes = suite->text_at;
+	job->msg_len_to_cipher_in_bytes = (uint64_t)(end_of(p, suite) - text);
 	job->auth_tag_output_len_in_bytes = suite->icv_bytes;
 	job->user_data = p;
 	p->verdict = DP_CRYPTO; /* until it is done */
@@ -408,7 +435,7 @@ static inline void set_chacha(IMB_JOB *job, struct dp_pkt *p, const struct dp_cr
 	job->u.CHACHA20_POLY1305.aad_len_in_bytes = suite->aad_bytes;
 }
 
-/* The HMAC is over the packet from the ESP header on, and then over the high 32 bits of an extended
+/* ESP's HMAC is over the packet from the header on, and then over the high 32 bits of an extended
  * sequence number: RFC 4303 section 2.2.1. Those are not sent, but lie where the ICV begins. */
 static inline void set_cbc(IMB_JOB *job, struct dp_pkt *p, const struct dp_crypto_suite *suite,
                            const struct cbc_key *key, IMB_HASH_ALG hash)
@@ -419,15 +446,14 @@ static inline void set_cbc(IMB_JOB *job, struct dp_pkt *p, const struct dp_crypt
 	job->enc_keys = key->encrypt;
 	job->dec_keys = key->decrypt;
 	job->key_len_in_bytes = suite->key_bytes;
-	job->iv = p->esp + ESP_HEADER;
+	job->iv = text_of(p, suite) - CBC_IV;
 	job->iv_len_in_bytes = CBC_IV;
-	job->hash_start_src_offset_in_bytes = 0;
-	job->msg_len_to_hash_in_bytes =
-		job->cipher_start_src_offset_in_bytes + job->msg_len_to_cipher_in_bytes;
+	job->hash_start_src_offset_in_bytes = suite->text_at - suite->hashed_bytes;
+	job->msg_len_to_hash_in_bytes = suite->hashed_bytes + job->msg_len_to_cipher_in_bytes;
 	job->u.HMAC._hashed_auth_key_xor_ipad = key->inner;
 	job->u.HMAC._hashed_auth_key_xor_opad = key->outer;
 	if (suite->aad_bytes == 12) {
-		memcpy(p->l3 + p->l3_length - suite->icv_bytes, p->aad + 4, 4);
+		memcpy(end_of(p, suite), p->aad + 4, 4);
 		job->msg_len_to_hash_in_bytes += 4;
 	}
 }
@@ -444,7 +470,7 @@ static void chacha_encrypt(struct dp_crypto *c, const struct dp_crypto_suite *su
 			continue;
 		job = IMB_GET_NEXT_JOB(c->mgr);
 		set_chacha(job, p, suite, key);
-		set_encrypt(job, p->l3 + p->l3_length - suite->icv_bytes);
+		set_encrypt(job, icv_of(p, suite));
 		take_completed(c, IMB_SUBMIT_JOB_NOCHECK(c->mgr));
 	}
 }
@@ -461,21 +487,21 @@ static void chacha_decrypt(struct dp_crypto *c, const struct dp_crypto_suite *su
 			continue;
 		job = IMB_GET_NEXT_JOB(c->mgr);
 		set_chacha(job, p, suite, key);
-		set_decrypt(job, &c->tags[i], p->l3 + p->l3_length - suite->icv_bytes,
-		            suite->icv_bytes);
+		set_decrypt(job, &c->tags[i], icv_of(p, suite), suite->icv_bytes);
 		take_completed(c, IMB_SUBMIT_JOB_NOCHECK(c->mgr));
 	}
 }
 
 /* NIST SP 800-38A appendix C: the sequence number, which never comes again, encrypted under a key
  * of its own. RFC 3602 section 3 allows no counter. */
-static inline void make_iv(IMB_MGR *mgr, struct dp_pkt *p, const struct cbc_key *key)
+static inline void make_iv(IMB_MGR *mgr, const struct dp_pkt *p,
+                           const struct dp_crypto_suite *suite, const struct cbc_key *key)
 {
 	static const uint8_t zero[CBC_IV];
 	uint8_t number[CBC_IV] = { 0 };
 
 	memcpy(number, p->iv + 4, 8);
-	IMB_AES128_CFB_ONE(mgr, p->esp + ESP_HEADER, zero, number, key->iv, CBC_IV);
+	IMB_AES128_CFB_ONE(mgr, text_of(p, suite) - CBC_IV, zero, number, key->iv, CBC_IV);
 }
 
 static void cbc_encrypt(struct dp_crypto *c, const struct dp_crypto_suite *suite,
@@ -489,10 +515,10 @@ static void cbc_encrypt(struct dp_crypto *c, const struct dp_crypto_suite *suite
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		make_iv(c->mgr, p, key);
+		make_iv(c->mgr, p, suite, key);
 		job = IMB_GET_NEXT_JOB(c->mgr);
 		set_cbc(job, p, suite, key, hash);
-		set_encrypt(job, p->l3 + p->l3_length - suite->icv_bytes);
+		set_encrypt(job, icv_of(p, suite));
 		take_completed(c, IMB_SUBMIT_JOB_NOCHECK(c->mgr));
 	}
 }
@@ -509,8 +535,7 @@ static void cbc_decrypt(struct dp_crypto *c, const struct dp_crypto_suite *suite
 		if (unlikely(p->verdict != DP_OK))
 			continue;
 		job = IMB_GET_NEXT_JOB(c->mgr);
-		set_decrypt(job, &c->tags[i], p->l3 + p->l3_length - suite->icv_bytes,
-		            suite->icv_bytes);
+		set_decrypt(job, &c->tags[i], icv_of(p, suite), suite->icv_bytes);
 		set_cbc(job, p, suite, key, hash); /* writes over the ICV that was saved */
 		take_completed(c, IMB_SUBMIT_JOB_NOCHECK(c->mgr));
 	}
@@ -539,7 +564,7 @@ static inline enum kind kind_of(const struct dp_crypto_suite *suite)
 		return BY_GCM;
 	case IPC_CHACHA20_POLY1305:
 		return BY_CHACHA;
-	case IPC_AES128_CBC_SHA1_96 ... IPC_AES256_CBC_SHA512_256:
+	case IPC_AES128_CBC_SHA1_96 ... IPC_AES256_CBC_SHA512_512:
 		return BY_CBC;
 	default:
 		return UNKNOWN;

@@ -18,7 +18,8 @@
 
 struct dp_crypto;
 
-/* What ESP must know of an algorithm, and the length of the additional data; SAs carry a copy. */
+/* What ESP and OpenVPN must know of an algorithm, and where things are in a packet; SAs carry a
+ * copy. */
 struct dp_crypto_suite {
 	uint8_t algorithm; /* enum ipc_algorithm */
 	uint8_t key_bytes; /* of the cipher, without the salt */
@@ -28,8 +29,13 @@ struct dp_crypto_suite {
 	uint8_t block_bytes;     /* the text is a multiple of it; a power of two, at least 4 */
 	uint8_t aad_bytes;       /* set by the SA: 8, or 12 with extended sequence numbers */
 	uint8_t integrity_bytes; /* key of the HMAC; 0: the cipher does it all */
+	/* places, bytes behind the header's first one; the table has ESP's */
+	uint8_t text_at;      /* of the text; CBC: its IV is before it */
+	uint8_t icv_at;       /* of the ICV; 0: it follows the text */
+	uint8_t tail_bytes;   /* of the packet behind the text */
+	uint8_t hashed_bytes; /* before the text, that the HMAC covers too */
 };
-_Static_assert(sizeof(struct dp_crypto_suite) == 8, "dp_crypto_suite");
+_Static_assert(sizeof(struct dp_crypto_suite) == 12, "dp_crypto_suite");
 
 #define DP_CRYPTO_SEED 16u
 
@@ -67,10 +73,11 @@ static inline bool dp_crypto_is_queued(const struct dp_crypto_suite *suite)
 
 /*
  * Encrypt or decrypt in place the packets [FROM, TO) of a batch, all of one SA; those whose verdict
- * is not DP_OK are left alone. Per packet: esp is the ESP header, the text begins behind it and the
- * IV, the ICV ends the packet at l3 + l3_length; iv is the nonce (of which CBC takes the sequence
- * number, to make an IV of it), aad the additional data. Decryption compares the ICV in constant
- * time and sets DP_ESP_ICV where it is wrong. A queued packet is DP_CRYPTO until it is done.
+ * is not DP_OK are left alone. Per packet: esp is the ESP or OpenVPN header, from which the suite
+ * counts to the text and the ICV; the packet ends at l3 + l3_length; iv is the nonce (of which CBC
+ * takes the sequence number, bytes 4 to 11, to make an IV of it), aad the additional data.
+ * Decryption compares the ICV in constant time and sets DP_ESP_ICV where it is wrong. A queued
+ * packet is DP_CRYPTO until it is done.
  */
 void dp_crypto_encrypt(struct dp_crypto *crypto, const struct dp_crypto_suite *suite,
                        const struct dp_crypto_key *key, struct dp_batch *b, unsigned from,

@@ -14,6 +14,7 @@
 #include "dataplane/failover.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/peers.h"
 #include "dataplane/sa.h"
 
 /* The worker that has an SA: inbound ones say it themselves, outbound ones are looked for. */
@@ -25,6 +26,17 @@ static struct dp_worker *worker_of_spi(const struct dp_core *core, const struct 
 	                                                              : NULL;
 }
 
+/* A port for OpenVPN tells the tunnel: another one's is refused. */
+static bool is_port_taken(const struct dp_core *core, uint16_t tunnel, const struct ipc_peer *peer)
+{
+	uint16_t port_be = peer->openvpn_port_be;
+
+	return port_be && peer->remote_be &&
+	       dp_peers_port(core->peers, port_be) != DP_PEER_PORT_NONE &&
+	       (dp_peers_port(core->peers, port_be) != DP_PEER_PORT_OPENVPN ||
+	        dp_peers_openvpn(core->peers, port_be).tunnel != tunnel);
+}
+
 int dp_lease_peer_set(struct dp_requests *r, const struct ipc_peer *peer)
 {
 	struct dp_core *core = r->core;
@@ -34,8 +46,8 @@ int dp_lease_peer_set(struct dp_requests *r, const struct ipc_peer *peer)
 		return -ENOENT;
 	if (peer->remote_be && dp_ipv4_is_martian(peer->remote_be))
 		return -EINVAL;
-	if (peer->openvpn_port_be)
-		return -ENOTSUP;
+	if (is_port_taken(core, tunnel, peer))
+		return -EADDRINUSE;
 	if (memcmp(&core->tunnel_slots[tunnel].peer, peer, sizeof(*peer)) == 0)
 		return 0;
 	dp_core_set_peer(core, tunnel, peer);
@@ -142,8 +154,6 @@ int dp_lease_sa_add(struct dp_requests *r, const struct ipc_sa_add *add)
 		return -ENOENT;
 	if (add->local_be != r->core->ports[DP_PORT_UPLINK].address_be)
 		return -EADDRNOTAVAIL;
-	if (add->flags & IPC_SA_OPENVPN)
-		return -ENOTSUP;
 	home = dp_core_tunnel_home(r->core, q.tunnel);
 	q.environment = r->core->tunnel_slots[q.tunnel].environment_slot;
 	q.memory = dp_sa_alloc((int)rte_lcore_to_socket_id(home->lcore));

@@ -4,6 +4,7 @@
 #include "dataplane/esp_in.h"
 
 #include "dataplane/esp_nonce.h"
+#include "dataplane/inner.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/larval.h"
 #include "dataplane/resync.h"
@@ -20,8 +21,6 @@
 #define TRAILER 2u /* pad length, next header */
 #define NEXT_IPV4 4
 #define NEXT_NONE 59
-
-enum ecn { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3 };
 
 static inline unsigned esp_bytes(const struct dp_pkt *p)
 {
@@ -177,66 +176,6 @@ static inline enum dp_verdict check_trailer(const uint8_t *text, unsigned length
 	return next == NEXT_NONE ? DP_ESP_DUMMY : DP_ESP_PADDING;
 }
 
-/* The header's checks of RFC 1812 section 5.2.2, and what we do not carry. */
-static inline enum dp_verdict check_inner(const uint8_t *inner, unsigned room)
-{
-	unsigned total;
-
-	if (unlikely(room < DP_IPV4_HEADER || inner[0] != 0x45))
-		return DP_INNER_INVALID;
-	total = rte_be_to_cpu_16(dp_load16(inner + 2));
-	if (unlikely(total - DP_IPV4_HEADER > room - DP_IPV4_HEADER)) /* or less than a header */
-		return DP_INNER_INVALID;
-	if (unlikely(dp_ipv4_sum(inner) != 0xffff))
-		return DP_INNER_INVALID;
-	if (unlikely(inner[8] <= 1 || dp_ipv4_is_martian(dp_load32(inner + 12))))
-		return DP_INNER_INVALID;
-	if (unlikely(dp_ipv4_is_fragment(inner)))
-		return DP_OK; /* its transport header is looked at when the datagram is whole */
-	if (unlikely(!dp_ipv4_is_transport_whole(inner[9], inner + DP_IPV4_HEADER,
-	                                         total - DP_IPV4_HEADER)))
-		return DP_L4_HEADER;
-	return DP_OK;
-}
-
-/* RFC 6040 section 4.2: congestion marked outside is told inside. */
-static inline enum dp_verdict take_ecn(const uint8_t *outer, uint8_t *inner)
-{
-	unsigned outside = outer[1] & 3u, inside = inner[1] & 3u, marked = inside;
-	uint16_t before = dp_load16(inner);
-
-	if (likely((outside & 1) == 0 ||
-	           outside == inside)) /* nothing to tell: not ECT, or ECT(0) */
-		return DP_OK;
-	if (inside == ECN_NOT_ECT)
-		return outside == ECN_CE ? DP_INNER_INVALID : DP_OK;
-	if (outside == ECN_CE)
-		marked = ECN_CE;
-	else if (inside == ECN_ECT0)
-		marked = ECN_ECT1;
-	inner[1] = (uint8_t)((inner[1] & ~3u) | marked);
-	/* RFC 1624 equation 3 */
-	dp_store16(inner + 10,
-	           (uint16_t)~dp_checksum_fold((uint64_t)(uint16_t)~dp_load16(inner + 10) +
-	                                       (uint16_t)~before + dp_load16(inner)));
-	return DP_OK;
-}
-
-/* From here on the packet is the inner one: the mbuf's data is just that. */
-static inline void strip(struct dp_pkt *p, uint8_t *inner)
-{
-	struct rte_mbuf *m = p->m;
-	uint16_t total = rte_be_to_cpu_16(dp_load16(inner + 2));
-
-	p->l3 = inner;
-	p->l3_length = total;
-	p->l3_header = DP_IPV4_HEADER;
-	p->protocol = inner[9];
-	m->data_off = (uint16_t)(inner - (uint8_t *)m->buf_addr);
-	m->data_len = total;
-	m->pkt_len = total;
-}
-
 /* Check by check: what is wrong with the text, if anything is. */
 static __rte_noinline enum dp_verdict check_text(struct dp_pkt *p, uint8_t *text, unsigned length)
 {
@@ -245,10 +184,10 @@ static __rte_noinline enum dp_verdict check_text(struct dp_pkt *p, uint8_t *text
 
 	if (verdict != DP_OK)
 		return verdict;
-	verdict = check_inner(text, room);
+	verdict = dp_inner_check(text, room);
 	if (verdict != DP_OK)
 		return verdict;
-	return take_ecn(p->l3, text);
+	return dp_inner_take_ecn(p->l3, text);
 }
 
 /* The same padding in one comparison. It ends at END; before it there are 16 bytes or more of text,
@@ -269,19 +208,9 @@ static inline bool is_plain(const uint8_t *outer, const uint8_t *text, unsigned 
 {
 	const uint8_t *end = text + length - TRAILER;
 	unsigned room = length - TRAILER - end[0];
-	unsigned total = rte_be_to_cpu_16(dp_load16(text + 2));
 
-	if ((int)room < (int)DP_IPV4_HEADER || end[1] != NEXT_IPV4 ||
-	    !is_short_padding_valid(end, end[0]))
-		return false;
-	if (text[0] != 0x45 || total - DP_IPV4_HEADER > room - DP_IPV4_HEADER ||
-	    dp_ipv4_sum(text) != 0xffff)
-		return false;
-	if (text[8] <= 1 || dp_ipv4_is_martian(dp_load32(text + 12)) || dp_ipv4_is_fragment(text))
-		return false;
-	return (outer[1] & 1) == 0 && /* not ECT, or ECT(0) */
-	       (text[9] == IPPROTO_TCP || text[9] == IPPROTO_UDP) &&
-	       dp_ipv4_is_transport_whole(text[9], text + DP_IPV4_HEADER, total - DP_IPV4_HEADER);
+	return (int)room >= (int)DP_IPV4_HEADER && end[1] == NEXT_IPV4 &&
+	       is_short_padding_valid(end, end[0]) && dp_inner_is_plain(outer, text, room);
 }
 
 static inline enum dp_verdict open_text(struct dp_batch *b, struct dp_pkt *p, unsigned before,
@@ -296,7 +225,7 @@ static inline enum dp_verdict open_text(struct dp_batch *b, struct dp_pkt *p, un
 		verdict = check_text(p, text, length);
 	}
 	if (likely(verdict == DP_OK))
-		strip(p, text);
+		dp_inner_strip(p, text);
 	return verdict;
 }
 

@@ -4,6 +4,7 @@
 #include "dataplane/esp_out.h"
 
 #include "dataplane/ipv4.h"
+#include "dataplane/outer.h"
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -43,27 +44,6 @@ static inline void write_trailer(uint8_t *at, size_t pad)
 	at[pad + 1] = NEXT_IPV4;
 }
 
-/* FIRST: the first two bytes of the inner header, as all headers here begin; with them its type of
- * service goes along (RFC 6040 section 4.1, normal mode: ECN and DSCP). The UDP header falls where
- * native ESP has its own, which is written afterwards. */
-static inline void write_outer(uint8_t *outer, const struct dp_sa_out *sa, uint16_t first,
-                               size_t total)
-{
-	uint32_t udp_be = __builtin_bswap32((uint32_t)total - DP_IPV4_HEADER) >> 16;
-	uint32_t word = first | __builtin_bswap32((uint32_t)total), sum;
-	__m128i begin = _mm_loadu_si128((const __m128i *)sa->header);
-	__m128i end = _mm_loadu_si128((const __m128i *)(sa->header + 12));
-	__m128i own;
-
-	sum = word + sa->header_sum;
-	sum += sum < word;
-	/* its halves added to each other are in the upper one: the checksum in its place */
-	sum = ~(sum + (sum << 16 | sum >> 16)) & 0xffff0000u;
-	own = _mm_insert_epi32(_mm_cvtsi32_si128((int)word), (int)sum, 2);
-	_mm_storeu_si128((__m128i *)outer, _mm_or_si128(begin, own));
-	_mm_storeu_si128((__m128i *)(outer + 12), _mm_insert_epi32(end, (int)udp_be, 3));
-}
-
 /* ESP header and IV on the wire, nonce and additional data for the cipher, with 12 bytes of each
  * that matter. RFC 4106 sections 4 and 5, RFC 7634 section 2: the IV is the sequence number, unique
  * as long as the key lives. CBC makes its own of it. */
@@ -99,7 +79,7 @@ static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out 
 		return DP_ESP_SEQUENCE;
 	sa->sequence++;
 	write_trailer(inner + length, pad);
-	write_outer(outer, sa, dp_load16(inner), total);
+	dp_outer_write(outer, sa, dp_load16(inner), total);
 	p->esp = outer + sa->outer_bytes;
 	write_esp(p, p->esp, sa);
 	p->sa_out = sa;

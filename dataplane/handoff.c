@@ -125,6 +125,35 @@ void dp_handoff_esp(struct dp_worker *w, struct dp_batch *b)
 	}
 }
 
+/* The tunnel's, if it is one of the committed configuration. */
+static uint16_t openvpn_home(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	uint16_t environment = w->tunnels[p->tunnel].environment;
+
+	if (!w->generation || environment == DP_NONE_SLOT || !w->generation->by_slot[environment])
+		return w->index;
+	return w->generation->by_slot[environment]->home;
+}
+
+void dp_handoff_openvpn(struct dp_worker *w, struct dp_batch *b)
+{
+	if (w->worker_count == 1)
+		return;
+	for (unsigned i = 0; i < b->n; i++) {
+		uint16_t home = openvpn_home(w, &b->p[i]);
+
+		if (home != w->index)
+			b->p[i].verdict = send_home(w, &b->p[i], home, FROM_OUTSIDE);
+	}
+}
+
+void dp_handoff_openvpn_final(struct dp_worker *w, struct dp_batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++)
+		if (openvpn_home(w, &b->p[i]) != w->index)
+			b->p[i].verdict = DP_HANDOFF_LOOP;
+}
+
 void dp_handoff_fragment(struct dp_worker *w, struct dp_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {

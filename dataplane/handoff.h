@@ -33,10 +33,11 @@ struct dp_handoff_share {
  * them. */
 struct dp_handoff_share *dp_handoff_shares_create(uint16_t workers, int socket);
 
-/* Stages: packets for environments (cluster side), or for SPIs (uplink side), of another home are
- * sent there (DP_TAKEN). */
+/* Stages: packets for environments (cluster side), for SPIs or of OpenVPN tunnels (uplink side), of
+ * another home are sent there (DP_TAKEN). */
 void dp_handoff_forward(struct dp_worker *w, struct dp_batch *b);
 void dp_handoff_esp(struct dp_worker *w, struct dp_batch *b);
+void dp_handoff_openvpn(struct dp_worker *w, struct dp_batch *b);
 
 /* Stage: fragments of servers go to where theirs are gathered; always the same worker, so there is
  * no final one. */
@@ -52,5 +53,6 @@ void dp_handoff_egress_in(struct dp_worker *w, struct dp_batch *b);
  * (DP_HANDOFF_LOOP). */
 void dp_handoff_forward_final(struct dp_worker *w, struct dp_batch *b);
 void dp_handoff_esp_final(struct dp_worker *w, struct dp_batch *b);
+void dp_handoff_openvpn_final(struct dp_worker *w, struct dp_batch *b);
 void dp_handoff_egress_out_final(struct dp_worker *w, struct dp_batch *b);
 void dp_handoff_egress_in_final(struct dp_worker *w, struct dp_batch *b);

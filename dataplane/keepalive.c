@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One byte from the SA's outer port pair, without a checksum as all its datagrams. */
+/* One byte from the SA's outer port pair, without a checksum as all its datagrams; OpenVPN has a
+ * message of its own. */
 #include "dataplane/keepalive.h"
 
 #include "dataplane/answer.h"
 #include "dataplane/ipv4.h"
+#include "dataplane/ovpn_out.h"
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -12,17 +14,24 @@
 #define TTL 64
 #define LENGTH (DP_IPV4_HEADER + UDP_HEADER + 1u)
 
+/* After how long one is due; 0: never. */
+static uint64_t silence_ns(const struct dp_sa_out *sa)
+{
+	if (sa->lease.flags & IPC_SA_OPENVPN)
+		return sa->openvpn.ping_s * 1000000000ull;
+	return sa->lease.flags & IPC_SA_UDP ? DP_KEEPALIVE_NS : 0;
+}
+
 static bool is_due(const struct dp_worker *w, const struct dp_sa_out *sa)
 {
 	uint64_t sent_ns = RTE_MAX(sa->used_ns, sa->kept_ns);
-	uint64_t since_ns = RTE_MAX(sent_ns, sa->lease.added_ns);
+	uint64_t since_ns = RTE_MAX(sent_ns, sa->lease.added_ns), after_ns = silence_ns(sa);
 
-	return w->tunnels[sa->tunnel].out == sa && (sa->lease.flags & IPC_SA_UDP) &&
-	       w->now_ns - since_ns >= DP_KEEPALIVE_NS;
+	return after_ns && w->tunnels[sa->tunnel].out == sa && w->now_ns - since_ns >= after_ns;
 }
 
 /* False: no buffer now; the SA stays due. */
-static bool send_one(struct dp_worker *w, const struct dp_sa_out *sa)
+static bool send_udp(struct dp_worker *w, const struct dp_sa_out *sa)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->mbufs);
 	const struct dp_sa_lease *lease = &sa->lease;
@@ -40,6 +49,11 @@ static bool send_one(struct dp_worker *w, const struct dp_sa_out *sa)
 	dp_answer_queue(w, m, DP_PORT_UPLINK);
 	w->count->esp_keepalives++;
 	return true;
+}
+
+static bool send_one(struct dp_worker *w, struct dp_sa_out *sa)
+{
+	return sa->lease.flags & IPC_SA_OPENVPN ? dp_ovpn_out_ping(w, sa) : send_udp(w, sa);
 }
 
 void dp_keepalive(struct dp_worker *w)

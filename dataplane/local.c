@@ -132,7 +132,7 @@ static enum dp_verdict local_one(struct dp_worker *w, struct dp_pkt *p)
 	if (p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP)
 		return local_arp(w, p);
 	if (p->protocol == IPPROTO_UDP)
-		return dp_punt_ike(w, p);
+		return dp_punt_control(w, p);
 	if (is_exception(w, p))
 		return dp_exception_punt(w, p);
 	if (p->protocol == IPPROTO_ICMP && p->port == DP_PORT_UPLINK &&

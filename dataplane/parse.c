@@ -12,6 +12,7 @@
 #include "dataplane/icmp_quote.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/nat_icmp.h"
+#include "dataplane/ovpn.h"
 #include "dataplane/peers.h"
 #include "dataplane/port.h"
 #include "dataplane/wire.h"
@@ -233,6 +234,20 @@ static struct dp_batch *sort_egress(const struct dp_worker *w, struct dp_pkt *p,
 	return &sorted->local;
 }
 
+/* Data packets are told from control packets by their first byte. */
+static struct dp_batch *sort_openvpn(const struct dp_worker *w, struct dp_pkt *p,
+                                     struct dp_from_uplink *sorted, uint8_t *payload,
+                                     unsigned length)
+{
+	unsigned opcode = length ? payload[0] >> 3 : 0;
+
+	if (unlikely(opcode != DP_OVPN_DATA_V2 && opcode != DP_OVPN_DATA_V1))
+		return &sorted->local;
+	p->esp = payload;
+	p->tunnel = dp_peers_openvpn(w->peers, dp_load16(p->l3 + DP_IPV4_HEADER + 2)).tunnel;
+	return &sorted->openvpn;
+}
+
 /* What is in a UDP datagram to our address: ESP (RFC 3948 section 2.1), IKE, a keepalive, or an
  * answer to somebody in the cluster. */
 static struct dp_batch *sort_udp(const struct dp_worker *w, struct dp_pkt *p,
@@ -252,6 +267,8 @@ static struct dp_batch *sort_udp(const struct dp_worker *w, struct dp_pkt *p,
 		return &sorted->local;
 	case DP_PEER_PORT_IKE:
 		return &sorted->local;
+	case DP_PEER_PORT_OPENVPN:
+		return sort_openvpn(w, p, sorted, udp + UDP_LENGTH, length);
 	default:
 		return sort_egress(w, p, sorted);
 	}
@@ -340,7 +357,8 @@ void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
 	struct dp_batch *guess = &sorted->esp;
 	struct dp_pkt *p = guess->p;
 
-	sorted->esp.n = sorted->egress.n = sorted->fragments.n = sorted->local.n = 0;
+	sorted->esp.n = sorted->openvpn.n = sorted->egress.n = sorted->fragments.n =
+		sorted->local.n = 0;
 	for (struct rte_mbuf **end = m + n; m < end; m++) {
 		struct dp_batch *b;
 

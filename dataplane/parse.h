@@ -25,9 +25,10 @@ struct dp_from_cluster {
 
 /* What came from the uplink. */
 struct dp_from_uplink {
-	struct dp_batch esp;    /* native or in UDP, p->esp is its header */
-	struct dp_batch egress; /* to a static address: TCP, UDP, fragments of them, and ICMP that
-	                           may be about egress */
+	struct dp_batch esp;     /* native or in UDP, p->esp is its header */
+	struct dp_batch openvpn; /* data packets, p->esp is their header, p->tunnel their tunnel */
+	struct dp_batch egress;  /* to a static address: TCP, UDP, fragments of them, and ICMP that
+	                            may be about egress */
 	struct dp_batch fragments; /* of a server's ESP or UDP */
 	struct dp_batch local;     /* ARP, ICMP to our address, IKE, refusals */
 };

@@ -19,11 +19,14 @@
 #include "dataplane/nat_icmp.h"
 #include "dataplane/nat_inbound.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/ovpn_in.h"
+#include "dataplane/ovpn_out.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
 #include "dataplane/probe.h"
 #include "dataplane/rate.h"
 #include "dataplane/reassembly.h"
+#include "dataplane/sa_table.h"
 #include "dataplane/worker.h"
 
 typedef void (*stage_fn)(struct dp_worker *w, struct dp_batch *b);
@@ -56,13 +59,44 @@ static void leave_in_pieces(struct dp_worker *w, struct dp_batch *b)
 		leave(w, &pieces);
 }
 
-/* The rest of the way of what fits its tunnel. */
-static void into_tunnel(struct dp_worker *w, struct dp_batch *b)
+static void into_openvpn(struct dp_worker *w, struct dp_batch *b)
+{
+	/* the tunnel's key: outer headers, number, framing */
+	run(w, b, dp_ovpn_out_encapsulate);
+	run(w, b, dp_ovpn_out_seal); /* whole burst */
+	leave(w, b);
+}
+
+static void into_ipsec(struct dp_worker *w, struct dp_batch *b)
 {
 	/* the tunnel's SA: outer headers, sequence number, padding */
 	run(w, b, dp_esp_out_encapsulate);
 	run(w, b, dp_esp_out_encrypt); /* whole burst */
 	leave(w, b);
+}
+
+/* Of both protocols, or of OpenVPN. */
+static void into_either(struct dp_worker *w, struct dp_batch *b)
+{
+	struct dp_batch openvpn;
+	unsigned count = dp_ovpn_out_count(w, b);
+
+	if (count == b->n) {
+		into_openvpn(w, b);
+		return;
+	}
+	dp_ovpn_out_split(w, b, &openvpn);
+	into_ipsec(w, b);
+	into_openvpn(w, &openvpn);
+}
+
+/* The rest of the way of what fits its tunnel. */
+static inline void into_tunnel(struct dp_worker *w, struct dp_batch *b)
+{
+	if (w->sas->openvpn_out)
+		into_either(w, b);
+	else
+		into_ipsec(w, b);
 }
 
 /* Cluster to customer: a service called a forward of its environment. */
@@ -93,8 +127,6 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 	struct dp_batch errors;
 
 	errors.n = 0;
-	run(w, b, dp_esp_in_lookup);  /* SPI to SA; peer; replay window */
-	run(w, b, dp_esp_in_decrypt); /* whole burst; ICV, replay commit, the inner header */
 	if (unlikely(b->n == 0))
 		return;
 	if (unlikely(b->has_special)) {
@@ -117,9 +149,23 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 	leave(w, &errors);
 }
 
+static void out_of_ipsec(struct dp_worker *w, struct dp_batch *b)
+{
+	run(w, b, dp_esp_in_lookup);  /* SPI to SA; peer; replay window */
+	run(w, b, dp_esp_in_decrypt); /* whole burst; ICV, replay commit, the inner header */
+	forward_in(w, b);
+}
+
+static void out_of_openvpn(struct dp_worker *w, struct dp_batch *b)
+{
+	run(w, b, dp_ovpn_in_lookup); /* tunnel and key id to key; peer; replay window */
+	run(w, b, dp_ovpn_in_open); /* whole burst; tag, replay commit, framing, the inner header */
+	forward_in(w, b);
+}
+
 static void local(struct dp_worker *w, struct dp_batch *b)
 {
-	run(w, b, dp_local); /* ARP, echo, IKE; everything else has its verdict */
+	run(w, b, dp_local); /* ARP, echo, IKE and the like; everything else has its verdict */
 }
 
 /* Cluster to Internet, with a static address. */
@@ -169,14 +215,15 @@ static void hairpin(struct dp_worker *w, struct dp_batch *b)
 
 /* The stages that bring packets to the worker whose business they are. */
 struct to_home {
-	stage_fn forward, esp, egress_out, egress_in;
+	stage_fn forward, esp, openvpn, egress_out, egress_in;
 };
 
-static const struct to_home first = { dp_handoff_forward, dp_handoff_esp, dp_handoff_egress_out,
-	                              dp_handoff_egress_in };
+static const struct to_home first = { dp_handoff_forward, dp_handoff_esp, dp_handoff_openvpn,
+	                              dp_handoff_egress_out, dp_handoff_egress_in };
 /* of packets that took a hand-off: never another one */
 static const struct to_home final = { dp_handoff_forward_final, dp_handoff_esp_final,
-	                              dp_handoff_egress_out_final, dp_handoff_egress_in_final };
+	                              dp_handoff_openvpn_final, dp_handoff_egress_out_final,
+	                              dp_handoff_egress_in_final };
 
 static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
                                 const struct to_home *to_home)
@@ -199,7 +246,9 @@ static void process_uplink(struct dp_worker *w, struct dp_from_uplink *sorted,
                            const struct to_home *to_home)
 {
 	run(w, &sorted->esp, to_home->esp);
-	forward_in(w, &sorted->esp);
+	out_of_ipsec(w, &sorted->esp);
+	run(w, &sorted->openvpn, to_home->openvpn);
+	out_of_openvpn(w, &sorted->openvpn);
 	run(w, &sorted->egress, to_home->egress_in);
 	egress_in(w, &sorted->egress);
 	local(w, &sorted->local);

@@ -57,14 +57,41 @@ bool dp_peers_has(const struct dp_peers *p, uint32_t address_be)
 
 static void refresh_port(struct dp_peers *p, uint16_t port_be)
 {
-	enum dp_peer_port port = p->natt_users[port_be]  ? DP_PEER_PORT_NATT
-	                         : p->ike_users[port_be] ? DP_PEER_PORT_IKE
-	                                                 : DP_PEER_PORT_NONE;
+	enum dp_peer_port port = p->natt_users[port_be]      ? DP_PEER_PORT_NATT
+	                         : p->ike_users[port_be]     ? DP_PEER_PORT_IKE
+	                         : p->openvpn_users[port_be] ? DP_PEER_PORT_OPENVPN
+	                                                     : DP_PEER_PORT_NONE;
 
 	atomic_store_explicit(&p->ports[port_be], (uint8_t)port, memory_order_relaxed);
 }
 
-void dp_peers_add(struct dp_peers *p, const struct ipc_peer *peer)
+/* The control thread is the only one that writes. */
+static void add_openvpn(struct dp_peers *p, const struct ipc_peer *peer, uint16_t tunnel)
+{
+	struct dp_ovpn_peer server = { peer->remote_be, peer->remote_port_be, tunnel };
+	uint64_t value;
+
+	memcpy(&value, &server, sizeof(value));
+	atomic_store_explicit(&p->openvpn[peer->openvpn_port_be], value, memory_order_relaxed);
+}
+
+/* What its ports are for, from its PEER; HOW_MANY: 1 or -1. */
+static void use_ports(struct dp_peers *p, const struct ipc_peer *peer, int how_many)
+{
+	if (peer->openvpn_port_be) {
+		p->openvpn_users[peer->openvpn_port_be] =
+			(uint16_t)(p->openvpn_users[peer->openvpn_port_be] + how_many);
+		refresh_port(p, peer->openvpn_port_be);
+		return;
+	}
+	p->ike_users[peer->ike_port_be] = (uint16_t)(p->ike_users[peer->ike_port_be] + how_many);
+	p->natt_users[peer->natt_port_be] =
+		(uint16_t)(p->natt_users[peer->natt_port_be] + how_many);
+	refresh_port(p, peer->ike_port_be);
+	refresh_port(p, peer->natt_port_be);
+}
+
+void dp_peers_add(struct dp_peers *p, const struct ipc_peer *peer, uint16_t tunnel)
 {
 	uint32_t at = find(p, peer->remote_be);
 
@@ -74,10 +101,9 @@ void dp_peers_add(struct dp_peers *p, const struct ipc_peer *peer)
 		p->removed -= read_place(p, at) == REMOVED;
 		write_place(p, at, peer->remote_be);
 	}
-	p->ike_users[peer->ike_port_be]++;
-	p->natt_users[peer->natt_port_be]++;
-	refresh_port(p, peer->ike_port_be);
-	refresh_port(p, peer->natt_port_be);
+	if (peer->openvpn_port_be)
+		add_openvpn(p, peer, tunnel);
+	use_ports(p, peer, 1);
 }
 
 static void remove_at(struct dp_peers *p, uint32_t at)
@@ -100,8 +126,5 @@ void dp_peers_del(struct dp_peers *p, const struct ipc_peer *peer)
 	assert(p->address_users[at] > 0 && read_place(p, at) == peer->remote_be);
 	if (--p->address_users[at] == 0)
 		remove_at(p, at);
-	p->ike_users[peer->ike_port_be]--;
-	p->natt_users[peer->natt_port_be]--;
-	refresh_port(p, peer->ike_port_be);
-	refresh_port(p, peer->natt_port_be);
+	use_ports(p, peer, -1);
 }

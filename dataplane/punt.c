@@ -12,7 +12,8 @@
 #include "dataplane/worker.h"
 
 #define UDP_LENGTH 8u
-#define IKE_HEADER 28u /* RFC 7296 section 3.1 */
+#define IKE_HEADER 28u      /* RFC 7296 section 3.1 */
+#define OPENVPN_CONTROL 14u /* opcode, session id, no acknowledgements, packet id */
 #define PUNT_TTL 64
 
 /* A source address is easily forged: a flood in the name of one server must not stop the others'
@@ -27,30 +28,65 @@ enum dp_verdict dp_punt(struct dp_worker *w, struct rte_mbuf *m)
 	return rte_ring_enqueue(w->punt, m) == 0 ? DP_TAKEN : DP_PUNT_QUEUE_FULL;
 }
 
-enum dp_verdict dp_punt_ike(struct dp_worker *w, struct dp_pkt *p)
+static unsigned payload_bytes(const uint8_t *udp)
 {
-	const uint8_t *udp = p->l3 + p->l3_header;
-	unsigned length = rte_be_to_cpu_16(dp_load16(udp + 4)) - UDP_LENGTH;
+	return rte_be_to_cpu_16(dp_load16(udp + 4)) - UDP_LENGTH;
+}
+
+/* RFC 768: zero is no checksum */
+static bool is_checksum_right(const struct dp_pkt *p, const uint8_t *udp)
+{
+	uint64_t pseudo = dp_checksum_add(
+		p->l3 + 12, 8, (uint64_t)rte_cpu_to_be_16(IPPROTO_UDP) + dp_load16(udp + 4));
+
+	return !dp_load16(udp + 6) ||
+	       dp_checksum_fold(dp_checksum_add(udp, payload_bytes(udp) + UDP_LENGTH, pseudo)) ==
+	               0xffff;
+}
+
+static enum dp_verdict punt_limited(struct dp_worker *w, struct dp_pkt *p, uint64_t *count)
+{
 	enum dp_verdict verdict;
 
-	if (!dp_peers_has(w->peers, dp_load32(p->l3 + 12)))
-		return DP_IKE_UNKNOWN_PEER;
-	if (length < IKE_HEADER || length > IPC_PUNT_MAX)
-		return DP_IKE_MALFORMED;
-	/* RFC 768: zero is no checksum */
-	if (dp_load16(udp + 6) && dp_checksum_fold(dp_checksum_add(
-					  udp, length + UDP_LENGTH,
-					  dp_checksum_add(p->l3 + 12, 8,
-	                                                  (uint64_t)rte_cpu_to_be_16(IPPROTO_UDP) +
-	                                                          dp_load16(udp + 4)))) != 0xffff)
-		return DP_IKE_MALFORMED;
 	if (!dp_bucket_take(server_limit(w, dp_load32(p->l3 + 12)), w->now_ns) ||
 	    !dp_bucket_take(&w->punt_limit, w->now_ns))
 		return DP_RATE_LIMITED;
 	rte_pktmbuf_adj(p->m, (uint16_t)(p->l3 - rte_pktmbuf_mtod(p->m, uint8_t *)));
 	verdict = dp_punt(w, p->m);
-	w->count->ike_in += verdict == DP_TAKEN;
+	*count += verdict == DP_TAKEN;
 	return verdict;
+}
+
+enum dp_verdict dp_punt_ike(struct dp_worker *w, struct dp_pkt *p)
+{
+	const uint8_t *udp = p->l3 + p->l3_header;
+	unsigned length = payload_bytes(udp);
+
+	if (!dp_peers_has(w->peers, dp_load32(p->l3 + 12)))
+		return DP_IKE_UNKNOWN_PEER;
+	if (length < IKE_HEADER || length > IPC_PUNT_MAX || !is_checksum_right(p, udp))
+		return DP_IKE_MALFORMED;
+	return punt_limited(w, p, &w->count->ike_in);
+}
+
+static enum dp_verdict punt_openvpn(struct dp_worker *w, struct dp_pkt *p)
+{
+	const uint8_t *udp = p->l3 + p->l3_header;
+	struct dp_ovpn_peer peer = dp_peers_openvpn(w->peers, dp_load16(udp + 2));
+	unsigned length = payload_bytes(udp);
+
+	if (dp_load32(p->l3 + 12) != peer.remote_be || dp_load16(udp) != peer.remote_port_be)
+		return DP_OVPN_UNKNOWN_PEER;
+	if (length < OPENVPN_CONTROL || length > IPC_PUNT_MAX || !is_checksum_right(p, udp))
+		return DP_OVPN_MALFORMED;
+	return punt_limited(w, p, &w->count->ovpn_control_in);
+}
+
+enum dp_verdict dp_punt_control(struct dp_worker *w, struct dp_pkt *p)
+{
+	if (dp_peers_port(w->peers, dp_load16(p->l3 + p->l3_header + 2)) == DP_PEER_PORT_OPENVPN)
+		return punt_openvpn(w, p);
+	return dp_punt_ike(w, p);
 }
 
 int dp_punt_datagram(struct rte_mempool *pool, const struct ipc_punt *punt, const void *payload,

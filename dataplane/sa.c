@@ -6,6 +6,8 @@
 #include "dataplane/esp_out.h"
 #include "dataplane/ipv4.h"
 #include "dataplane/larval.h"
+#include "dataplane/ovpn_sa.h"
+#include "dataplane/port.h"
 #include "dataplane/resync.h"
 #include "dataplane/sa_list.h"
 #include "dataplane/wire.h"
@@ -131,17 +133,22 @@ static void tunnel_unlink(struct dp_worker *w, struct dp_sa_out *sa)
 	refresh_tunnel(w, sa->tunnel);
 }
 
+static bool has_ports(uint32_t flags)
+{
+	return (flags & (IPC_SA_UDP | IPC_SA_OPENVPN)) != 0;
+}
+
 /* Both directions' lease and outer addresses, from an addition or an update. */
 static void set_addresses(struct dp_sa_lease *lease, uint32_t local_be, uint32_t remote_be,
                           uint16_t local_port_be, uint16_t remote_port_be, uint32_t flags)
 {
-	bool is_udp = (flags & IPC_SA_UDP) != 0;
+	bool is_udp = has_ports(flags);
 
 	lease->local_be = local_be;
 	lease->remote_be = remote_be;
 	lease->local_port_be = is_udp ? local_port_be : 0;
 	lease->remote_port_be = is_udp ? remote_port_be : 0;
-	lease->flags = (lease->flags & IPC_SA_ESN) | (flags & IPC_SA_UDP);
+	lease->flags = (lease->flags & (IPC_SA_ESN | IPC_SA_OPENVPN)) | (flags & IPC_SA_UDP);
 }
 
 static void apply_in(struct dp_sa_in *sa)
@@ -152,13 +159,22 @@ static void apply_in(struct dp_sa_in *sa)
 
 	memcpy(&sa->addresses_be, addresses, sizeof(addresses));
 	memcpy(&sa->ports_be, ports, sizeof(ports));
-	sa->outer_protocol = lease->flags & IPC_SA_UDP ? IPPROTO_UDP : IPPROTO_ESP;
+	if (lease->flags & IPC_SA_OPENVPN)
+		sa->outer_protocol = 0;
+	else
+		sa->outer_protocol = lease->flags & IPC_SA_UDP ? IPPROTO_UDP : IPPROTO_ESP;
+}
+
+static uint16_t inner_mtu(const struct dp_sa_out *sa, uint16_t link_mtu)
+{
+	return sa->lease.flags & IPC_SA_OPENVPN ? dp_ovpn_inner_mtu(sa, link_mtu)
+	                                        : dp_esp_inner_mtu(sa, link_mtu);
 }
 
 static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
 {
 	const struct dp_sa_lease *lease = &sa->lease;
-	bool is_udp = (lease->flags & IPC_SA_UDP) != 0;
+	bool is_udp = has_ports(lease->flags);
 	uint8_t *ip = sa->header;
 
 	memset(sa->header, 0, sizeof(sa->header));
@@ -172,10 +188,10 @@ static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
 		dp_store16(ip + 22, lease->remote_port_be);
 	}
 	sa->outer_bytes = is_udp ? 28 : 20;
-	sa->before = (uint8_t)(sa->outer_bytes + DP_ESP_HEADER + sa->suite.iv_bytes);
+	sa->before = (uint8_t)(sa->outer_bytes + sa->suite.text_at);
 	sa->around = (uint8_t)(sa->before + DP_ESP_TRAILER + sa->suite.icv_bytes);
 	sa->remote_be = lease->remote_be;
-	sa->inner_mtu = dp_esp_inner_mtu(sa, link_mtu);
+	sa->inner_mtu = inner_mtu(sa, link_mtu);
 }
 
 /* What the tunnel's path is known to take, else what the link does. */
@@ -191,7 +207,7 @@ static bool are_addresses_valid(uint32_t local_be, uint32_t remote_be, uint16_t 
 {
 	if (local_be == 0 || remote_be == 0)
 		return false;
-	return !(flags & IPC_SA_UDP) || (local_port_be != 0 && remote_port_be != 0);
+	return !has_ports(flags) || (local_port_be != 0 && remote_port_be != 0);
 }
 
 static int check_add(const struct ipc_sa_add *add)
@@ -200,8 +216,17 @@ static int check_add(const struct ipc_sa_add *add)
 
 	if (!suite)
 		return -ENOTSUP;
-	if (add->key_length != suite->key_bytes + suite->salt_bytes + suite->integrity_bytes)
+	if (add->flags & IPC_SA_OPENVPN) {
+		int rc = dp_ovpn_check(add);
+
+		if (rc != 0)
+			return rc;
+	} else if (add->algorithm > IPC_AES256_CBC_SHA512_256) {
+		return -ENOTSUP; /* OpenVPN's */
+	} else if (add->key_length !=
+	           suite->key_bytes + suite->salt_bytes + suite->integrity_bytes) {
 		return -EINVAL;
+	}
 	if (!are_addresses_valid(add->local_be, add->remote_be, add->local_port_be,
 	                         add->remote_port_be, add->flags))
 		return -EINVAL;
@@ -229,7 +254,7 @@ static void fill_lease(struct dp_sa_lease *lease, const struct dp_worker *w,
 	lease->control_epoch = control_epoch;
 	lease->added_ns = w->now_ns;
 	lease->entry = entry;
-	lease->flags = add->flags & IPC_SA_ESN;
+	lease->flags = add->flags & (IPC_SA_ESN | IPC_SA_OPENVPN);
 	set_addresses(lease, add->local_be, add->remote_be, add->local_port_be, add->remote_port_be,
 	              add->flags);
 }
@@ -238,9 +263,21 @@ static struct dp_crypto_suite suite_for(const struct ipc_sa_add *add)
 {
 	struct dp_crypto_suite suite = *dp_crypto_suite(add->algorithm);
 
+	if (add->flags & IPC_SA_OPENVPN)
+		return dp_ovpn_suite(add);
 	if (add->flags & IPC_SA_ESN)
 		suite.aad_bytes = 12; /* RFC 4106 section 5 */
 	return suite;
+}
+
+/* SUITE's lengths tell what of the key is the cipher's and the HMAC's. */
+static int init_key(struct dp_worker *w, struct dp_crypto_key *schedule,
+                    const struct dp_crypto_suite *suite, const struct ipc_sa_add *add,
+                    const uint8_t *seed)
+{
+	return dp_crypto_key_init(
+		w->crypto, schedule, add->algorithm, add->key,
+		(size_t)suite->key_bytes + suite->salt_bytes + suite->integrity_bytes, seed);
 }
 
 static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
@@ -257,13 +294,17 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	e = &w->sas->entries[place->entry];
 	if (e->tunnel != tunnel)
 		return -ENOENT;
+	rc = add->flags & IPC_SA_OPENVPN ? dp_ovpn_find_room(&w->tunnels[tunnel], add) : 0;
+	if (rc != 0)
+		return rc;
 	memset(sa, 0, sizeof(*sa));
 	sa->suite = suite_for(add);
-	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length,
-	                        ((const struct sa_memory *)sa)->seed);
+	rc = init_key(w, &sa->key, &sa->suite, add, ((const struct sa_memory *)sa)->seed);
 	if (rc != 0)
 		return rc;
 	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
+	if (add->flags & IPC_SA_OPENVPN)
+		dp_ovpn_begin_in(sa, add);
 	sa->spi_be = add->id.spi_be;
 	sa->environment = environment;
 	sa->tunnel = tunnel;
@@ -277,6 +318,8 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	e->in = sa;
 	dp_sa_entry_set_deadline(w->sas, e, w->now_s, add->hard_seconds);
 	place->sa = sa;
+	if (add->flags & IPC_SA_OPENVPN)
+		dp_ovpn_link(&w->tunnels[tunnel], sa);
 	dp_larval_release(w, sa->spi_be);
 	return 0;
 }
@@ -296,8 +339,7 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 		return -ENOSPC;
 	memset(sa, 0, sizeof(*sa));
 	sa->suite = suite_for(add);
-	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length,
-	                        ((const struct sa_memory *)sa)->seed);
+	rc = init_key(w, &sa->key, &sa->suite, add, ((const struct sa_memory *)sa)->seed);
 	if (rc != 0)
 		return rc;
 	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
@@ -309,6 +351,10 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
 	sa->limit = sa->is_esn ? UINT64_MAX : UINT32_MAX;
 	sa->mark = sa->limit / 4 * 3;
+	if (add->flags & IPC_SA_OPENVPN) {
+		dp_ovpn_begin_out(sa, add);
+		w->sas->openvpn_out++;
+	}
 	fill_lease(&sa->lease, w, add, control_epoch, place.entry);
 	apply_out(sa, path_mtu(w, tunnel, link_mtu));
 	e->kind = DP_SA_OUT;
@@ -376,6 +422,11 @@ int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	return 0;
 }
 
+static const struct dp_sa_lease *lease_of(const struct dp_sa_entry *e)
+{
+	return e->kind == DP_SA_IN ? &e->in->lease : &e->out->lease;
+}
+
 int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t link_mtu)
 {
 	struct dp_sa_place *place = dp_sa_find(w->sas, &u->id);
@@ -386,6 +437,8 @@ int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t li
 	e = &w->sas->entries[place->entry];
 	if (e->kind == DP_SA_LARVAL)
 		return -ENOENT;
+	if ((u->flags & IPC_SA_OPENVPN) != (lease_of(e)->flags & IPC_SA_OPENVPN))
+		return -EINVAL;
 	if (!are_addresses_valid(u->local_be, u->remote_be, u->local_port_be, u->remote_port_be,
 	                         u->flags))
 		return -EINVAL;
@@ -413,9 +466,12 @@ static void *remove_at(struct dp_worker *w, struct dp_sa_place *place)
 	void *memory = e->memory;
 
 	if (e->kind == DP_SA_OUT) {
+		t->openvpn_out -= (e->out->lease.flags & IPC_SA_OPENVPN) != 0;
 		tunnel_unlink(w, e->out);
 		dp_sa_place_remove(t, t->out, place);
 	} else {
+		if (e->kind == DP_SA_IN && (e->in->lease.flags & IPC_SA_OPENVPN))
+			dp_ovpn_unlink(&w->tunnels[e->in->tunnel], e->in);
 		dp_sa_place_remove(t, t->in, place);
 	}
 	dp_sa_entry_give_back(t, e);
@@ -494,8 +550,37 @@ bool dp_sa_take_changed(struct dp_worker *w)
 void dp_sa_set_link_mtu(struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu)
 {
 	for (struct dp_sa_out *sa = w->tunnels[tunnel].out; sa; sa = sa->older)
-		sa->inner_mtu = dp_esp_inner_mtu(sa, link_mtu);
+		sa->inner_mtu = inner_mtu(sa, link_mtu);
 	refresh_tunnel(w, tunnel);
+}
+
+void dp_sa_float(struct dp_worker *w, uint16_t tunnel, uint32_t remote_be, uint16_t remote_port_be)
+{
+	struct dp_tunnel *t = &w->tunnels[tunnel];
+
+	for (unsigned i = 0; i < DP_TUNNEL_KEYS; i++) {
+		if (!t->keys[i])
+			continue;
+		t->keys[i]->lease.remote_be = remote_be;
+		t->keys[i]->lease.remote_port_be = remote_port_be;
+		apply_in(t->keys[i]);
+	}
+	for (struct dp_sa_out *sa = t->out; sa; sa = sa->older) {
+		if (!(sa->lease.flags & IPC_SA_OPENVPN))
+			continue;
+		sa->lease.remote_be = remote_be;
+		sa->lease.remote_port_be = remote_port_be;
+		apply_out(sa, path_mtu(w, tunnel, w->ports[DP_PORT_UPLINK].mtu));
+	}
+	w->sas->is_changed = true;
+}
+
+void dp_sa_out_at_volume(struct dp_worker *w, struct dp_sa_out *sa)
+{
+	if (sa->openvpn.volume >= DP_OVPN_VOLUME_MAX)
+		sa->limit = sa->mark = sa->sequence;
+	sa->openvpn.volume_mark = DP_OVPN_VOLUME_MAX;
+	w->sas->is_changed = true;
 }
 
 bool dp_sa_out_at_mark(struct dp_worker *w, struct dp_sa_out *sa)

@@ -21,6 +21,7 @@
 #include "common/ipc_proto.h"
 #include "dataplane/bucket.h"
 #include "dataplane/crypto_mb.h"
+#include "dataplane/ovpn.h"
 #include "dataplane/replay.h"
 #include "dataplane/sa_table.h"
 
@@ -38,7 +39,7 @@ struct dp_sa_lease {
 	uint32_t remote_be;
 	uint16_t local_port_be;
 	uint16_t remote_port_be;
-	uint32_t flags; /* IPC_SA_ESN, IPC_SA_UDP */
+	uint32_t flags; /* IPC_SA_ESN, IPC_SA_UDP, IPC_SA_OPENVPN */
 	uint32_t entry; /* in the table */
 };
 
@@ -51,12 +52,13 @@ struct dp_sa_in {
 	uint32_t salt;          /* as it stands in the nonce */
 	uint16_t environment;   /* slot */
 	uint16_t tunnel;        /* slot */
-	uint8_t outer_protocol; /* IPPROTO_ESP or IPPROTO_UDP */
+	uint8_t outer_protocol; /* IPPROTO_ESP or IPPROTO_UDP; OpenVPN: 0, so no ESP is for it */
 	uint8_t is_esn;
 	uint8_t is_early; /* added before its negotiation ended; dp_sa_confirm() */
 	uint8_t pad0[5];
 	struct dp_crypto_suite suite;
-	uint8_t pad1[24];
+	struct dp_ovpn_in openvpn;
+	uint8_t pad1[4];
 	/* line 1 */
 	uint64_t packets;
 	uint64_t bytes;   /* of inner packets */
@@ -69,6 +71,7 @@ struct dp_sa_in {
 	struct dp_crypto_key key;
 	struct dp_sa_lease lease;
 } __rte_cache_aligned;
+_Static_assert(offsetof(struct dp_sa_in, openvpn) == 44, "dp_sa_in: the end of line 0");
 _Static_assert(offsetof(struct dp_sa_in, packets) == 64, "dp_sa_in: line 1");
 _Static_assert(offsetof(struct dp_sa_in, replay.bits) == 128, "dp_sa_in: line 2, the window");
 _Static_assert(offsetof(struct dp_sa_in, key) == 640, "dp_sa_in: line 10, the key");
@@ -99,14 +102,16 @@ struct dp_sa_out {
 	struct dp_crypto_suite suite;
 	uint16_t environment; /* slot */
 	uint16_t tunnel;      /* slot */
-	uint32_t pad;
-	uint64_t kept_ns; /* last keepalive, 0: never */
+	uint64_t kept_ns;     /* last keepalive or ping, 0: never */
 	/* line 2 */
+	struct dp_ovpn_out openvpn;
+	/* line 3 */
 	struct dp_crypto_key key;
 	struct dp_sa_lease lease;
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_sa_out, packets) == 64, "dp_sa_out: line 1");
-_Static_assert(offsetof(struct dp_sa_out, key) == 128, "dp_sa_out: line 2, the key");
+_Static_assert(offsetof(struct dp_sa_out, openvpn) == 128, "dp_sa_out: line 2");
+_Static_assert(offsetof(struct dp_sa_out, key) == 192, "dp_sa_out: line 3, the key");
 
 /* Memory for one SA of either direction, random bytes for it included; NULL: none left. Control
  * thread, before dp_sa_add(). */
@@ -131,7 +136,8 @@ void dp_sa_disown_larval(struct dp_worker *w, uint16_t tunnel);
  * otherwise the caller keeps it and frees it. An outbound SA becomes its tunnel's current one at
  * once. The caller wipes ADD. -EEXIST: this SPI, destination and direction is there; -ENOENT: an
  * inbound SPI not allocated here for this tunnel; -ENOTSUP: algorithm; -EINVAL: key length,
- * addresses, ports, window, SPI; -ENOSPC: the table is full.
+ * addresses, ports, window, SPI; -ENOSPC: the table is full. OpenVPN: -EEXIST also where the tunnel
+ * has an inbound key of this key id, -ENOSPC where it has two.
  */
 int dp_sa_add(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tunnel,
               uint16_t environment, uint64_t control_epoch, uint16_t link_mtu, void *memory);
@@ -171,6 +177,12 @@ bool dp_sa_take_changed(struct dp_worker *w);
 /* The way to the tunnel's server takes outer packets of LINK_MTU bytes: for all its outbound SAs.
  */
 void dp_sa_set_link_mtu(struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu);
+
+/* The server of an OpenVPN tunnel has another address: for all its keys. */
+void dp_sa_float(struct dp_worker *w, uint16_t tunnel, uint32_t remote_be, uint16_t remote_port_be);
+
+/* What was sealed with an OpenVPN key reached its mark: notes the warning, then ends the key. */
+void dp_sa_out_at_volume(struct dp_worker *w, struct dp_sa_out *sa);
 
 /* SEQUENCE reached the mark: false if no number is left; otherwise notes the warning and moves the
  * mark to the limit. */

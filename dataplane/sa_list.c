@@ -20,6 +20,12 @@ static void fill_info(struct ipc_sa_info *info, const struct dp_sa_lease *lease,
 	info->remote_port_be = lease->remote_port_be;
 }
 
+/* OpenVPN: long before, as one renegotiation serves both directions. */
+static bool is_openvpn_expiring(uint64_t sequence)
+{
+	return sequence >= DP_OVPN_SEQUENCE_MARK;
+}
+
 static bool is_expiring(uint64_t sequence, bool is_esn)
 {
 	return sequence >= (is_esn ? UINT64_MAX : UINT32_MAX) / 4 * 3;
@@ -39,6 +45,13 @@ static void info_in(const struct dp_sa_in *sa, struct ipc_sa_info *info)
 		info->flags |= IPC_SA_EARLY;
 	if (is_expiring(info->sequence, sa->is_esn))
 		info->flags |= IPC_SA_EXPIRING;
+	if (!(info->flags & IPC_SA_OPENVPN))
+		return;
+	info->key_id = sa->openvpn.first & 7u;
+	if (is_openvpn_expiring(info->sequence))
+		info->flags |= IPC_SA_EXPIRING;
+	if (sa->openvpn.is_exited)
+		info->flags |= IPC_SA_EXITED;
 }
 
 static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa,
@@ -56,6 +69,11 @@ static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa,
 		info->flags |= IPC_SA_EXPIRING;
 	if (w->tunnels[sa->tunnel].out == sa)
 		info->flags |= IPC_SA_ACTIVE;
+	if (!(info->flags & IPC_SA_OPENVPN))
+		return;
+	info->key_id = rte_be_to_cpu_32(sa->openvpn.first_be) >> 24 & 7u;
+	if (is_openvpn_expiring(info->sequence) || sa->openvpn.volume >= DP_OVPN_VOLUME_MAX / 2)
+		info->flags |= IPC_SA_EXPIRING;
 }
 
 bool dp_sa_describe(const struct dp_worker *w, const struct dp_sa_entry *e,

@@ -3,8 +3,8 @@
  * What a home worker keeps of its tunnels and environments while it runs: state, not configuration.
  *
  * The arrays are shared by all workers, an entry is written by its home worker alone (control
- * requests run on the worker too: dataplane/worker.h). Both protocols, ESP and later OpenVPN, meet
- * in struct dp_tunnel.
+ * requests run on the worker too: dataplane/worker.h). Both protocols, ESP and OpenVPN, meet in
+ * struct dp_tunnel.
  */
 #pragma once
 
@@ -15,8 +15,10 @@
 
 #include "common/ipc_proto.h"
 
+struct dp_sa_in;
 struct dp_sa_out;
 
+#define DP_TUNNEL_KEYS 2u /* the one in use, and the one before or behind it */
 #define DP_PROBES_MAX 16u /* in flight in a tunnel */
 
 /*
@@ -89,7 +91,8 @@ struct dp_tunnel {
 	uint8_t pad;
 	uint16_t path_mtu; /* outer bytes that the way to the server takes (dataplane/pmtu.h); 0:
 	                      the link's */
-	uint32_t path_until_s; /* path_mtu holds until then */
+	uint32_t path_until_s;                 /* path_mtu holds until then */
+	struct dp_sa_in *keys[DP_TUNNEL_KEYS]; /* inbound keys of OpenVPN; NULL: none */
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_tunnel, liveness) == 64, "dp_tunnel: line 1");
 

@@ -73,6 +73,16 @@ enum dp_answer {
 	X(ESP_PADDING, "esp-padding", NONE, "padding or next header is wrong after decryption")                        \
 	X(ESP_DUMMY, "esp-dummy", NONE, "a dummy packet, RFC 4303 section 2.6")                                        \
 	X(ESP_SEQUENCE, "esp-sequence", NONE, "the outbound sequence numbers are used up")                             \
+	X(OVPN_TRUNCATED, "openvpn-truncated", NONE, "shorter than an OpenVPN data packet of its key, or its padding is wrong")  \
+	X(OVPN_NO_KEY, "openvpn-no-key", NONE, "no data key of this opcode and key id in this tunnel")                  \
+	X(OVPN_PEER, "openvpn-peer", NONE, "not from the address and port of the tunnel's server")                     \
+	X(OVPN_REPLAY, "openvpn-replay", NONE, "an OpenVPN data packet seen before, or older than the replay window")  \
+	X(OVPN_ICV, "openvpn-icv", NONE, "the integrity check of an OpenVPN data packet failed: forged or damaged")    \
+	X(OVPN_FRAMING, "openvpn-framing", NONE, "not framed as the server's compression setting says")                \
+	X(OVPN_COMPRESSED, "openvpn-compressed", NONE, "compressed by the server, and not with an LZ4 that we agreed to") \
+	X(OVPN_PING, "openvpn-ping", NONE, "a ping: it has arrived")                                                    \
+	X(OVPN_OCC, "openvpn-occ", NONE, "another message of the protocol itself: it has arrived")                      \
+	X(OVPN_SEQUENCE, "openvpn-sequence", NONE, "the packet ids of the outbound key are used up, or its volume")     \
 	X(INNER_INVALID, "inner-invalid", NONE, "what came out of the tunnel is no valid IPv4 packet")                 \
 	X(INNER_NO_SESSION, "inner-no-session", REFUSE, "from the tunnel, but no reply to a session of its environment") \
 	X(INNER_OTHER_TUNNEL, "inner-other-tunnel", NONE, "a reply to a session that uses another tunnel of its environment") \
@@ -85,6 +95,8 @@ enum dp_answer {
 	/* control packets */                                                                                          \
 	X(IKE_UNKNOWN_PEER, "ike-unknown-peer", NONE, "IKE from an address that is no configured server's")            \
 	X(IKE_MALFORMED, "ike-malformed", NONE, "an IKE datagram shorter than its header or too long")                 \
+	X(OVPN_UNKNOWN_PEER, "openvpn-unknown-peer", NONE, "an OpenVPN control packet that is not from the tunnel's server") \
+	X(OVPN_MALFORMED, "openvpn-malformed", NONE, "an OpenVPN control packet that is too short, too long or damaged") \
 	X(IKE_SOURCE, "ike-source", NONE, "of the control plane, but not from the uplink's address")                   \
 	X(PUNT_QUEUE_FULL, "punt-queue-full", NONE, "the control thread's queue is full")                              \
 	X(NO_CONTROL_PLANE, "no-control-plane", NONE, "for the control plane, which is not connected")                 \

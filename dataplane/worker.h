@@ -58,6 +58,11 @@ struct dp_counters {
 	uint64_t esp_resync_tries;
 	uint64_t esp_resyncs;
 	uint64_t esp_keepalives;
+	uint64_t ovpn_in_packets;
+	uint64_t ovpn_out_packets;
+	uint64_t ovpn_pings;        /* sent */
+	uint64_t ovpn_decompressed; /* packets of servers that compress */
+	uint64_t ovpn_control_in;
 	uint64_t egress_out_packets;
 	uint64_t egress_out_bytes;
 	uint64_t egress_in_packets;

@@ -62,6 +62,13 @@ struct peer_suite peer_suite(unsigned algorithm)
 		return (struct peer_suite){ keys[algorithm - IPC_AES128_GCM16], 0, 8, 16, 4 };
 	if (algorithm == IPC_CHACHA20_POLY1305)
 		return (struct peer_suite){ 32, 0, 8, 16, 4 };
+	if (algorithm >= IPC_AES128_CBC_SHA1_160) { /* OpenVPN's: a whole HMAC */
+		static const unsigned whole[] = { 20, 32, 64 };
+		unsigned bytes = whole[(algorithm - IPC_AES128_CBC_SHA1_160) % 3];
+
+		return (struct peer_suite){ keys[(algorithm - IPC_AES128_CBC_SHA1_160) / 3], bytes,
+			                    16, bytes, 16 };
+	}
 	algorithm -= IPC_AES128_CBC_SHA1_96;
 	return (struct peer_suite){ keys[algorithm / 4], integrity[algorithm % 4], 16,
 		                    icvs[algorithm % 4], 16 };
@@ -139,10 +146,10 @@ int peer_hmac(unsigned algorithm, const uint8_t *key, const uint8_t *bytes, unsi
               const uint8_t *high, uint8_t icv[PEER_ICV_MAX])
 {
 	const struct peer_suite suite = peer_suite(algorithm);
-	const EVP_MD *md = suite.icv_bytes == 12   ? EVP_sha1()
-	                   : suite.icv_bytes == 16 ? EVP_sha256()
-	                   : suite.icv_bytes == 24 ? EVP_sha384()
-	                                           : EVP_sha512();
+	const EVP_MD *md = suite.integrity_bytes == 20   ? EVP_sha1()
+	                   : suite.integrity_bytes == 32 ? EVP_sha256()
+	                   : suite.integrity_bytes == 48 ? EVP_sha384()
+	                                                 : EVP_sha512();
 	static uint8_t all[65536];
 	uint8_t whole[EVP_MAX_MD_SIZE];
 	unsigned n;

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define PEER_ICV 16u /* of the AEADs */
-#define PEER_ICV_MAX 32u
+#define PEER_ICV_MAX 64u
 #define PEER_KEY_MAX 96u
 #define PEER_BEFORE_MAX 52u /* outer headers, ESP header, IV */
 

@@ -198,7 +198,7 @@ struct link_world *link_create(void)
 	for (enum dp_port_id id = 0; id < DP_PORT_COUNT; id++)
 		x->w.echo_limit[id].per_second = x->w.arp_answer_limit[id].per_second = 1000000;
 	if (dp_peers_create(&peers) == 0)
-		dp_peers_add(peers, &peer);
+		dp_peers_add(peers, &peer, 0);
 	x->w.peers = peers;
 	x->w.exception = make_exception();
 	x->w.punt = make_ring("punt");

@@ -54,9 +54,9 @@ static void counts_who_has_what(void **state)
 	struct dp_peers *p = create();
 
 	(void)state;
-	dp_peers_add(p, &a);
-	dp_peers_add(p, &b);
-	dp_peers_add(p, &c);
+	dp_peers_add(p, &a, 0);
+	dp_peers_add(p, &b, 0);
+	dp_peers_add(p, &c, 0);
 	assert_int_equal(p->count, 2);
 	dp_peers_del(p, &a);
 	assert_true(dp_peers_has(p, a.remote_be));
@@ -80,7 +80,7 @@ static void knows_every_port(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 1000; i++) {
 		peer = server(i / 2, (uint16_t)(4500 + i));
-		dp_peers_add(p, &peer);
+		dp_peers_add(p, &peer, 0);
 	}
 	assert_int_equal(p->count, 500);
 	for (unsigned port = 0; port < 65536; port++)
@@ -106,7 +106,7 @@ static void agrees_with_a_list(void **state)
 			dp_peers_del(p, &peer);
 			users[i]--;
 		} else {
-			dp_peers_add(p, &peer);
+			dp_peers_add(p, &peer, 0);
 			users[i]++;
 		}
 		assert_int_equal(dp_peers_has(p, peer.remote_be), users[i] > 0);
@@ -135,7 +135,7 @@ static void holds_them_all(void **state)
 	for (unsigned i = 0; i < DP_PEERS_MAX; i++) {
 		struct ipc_peer peer = server(i, 4500);
 
-		dp_peers_add(p, &peer);
+		dp_peers_add(p, &peer, 0);
 	}
 	for (unsigned i = 0; i < 2 * DP_PEERS_MAX; i++)
 		assert_int_equal(dp_peers_has(p, htonl(FIRST + i)), i < DP_PEERS_MAX);
@@ -158,19 +158,19 @@ static void is_worn_by_removals(void **state)
 	uint32_t first, changes = 0;
 
 	(void)state;
-	dp_peers_add(p, &stays);
+	dp_peers_add(p, &stays, 0);
 	first = find(p, stays.remote_be);
 	assert_false(dp_peers_are_worn(p));
 	while (!dp_peers_are_worn(p)) {
 		comes.remote_be = address_at((first - ++changes) & MASK);
-		dp_peers_add(p, &comes);
+		dp_peers_add(p, &comes, 0);
 		dp_peers_del(p, &comes);
 		assert_int_equal(p->removed, changes);
 	}
 	assert_true(dp_peers_has(p, stays.remote_be));
 	assert_false(dp_peers_has(p, REMOVED));
 	comes.remote_be = address_at(first - 1); /* a mark's place is taken again */
-	dp_peers_add(p, &comes);
+	dp_peers_add(p, &comes, 0);
 	assert_int_equal(p->removed, changes - 1);
 	dp_peers_del(p, &comes);
 	dp_peers_del(p, &stays); /* the end of the run: all marks go */

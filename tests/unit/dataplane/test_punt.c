@@ -142,7 +142,7 @@ static void limits_each_server(void **state)
 			                      .ike_port_be = htons(LINK_IKE_PORT),
 			                      .natt_port_be = htons(LINK_NATT_PORT) };
 	for (unsigned i = 0; i < 2; i++)
-		dp_peers_add((struct dp_peers *)(uintptr_t)x->w.peers, &peers[i]);
+		dp_peers_add((struct dp_peers *)(uintptr_t)x->w.peers, &peers[i], 0);
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
 		x->w.server_limit[i].per_second = 2;
 	for (unsigned i = 0; i < 10; i++)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""OpenVPN's data channel against a server written from its wire format: every suite and framing, replay, forgeries, rekeying."""
+import os
+import random
+import struct
+
+import pytest
+from scapy.layers.inet import IP, TCP
+
+import contract as c
+import harness
+import openvpn
+import peers
+
+ALGORITHMS = {name.lower().replace("_", "-"): value for name, value in c.CONSTANTS.items()
+              if value in openvpn.AEADS and name.startswith(("AES", "CHACHA")) or
+              value in openvpn.CBCS and name.startswith("AES")}
+KINDS = {"gcm": c.AES256_GCM16, "chacha": c.CHACHA20_POLY1305, "cbc": c.AES256_CBC_SHA256_256}
+FRAMINGS = {"none": c.OPENVPN_FRAMING_NONE, "lzo-no": c.OPENVPN_FRAMING_LZO_NO, "stub": c.OPENVPN_FRAMING_STUB,
+            "stub-v2": c.OPENVPN_FRAMING_STUB_V2}
+PEERS = {"v2": 0x010203, "v1": c.OPENVPN_NO_PEER}
+
+
+@pytest.fixture
+def vpn(dp):
+    """prod's active tunnel, which speaks OpenVPN for the time of a test."""
+    ipsec = dp.tunnels["prod", "a"]
+    ipsec.down()
+    tunnel = openvpn.Tunnel(dp, "prod", "a")
+    tunnel.up()
+    yield tunnel
+    tunnel.down()
+    ipsec.up()
+
+
+@pytest.mark.parametrize("peer_id", PEERS.values(), ids=PEERS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_suite(dp, vpn, algorithm, peer_id):
+    key = vpn.up(algorithm=algorithm, peer_id=peer_id)
+    with dp.nothing_dropped():
+        flow = openvpn.Flow(vpn).connect()
+        for size in (0, 1, 15, 16, 17, 100, key.inner_mtu - 40):
+            flow.out("PA", os.urandom(size))
+            flow.back("PA", os.urandom(size))
+    assert dp.control.tunnels()["prod", "a"].inner_mtu == key.inner_mtu
+
+
+@pytest.mark.parametrize("algorithm", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS)
+def test_framing(dp, vpn, framing, algorithm):
+    key = vpn.up(framing=framing, algorithm=algorithm)
+    with dp.nothing_dropped():
+        flow = openvpn.Flow(vpn).connect()
+        for size in (0, 1, 100, key.inner_mtu - 40):
+            flow.out("PA", os.urandom(size))
+            flow.back("PA", os.urandom(size))
+
+
+def test_a_burst_of_many_sizes(dp, vpn):
+    flow = openvpn.Flow(vpn).connect()
+    sizes = [random.randrange(1200) for _ in range(100)]
+    payloads = [os.urandom(size) for size in sizes]
+    for payload in payloads:
+        dp.cluster.send_ip(bytes(flow.from_client("A", payload)))
+        flow.client_next = (flow.client_next + len(payload)) & 0xFFFFFFFF
+    for payload in payloads:
+        assert bytes(vpn.take()[1][TCP].payload) == payload
+    for payload in payloads:
+        vpn.send(IP(bytes(flow.from_server("A", payload))))
+        flow.server_next = (flow.server_next + len(payload)) & 0xFFFFFFFF
+    for payload in payloads:
+        assert bytes(flow.take_at_client("one of a burst")[TCP].payload) == payload
+
+
+def reply(flow, data=b"reply"):
+    return IP(bytes(flow.from_server("PA", data)))
+
+
+@pytest.mark.parametrize("algorithm", KINDS.values(), ids=KINDS)
+def test_replay(dp, vpn, algorithm):
+    key = vpn.up(algorithm=algorithm)
+    flow = openvpn.Flow(vpn).connect()
+    sent = vpn.send(reply(flow))
+    flow.take_at_client("the first")
+    with dp.dropped("openvpn-replay"):
+        dp.uplink.send_ip(sent)
+    vpn.send(reply(flow), number=key.number_in + 1000)
+    flow.take_at_client("one ahead")
+    with dp.dropped("openvpn-replay"):
+        vpn.send(reply(flow), number=key.number_in + 1000 - 64)
+    vpn.send(reply(flow), number=key.number_in + 1000 - 63)
+    flow.take_at_client("the oldest in the window")
+    with dp.dropped("openvpn-replay"):
+        vpn.send(reply(flow), number=0)
+
+
+@pytest.mark.parametrize("algorithm", KINDS.values(), ids=KINDS)
+def test_forgeries_move_nothing(dp, vpn, algorithm):
+    key = vpn.up(algorithm=algorithm)
+    flow = openvpn.Flow(vpn).connect()
+    for at in (-1, 9, 30):
+        forged = bytearray(key.seal(bytes(reply(flow)), number=5000))
+        forged[at] ^= 1
+        with dp.dropped("openvpn-icv"):
+            dp.uplink.send_ip(vpn.outer(bytes(forged)))
+    flow.back("PA", b"the window is where it was")
+    for length in range(1, 24):
+        with dp.dropped("openvpn-truncated"):
+            dp.uplink.send_ip(vpn.outer(key.seal(bytes(reply(flow)))[:length]))
+    with dp.dropped("openvpn-no-key"):
+        dp.uplink.send_ip(vpn.outer(b"\x4b" + key.seal(bytes(reply(flow)))[1:]))  # key id 3
+    for where in ({"source": "198.51.100.77"}, {"source_port": 1195}):
+        with dp.dropped("openvpn-peer"):
+            vpn.send(reply(flow), **where)
+
+
+def test_rekey(dp, vpn):
+    old = vpn.pair
+    flow = openvpn.Flow(vpn).connect()
+    new = vpn.add_pair(key_id=1)
+    assert dp.control.sa_query(new.handle, vpn.local, c.IN).key_id == 1
+    with pytest.raises(c.ContractError):
+        vpn.add_pair(key_id=1)
+    with pytest.raises(c.ContractError):
+        vpn.add_pair(key_id=2)
+    vpn.pair = new
+    with dp.nothing_dropped():
+        flow.out("PA", b"under the new key")
+        flow.back("PA", b"under the old one", pair=old)
+        dp.control.changed = 0
+        flow.back("PA", b"under the new one")
+    vpn.delete_pair(old)
+    flow.out("PA", b"x")
+    flow.back("PA", b"y")
+    with dp.dropped("openvpn-no-key"):
+        vpn.send(reply(flow), pair=old)
+
+    def told():
+        dp.control.state()  # events come with the answers
+        return dp.control.changed & c.CHANGED_SAS
+    harness.wait_for(told, "the event of the new key's first packet")
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS)
+def test_messages_of_the_protocol(dp, vpn, framing):
+    key = vpn.up(framing=framing)
+    before = dp.control.tunnels()["prod", "a"].heard_ns
+    with dp.dropped("openvpn-ping"):
+        vpn.send_payload(key.frame(openvpn.PING))
+    assert dp.control.tunnels()["prod", "a"].heard_ns > before, "a ping is a sign of life"
+    with dp.dropped("openvpn-occ"):
+        vpn.send_payload(key.frame(openvpn.OCC + b"\0"))
+    assert not dp.control.sa_query(key.handle, vpn.local, c.IN).flags & c.SA_EXITED
+    with dp.dropped("openvpn-occ"):
+        vpn.send_payload(key.frame(openvpn.OCC + b"\6"))
+    assert dp.control.sa_query(key.handle, vpn.local, c.IN).flags & c.SA_EXITED
+
+
+@pytest.mark.parametrize("algorithm", [c.AES256_GCM16, c.AES256_CBC_SHA512_512], ids=["gcm", "sha512"])
+def test_ping_of_a_silent_tunnel(dp, vpn, algorithm):
+    vpn.up(algorithm=algorithm, ping_s=1, framing=c.OPENVPN_FRAMING_LZO_NO)
+    before = dp.count("openvpn/out-pings")
+    outer, payload = vpn.take_payload("a ping")
+    assert payload == openvpn.PING and outer.tos == 0
+    assert dp.count("openvpn/out-pings") > before
+
+
+def test_control_packets(dp, vpn):
+    hard_reset = bytes([8 << 3]) + os.urandom(8) + b"\0" + struct.pack("!I", 0)
+    dp.uplink.send_ip(vpn.outer(hard_reset))
+    punt, payload = dp.control.wait_punt()
+    assert payload == hard_reset
+    assert (c.ip_text(punt.source_be), c.port_number(punt.source_port_be)) == (vpn.remote, openvpn.SERVER_PORT)
+    assert c.port_number(punt.destination_port_be) == openvpn.PORT
+    with dp.dropped("openvpn-malformed"):
+        dp.uplink.send_ip(vpn.outer(hard_reset[:13]))
+    for where in ({"source": "198.51.100.102"}, {"source_port": 1195}):  # another server's address, another port
+        with dp.dropped("openvpn-unknown-peer"):
+            dp.uplink.send_ip(vpn.outer(hard_reset, **where))
+    dp.control.punt_tx(vpn.local, openvpn.PORT, vpn.remote, openvpn.SERVER_PORT, hard_reset)
+    match = peers.matcher(vpn.local, vpn.remote, 17, openvpn.PORT, openvpn.SERVER_PORT)
+    assert dp.uplink.take(match, "the control plane's packet")[42:] == hard_reset
+
+
+def test_float(dp, vpn):
+    key = vpn.up(flags=c.OPENVPN_FLOAT)
+    flow = openvpn.Flow(vpn).connect()
+    forged = bytearray(key.seal(bytes(reply(flow))))
+    forged[-1] ^= 1
+    with dp.dropped("openvpn-icv"):
+        dp.uplink.send_ip(vpn.outer(bytes(forged), source="198.51.100.77", source_port=4000))
+    flow.out("PA", b"still where it was")
+    vpn.send(reply(flow), source="198.51.100.77", source_port=4000)
+    flow.take_at_client("from the new address")
+    vpn.remote, vpn.server_port = "198.51.100.77", 4000
+    flow.out("PA", b"to the new address")
+    info = dp.control.sa_query(key.handle, vpn.remote, c.OUT)
+    assert (c.ip_text(info.remote_be), c.port_number(info.remote_port_be)) == ("198.51.100.77", 4000)
+
+
+def test_a_port_of_another_tunnel_is_refused(dp, vpn):
+    with pytest.raises(c.ContractError):
+        dp.control.openvpn_peer_set("prod", "b", "198.51.100.102", 1194, openvpn.PORT)
