@@ -13,9 +13,7 @@
 
 #include "common/log.h"
 #include "common/netaddr.h"
-#include "controlplane/ike_config.h"
 #include "controlplane/ike_daemon.h"
-#include "controlplane/ike_kernel.h"
 #include "controlplane/ike_socket.h"
 #include "controlplane/resolver.h"
 
@@ -74,19 +72,23 @@ _Static_assert(CP_IKE_TUNNELS_MAX <= 1u << LOOKUP_SHIFT, "a tunnel's number in a
 static void on_resolved(void *context, size_t tag, uint32_t address_be, const char *error)
 {
 	struct cp_supervisor *supervisor = context;
-	const size_t tunnel = tag & ((1u << LOOKUP_SHIFT) - 1);
-	const struct cp_server *server = supervisor->tunnels[tunnel].ike->server;
+	const size_t index = tag & ((1u << LOOKUP_SHIFT) - 1);
+	struct tunnel *tunnel = &supervisor->tunnels[index];
+	const struct cp_server *server = tunnel->ike->server;
 	struct cp_event event = { .type = CP_EVENT_RESOLVED,
 		                  .remote_be = address_be,
 		                  .lookup = (uint32_t)(tag >> LOOKUP_SHIFT) };
 
+	struct cp_remote remote;
+
 	if (error) {
+		cp_protocol_of(server)->choose(server, tunnel->remote, &remote);
 		event.type = CP_EVENT_NOT_BEGUN;
 		snprintf(event.why, sizeof(event.why),
-		         "the server's address \"%s\" cannot be resolved: %s", server->address,
+		         "the server's address \"%s\" cannot be resolved: %s", remote.address,
 		         error);
 	}
-	cp_event_queue_put(&supervisor->queue, tunnel, &event);
+	cp_event_queue_put(&supervisor->queue, index, &event);
 }
 
 /* ---- what is to be done ---- */
@@ -160,20 +162,19 @@ static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigne
 {
 	struct tunnel *tunnel = &supervisor->tunnels[index];
 	const struct cp_server *server = tunnel->ike->server;
-	const struct ipc_peer peer = {
-		.id = tunnel->ike->id,
-		.remote_be = remote_be,
-		.ike_port_be = htons(server->ike_port),
-		.natt_port_be = htons(server->natt_port),
-	};
+	const struct cp_protocol *protocol = cp_protocol_of(server);
+	struct ipc_peer peer = { .id = tunnel->ike->id, .remote_be = remote_be };
 	struct cp_event failed = { .type = CP_EVENT_NOT_BEGUN };
-	int rc = set_peer(supervisor, tunnel, &peer);
+	int rc;
 
+	protocol->fill_peer(server, tunnel->remote, &peer);
+	rc = set_peer(supervisor, tunnel, &peer);
 	if (rc != 0)
 		snprintf(failed.why, sizeof(failed.why),
 		         "the dataplane did not take the server's address: %s", strerror(-rc));
 	else if (todo & CP_DO_CONNECT)
-		rc = cp_ike_config_initiate(&supervisor->ike, tunnel->ike, remote_be, failed.why);
+		rc = protocol->connect(&supervisor->ike, tunnel->ike, tunnel->remote, remote_be,
+		                       failed.why);
 	if (rc != 0)
 		cp_event_queue_put(&supervisor->queue, index, &failed);
 }
@@ -194,11 +195,29 @@ static void look_up(struct cp_supervisor *supervisor, size_t index,
 	const struct cp_server *server = tunnel->ike->server;
 	const uint32_t attempt = state->attempts ? state->attempts : state->renewal_attempts;
 	const uint32_t after_be = attempt > 1 ? state->tried_be : 0;
+	struct cp_remote remote;
 
 	if (++tunnel->lookup == 0)
 		tunnel->lookup = 1;
-	cp_resolve(server->address, after_be, (size_t)tunnel->lookup << LOOKUP_SHIFT | index,
+	cp_protocol_of(server)->choose(server, attempt ? attempt - 1 : 0, &remote);
+	tunnel->remote = remote.number;
+	cp_resolve(remote.address, after_be, (size_t)tunnel->lookup << LOOKUP_SHIFT | index,
 	           on_resolved, supervisor);
+}
+
+static void end_logins(unsigned todo, const struct cp_tunnel_state *state)
+{
+	for (size_t i = 0; i < state->doomed_count; i++) {
+		const uint32_t login = state->doomed[i];
+		const struct cp_protocol *protocol = cp_protocol_of_number(login);
+
+		if (todo & CP_DO_TERMINATE_LATE)
+			protocol->end_late(login, TERMINATE_LATE_S);
+		else if (state->is_removed)
+			protocol->leave(login);
+		else
+			protocol->end(login);
+	}
 }
 
 static void perform(struct cp_supervisor *supervisor, size_t index, unsigned todo,
@@ -209,14 +228,8 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 	if (supervisor->ike.is_muted)
 		return;
 	say(tunnel, todo, state);
-	if (todo & CP_DO_TERMINATE) {
-		for (size_t i = 0; i < state->doomed_count; i++)
-			cp_ike_terminate(state->doomed[i]);
-	}
-	if (todo & CP_DO_TERMINATE_LATE) {
-		for (size_t i = 0; i < state->doomed_count; i++)
-			cp_ike_terminate_late(state->doomed[i], TERMINATE_LATE_S);
-	}
+	if (todo & (CP_DO_TERMINATE | CP_DO_TERMINATE_LATE))
+		end_logins(todo, state);
 	if (todo & CP_DO_DOWN) {
 		set_tunnel(supervisor, tunnel, 0);
 		tunnel->up_ms = tunnel->switched_ms = 0;
@@ -229,8 +242,9 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 		connect_peer(supervisor, index, todo, state->remote_be);
 	if (todo & CP_DO_REKEY) {
 		for (size_t i = 0; i < state->child_count; i++)
-			cp_ike_kernel_rekey(state->children[i].spi_be,
-			                    supervisor->config->uplink.address_be);
+			cp_protocol_of_number(state->children[i].id)
+				->rekey(state->children[i].spi_be,
+			                supervisor->config->uplink.address_be);
 	}
 	if (todo & CP_DO_UP)
 		come_up(supervisor, tunnel, state->inner_be);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "controlplane/ike_daemon.h"
 
 #define DEAD_CHECK_MS 10000u   /* how often a dead server is asked whether it still knows us */
 #define SUSPECT_CHECK_MS 2000u /* how often one is asked of which nothing came back */
@@ -72,7 +71,7 @@ void cp_supervisor_ask_doubtful(struct cp_supervisor *supervisor,
 			continue;
 		tunnel->checked_ms = now;
 		for (size_t k = 0; k < tunnel->state.ike_count; k++)
-			cp_ike_check(tunnel->state.ikes[k]);
+			cp_protocol_of_number(tunnel->state.ikes[k])->ask(tunnel->state.ikes[k]);
 	}
 }
 
@@ -189,14 +188,14 @@ static void on_silent(struct cp_supervisor *supervisor, size_t index, const stru
 	if (supervisor->is_dp_ready && does_esp_pass(supervisor, index)) {
 		if (!tunnel->is_ike_silent)
 			sp_log(SP_LOG_WARN,
-			       "supervisor: the server does not answer IKE, but ESP passes environment=%s server=%s",
+			       "supervisor: the server does not answer control packets, but data passes environment=%s server=%s",
 			       tunnel->ike->id.environment, tunnel->ike->id.server);
 		tunnel->is_ike_silent = true;
 		return;
 	}
 	snprintf(reason.why, sizeof(reason.why), "the server stopped answering");
 	cp_supervisor_step(supervisor, index, &reason);
-	cp_ike_terminate(event->ike_id);
+	cp_protocol_of_number(event->ike_id)->end(event->ike_id);
 }
 
 bool cp_supervisor_doubt(struct cp_supervisor *supervisor, size_t index,

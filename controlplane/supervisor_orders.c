@@ -11,7 +11,6 @@
 
 #include "common/log.h"
 #include "controlplane/config_diff.h"
-#include "controlplane/ike_config.h"
 #include "controlplane/ike_daemon.h"
 #include "controlplane/ike_keepsake.h"
 
@@ -233,7 +232,7 @@ struct configuration {
 	char *why;
 };
 
-/* Whether libcharon can do what the servers of CONFIG that are new or changed want. */
+/* Whether it can be done what the servers of CONFIG that are new or changed want. */
 static int check_servers(const struct cp_config *config, char why[CP_DP_WHY_LEN])
 {
 	char fault[CP_WHY_LEN];
@@ -242,10 +241,12 @@ static int check_servers(const struct cp_config *config, char why[CP_DP_WHY_LEN]
 		const struct cp_environment *environment = &config->environments[e];
 
 		for (size_t s = 0; s < environment->server_count; s++) {
-			if (cp_ike_config_check(&environment->servers[s], fault) == 0)
+			const struct cp_server *server = &environment->servers[s];
+
+			if (cp_protocol_of(server)->check(server, fault) == 0)
 				continue;
 			snprintf(why, CP_DP_WHY_LEN, "%s/%s: %.200s", environment->name,
-			         environment->servers[s].name, fault);
+			         server->name, fault);
 			return -EINVAL;
 		}
 	}

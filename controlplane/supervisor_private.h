@@ -13,6 +13,7 @@
 #include "controlplane/ike_tunnels.h"
 #include "controlplane/moves.h"
 #include "controlplane/orphans.h"
+#include "controlplane/protocol.h"
 #include "controlplane/reach.h"
 #include "controlplane/rekey_limits.h"
 #include "controlplane/sources.h"
@@ -25,8 +26,9 @@ struct tunnel {
 	bool is_configured;
 	uint64_t removed_ms; /* its place can be given to another tunnel some time later */
 	uint32_t lookup;     /* of its address: the last one; what others find is not of interest */
-	struct ipc_peer peer;                  /* told to the dataplane last */
-	struct ipc_peer up_at;                 /* with which it came up */
+	_Atomic unsigned remote; /* of those that its settings have: the one being tried */
+	struct ipc_peer peer;    /* told to the dataplane last */
+	struct ipc_peer up_at;   /* with which it came up */
 	struct cp_range ranges[CP_RANGES_MAX]; /* of the newest CHILD_SA */
 	size_t range_count;
 	size_t orphan_count;

@@ -16,7 +16,6 @@ static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
 
 	*view = (struct cp_tunnel_view){
 		.id = tunnel->ike->id,
-		.protocol = "ipsec",
 		.remote_be = state->remote_be,
 		.inner_be = state->phase == CP_TUNNEL_UP ? state->inner_be : 0,
 		.phase = state->phase,
@@ -30,6 +29,7 @@ static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
 		.child_rekeys = state->child_rekeys,
 		.connects = state->connects,
 	};
+	snprintf(view->protocol, sizeof(view->protocol), "%s", cp_protocol_of(server)->name);
 	memcpy(view->zone, server->zone, sizeof(view->zone));
 	snprintf(view->server_address, sizeof(view->server_address), "%s", server->address);
 	snprintf(view->why, sizeof(view->why), "%s", state->why);

@@ -23,7 +23,7 @@ enum cp_tunnel_phase {
 struct cp_tunnel_view {
 	struct ipc_tunnel id;
 	char zone[IPC_NAME_LEN];
-	char protocol[8];         /* "ipsec" */
+	char protocol[8];         /* "ipsec", "openvpn" */
 	char server_address[128]; /* as configured */
 	uint32_t remote_be;       /* resolved; 0: not yet */
 	uint32_t inner_be;        /* virtual IP; 0: none */

@@ -22,7 +22,7 @@ def test_ike_fails_in_a_rekeying(redundant):
     moves, connects = zones.moves(), zones.gateway.tunnel(server="a")["connects"]
     begin = time.monotonic()
     with Cut(lab, "a", IKE_ONLY):
-        wait_until(lambda: "the server does not answer IKE, but ESP passes environment=production "
+        wait_until(lambda: "the server does not answer control packets, but data passes environment=production "
                            "server=a" in zones.gateway.controlplane.output(),
                    60, "IKE was not answered for ten seconds")
         stream.wait_for_more(500)

@@ -6,7 +6,9 @@
 #include "controlplane/supervisor.c"
 #include "controlplane/supervisor_doubt.c"
 
+#include "controlplane/ike_config.h"
 #include "controlplane/ike_keepsake.h"
+#include "controlplane/ike_kernel.h"
 #include "tests/unit/common/unit.h"
 
 #define SECOND 1000u
