@@ -105,7 +105,10 @@ static void add_details(struct cli_table *table, const json_t *tunnel)
 		const char *unreachable = cli_member_text(tunnel, "unreachable");
 		const char *renewal = cli_member_text(tunnel, "renewal");
 
-		cli_table_cell(table, "%s%s%s%s%s%s", cli_member_text(tunnel, "suite"),
+		cli_table_cell(table, "%s%s%s%s%s%s%s",
+		               strcmp(cli_member_text(tunnel, "protocol"), "openvpn") ? ""
+		                                                                      : "OpenVPN, ",
+		               cli_member_text(tunnel, "suite"),
 		               cli_member_is_true(tunnel, "udp_encapsulation") ? ", in UDP" : "",
 		               *unreachable ? "; " : "", unreachable,
 		               *renewal ? "; the new login is not up: " : "", renewal);

@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "controlplane/ovpn_settings.h"
+
 _Static_assert(CP_INBOUND_MAX == IPC_INBOUND_MAX, "inbound");
 _Static_assert(sizeof(((struct ipc_node *)0)->cores) == sizeof(((struct cp_config *)0)->cores),
                "cores");
@@ -50,13 +52,19 @@ void cp_dp_build_node(const struct cp_config *config, struct ipc_node *node)
 	memcpy(node->routes, config->routes, config->route_count * sizeof(node->routes[0]));
 }
 
+static uint16_t own_port_be(const struct cp_server *server)
+{
+	return server->openvpn ? htons(server->openvpn->own_port) : 0;
+}
+
 static int emit_servers(const struct cp_environment *environment, cp_dp_emit_fn emit, void *context)
 {
 	for (size_t i = 0; i < environment->server_count; i++) {
 		const struct cp_server *from = &environment->servers[i];
 		struct ipc_server server = { .priority = from->priority,
 			                     .ike_port_be = htons(from->ike_port),
-			                     .natt_port_be = htons(from->natt_port) };
+			                     .natt_port_be = htons(from->natt_port),
+			                     .openvpn_port_be = own_port_be(from) };
 		int rc;
 
 		copy_name(server.id.environment, environment->name);

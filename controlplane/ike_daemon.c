@@ -148,7 +148,8 @@ static int check_tunnels(struct cp_ike *ike)
 	for (size_t i = 0; i < ike->tunnel_count; i++) {
 		char why[CP_WHY_LEN];
 
-		if (cp_ike_config_check(ike->tunnels[i].server, why) != 0) {
+		if (!ike->tunnels[i].server->openvpn &&
+		    cp_ike_config_check(ike->tunnels[i].server, why) != 0) {
 			sp_log(SP_LOG_ERR, "ike: tunnel=%s: %s", ike->tunnels[i].name, why);
 			rc = -EINVAL;
 		}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of the IKE side share: the configured IPsec tunnels, by number and by name, and
- * where events go.
+ * What the parts of the IKE side share, and OpenVPN's client with them: the configured tunnels, by
+ * number and by name, and where events go.
  */
 #include "controlplane/ike_tunnels.h"
+
+#include "controlplane/ovpn_settings.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -25,12 +27,28 @@ int cp_ike_tunnels_init(struct cp_ike *ike)
 	return ike->tunnels ? 0 : -ENOMEM;
 }
 
-static struct cp_server *copy_of(const struct cp_server *server)
+static void free_copy(const struct cp_server *server)
+{
+	if (server)
+		free(server->openvpn);
+	free((void *)server);
+}
+
+static const struct cp_server *copy_of(const struct cp_server *server)
 {
 	struct cp_server *copy = malloc(sizeof(*copy));
 
-	if (copy)
-		*copy = *server;
+	if (!copy)
+		return NULL;
+	*copy = *server;
+	if (!server->openvpn)
+		return copy;
+	copy->openvpn = malloc(sizeof(*copy->openvpn));
+	if (!copy->openvpn) {
+		free(copy);
+		return NULL;
+	}
+	*copy->openvpn = *server->openvpn;
 	return copy;
 }
 
@@ -43,7 +61,7 @@ int cp_ike_tunnel_set(struct cp_ike *ike, size_t number, const struct cp_server 
 
 	if (!replaced || !copy) {
 		free(replaced);
-		free((void *)copy);
+		free_copy(copy);
 		return -ENOMEM;
 	}
 	*replaced = (struct cp_ike_settings){ .server = tunnel->server,
@@ -83,7 +101,7 @@ void cp_ike_tunnels_tidy(struct cp_ike *ike, uint64_t now_ms)
 			continue;
 		}
 		*at = replaced->next;
-		free((void *)replaced->server);
+		free_copy(replaced->server);
 		free(replaced);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of the IKE side share: the configured IPsec tunnels, by number and by name, and
- * where events go.
+ * What the parts of the IKE side share, and OpenVPN's client with them: the configured tunnels, by
+ * number and by name, and where events go.
  *
  * A tunnel has a number as long as it is configured, and for a while after: its place in tunnels[].
  * It is known to libcharon by "ENVIRONMENT/SERVER" as the name of its configuration and by number +
@@ -43,17 +43,20 @@ struct cp_ike_tunnel {
 #define CP_IKE_SETTINGS_KEEP_MS 600000u
 
 struct cp_ike_settings;
+struct cp_ovpn_client;
 
 struct cp_ike {
 	const struct cp_config *config; /* of this node: what a restart changes */
 	struct cp_dp *dp;
-	/* Called on libcharon's threads, with its locks held: must not block. */
+	/* Called on the threads of libcharon, with its locks held, and of OpenVPN: must not block.
+	 */
 	void (*report)(void *context, size_t tunnel, const struct cp_event *event);
 	void *context;
 	struct cp_ike_tunnel *tunnels;    /* CP_IKE_TUNNELS_MAX places */
 	atomic_size_t tunnel_count;       /* of places that were ever in use */
 	pthread_rwlock_t lock;            /* the names */
 	struct cp_ike_settings *replaced; /* the supervisor's */
+	struct cp_ovpn_client *openvpn;   /* from its start on */
 	atomic_bool
 		is_muted; /* the process ends: nothing may reach servers or dataplane any more */
 };

@@ -30,27 +30,48 @@ static int ike_connect(struct cp_ike *ike, const struct cp_ike_tunnel *tunnel, u
 	return cp_ike_config_initiate(ike, tunnel, remote_be, why);
 }
 
+static void ike_end(struct cp_ike *ike, uint32_t login)
+{
+	(void)ike;
+	cp_ike_terminate(login);
+}
+
+static void ike_end_late(struct cp_ike *ike, uint32_t login, unsigned seconds)
+{
+	(void)ike;
+	cp_ike_terminate_late(login, seconds);
+}
+
+static void ike_rekey(struct cp_ike *ike, uint32_t spi_be)
+{
+	cp_ike_kernel_rekey(spi_be, ike->config->uplink.address_be);
+}
+
+static void ike_ask(struct cp_ike *ike, uint32_t login)
+{
+	(void)ike;
+	cp_ike_check(login);
+}
+
 const struct cp_protocol cp_protocol_ike = {
 	.name = "ipsec",
 	.check = cp_ike_config_check,
 	.choose = ike_choose,
 	.fill_peer = ike_fill_peer,
 	.connect = ike_connect,
-	.end = cp_ike_terminate,
-	.end_late = cp_ike_terminate_late,
-	.leave = cp_ike_terminate,
-	.rekey = cp_ike_kernel_rekey,
-	.ask = cp_ike_check,
+	.end = ike_end,
+	.end_late = ike_end_late,
+	.leave = ike_end,
+	.rekey = ike_rekey,
+	.ask = ike_ask,
 };
 
 const struct cp_protocol *cp_protocol_of(const struct cp_server *server)
 {
-	(void)server;
-	return &cp_protocol_ike;
+	return server->openvpn ? &cp_protocol_openvpn : &cp_protocol_ike;
 }
 
 const struct cp_protocol *cp_protocol_of_number(uint32_t number)
 {
-	(void)number;
-	return &cp_protocol_ike;
+	return number & CP_OVPN_NUMBERS ? &cp_protocol_openvpn : &cp_protocol_ike;
 }

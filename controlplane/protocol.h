@@ -40,19 +40,20 @@ struct cp_protocol {
 	               uint32_t remote_be, char why[CP_WHY_LEN]);
 
 	/* Ends a login: at once; after SECONDS; or for good, because its tunnel was removed. */
-	void (*end)(uint32_t login);
-	void (*end_late)(uint32_t login, unsigned seconds);
-	void (*leave)(uint32_t login);
+	void (*end)(struct cp_ike *ike, uint32_t login);
+	void (*end_late)(struct cp_ike *ike, uint32_t login, unsigned seconds);
+	void (*leave)(struct cp_ike *ike, uint32_t login);
 
 	/* New keys in place of the SA with this inbound SPI. */
-	void (*rekey)(uint32_t spi_be, uint32_t local_be);
+	void (*rekey)(struct cp_ike *ike, uint32_t spi_be);
 
 	/* Asks the server whether it still knows this login: CP_EVENT_ANSWERED, _UNANSWERED or
 	 * _SILENT follow. */
-	void (*ask)(uint32_t login);
+	void (*ask)(struct cp_ike *ike, uint32_t login);
 };
 
 extern const struct cp_protocol cp_protocol_ike;
+extern const struct cp_protocol cp_protocol_openvpn;
 
 /* The protocol that SERVER is set to. */
 const struct cp_protocol *cp_protocol_of(const struct cp_server *server);

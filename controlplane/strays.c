@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SAs of ours in the dataplane that libcharon does not know: the connection ended before the
+ * SAs of ours in the dataplane that no login of ours knows: the connection ended before the
  * acknowledgement of their addition, or before their removal.
  */
 #include "controlplane/strays.h"
@@ -15,7 +15,8 @@
 struct search {
 	uint64_t epoch;
 	uint64_t before_ns;
-	bool (*is_known)(const struct ipc_sa_id *id);
+	bool (*is_known)(void *context, const struct ipc_sa_id *id);
+	void *context;
 	struct ipc_sa_info *found; /* the list must be at its end before SAs may be removed */
 	size_t count;
 	int error;
@@ -26,7 +27,8 @@ static bool is_stray(const struct search *search, const struct ipc_sa_info *info
 	const uint64_t grace_ns = info->flags & IPC_SA_EARLY ? CP_STRAYS_EARLY_NS : 0;
 
 	return info->control_epoch == search->epoch &&
-	       info->added_ns + grace_ns < search->before_ns && !search->is_known(&info->id);
+	       info->added_ns + grace_ns < search->before_ns &&
+	       !search->is_known(search->context, &info->id);
 }
 
 static void look_at(void *context, const void *entry)
@@ -47,9 +49,11 @@ static void look_at(void *context, const void *entry)
 }
 
 int cp_strays_remove(struct cp_dp *dp, uint64_t epoch, uint64_t before_ns,
-                     bool (*is_known)(const struct ipc_sa_id *id))
+                     bool (*is_known)(void *context, const struct ipc_sa_id *id), void *context)
 {
-	struct search search = { .epoch = epoch, .before_ns = before_ns, .is_known = is_known };
+	struct search search = {
+		.epoch = epoch, .before_ns = before_ns, .is_known = is_known, .context = context
+	};
 	int rc = cp_dp_list(dp, IPC_SA_LIST, sizeof(struct ipc_sa_info), look_at, &search);
 
 	if (rc == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SAs of ours in the dataplane that libcharon does not know: the connection ended before the
+ * SAs of ours in the dataplane that no login of ours knows: the connection ended before the
  * acknowledgement of their addition, or before their removal.
  */
 #pragma once
@@ -16,8 +16,8 @@
 
 /*
  * Removes them. EPOCH: our own; BEFORE_NS (CLOCK_MONOTONIC): when the connection that is there now
- * came about: what was added since is being waited for. IS_KNOWN: whether libcharon has the SA.
+ * came about: what was added since is being waited for. IS_KNOWN: whether somebody has the SA.
  * Returns how many were removed, or -errno. One thread at a time.
  */
 int cp_strays_remove(struct cp_dp *dp, uint64_t epoch, uint64_t before_ns,
-                     bool (*is_known)(const struct ipc_sa_id *id));
+                     bool (*is_known)(void *context, const struct ipc_sa_id *id), void *context);

@@ -15,6 +15,7 @@
 #include "common/netaddr.h"
 #include "controlplane/ike_daemon.h"
 #include "controlplane/ike_socket.h"
+#include "controlplane/ovpn_client.h"
 #include "controlplane/resolver.h"
 
 /* Handshakes with one server address at a time: a stock strongSwan ignores an address that has five
@@ -57,12 +58,16 @@ static void on_dp_changed(void *context, uint64_t changed)
 
 	supervisor->changed |= changed;
 	cp_event_queue_ring(&supervisor->queue);
+	if (changed & IPC_CHANGED_SAS)
+		cp_ovpn_client_keys_changed(&supervisor->ike);
 }
 
 static void on_dp_datagram(void *context, const struct ipc_punt *punt, const void *payload)
 {
-	(void)context;
-	cp_ike_socket_receive(punt, payload);
+	struct cp_supervisor *supervisor = context;
+
+	if (!cp_ovpn_client_receive(&supervisor->ike, punt, payload))
+		cp_ike_socket_receive(punt, payload);
 }
 
 /* A look-up's tag: the tunnel, and which look-up of it. */
@@ -205,18 +210,19 @@ static void look_up(struct cp_supervisor *supervisor, size_t index,
 	           on_resolved, supervisor);
 }
 
-static void end_logins(unsigned todo, const struct cp_tunnel_state *state)
+static void end_logins(struct cp_supervisor *supervisor, unsigned todo,
+                       const struct cp_tunnel_state *state)
 {
 	for (size_t i = 0; i < state->doomed_count; i++) {
 		const uint32_t login = state->doomed[i];
 		const struct cp_protocol *protocol = cp_protocol_of_number(login);
 
 		if (todo & CP_DO_TERMINATE_LATE)
-			protocol->end_late(login, TERMINATE_LATE_S);
+			protocol->end_late(&supervisor->ike, login, TERMINATE_LATE_S);
 		else if (state->is_removed)
-			protocol->leave(login);
+			protocol->leave(&supervisor->ike, login);
 		else
-			protocol->end(login);
+			protocol->end(&supervisor->ike, login);
 	}
 }
 
@@ -229,7 +235,7 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 		return;
 	say(tunnel, todo, state);
 	if (todo & (CP_DO_TERMINATE | CP_DO_TERMINATE_LATE))
-		end_logins(todo, state);
+		end_logins(supervisor, todo, state);
 	if (todo & CP_DO_DOWN) {
 		set_tunnel(supervisor, tunnel, 0);
 		tunnel->up_ms = tunnel->switched_ms = 0;
@@ -243,8 +249,7 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 	if (todo & CP_DO_REKEY) {
 		for (size_t i = 0; i < state->child_count; i++)
 			cp_protocol_of_number(state->children[i].id)
-				->rekey(state->children[i].spi_be,
-			                supervisor->config->uplink.address_be);
+				->rekey(&supervisor->ike, state->children[i].spi_be);
 	}
 	if (todo & CP_DO_UP)
 		come_up(supervisor, tunnel, state->inner_be);
@@ -445,6 +450,7 @@ static void stand_aside(struct cp_supervisor *supervisor)
 {
 	pthread_mutex_unlock(&supervisor->lock);
 	cp_ike_freeze();
+	cp_ovpn_client_freeze(&supervisor->ike);
 	cp_dp_pause(supervisor->dp, "a successor is taking over");
 	pthread_mutex_lock(&supervisor->lock);
 	supervisor->is_aside = true;
@@ -456,6 +462,7 @@ static void stand_aside(struct cp_supervisor *supervisor)
 	supervisor->was_aside = true;
 	cp_dp_resume(supervisor->dp);
 	cp_ike_thaw(&supervisor->ike);
+	cp_ovpn_client_thaw(&supervisor->ike);
 }
 
 static void *run(void *argument)
@@ -531,6 +538,8 @@ int cp_supervisor_start(struct cp_supervisor *supervisor)
 {
 	int rc = cp_ike_start(&supervisor->ike);
 
+	if (rc == 0)
+		rc = cp_ovpn_client_start(&supervisor->ike);
 	return rc != 0 ? rc : -pthread_create(&supervisor->thread, NULL, run, supervisor);
 }
 

@@ -22,8 +22,8 @@ struct cp_supervisor;
 int cp_supervisor_create(const struct cp_config *config, struct cp_dp *dp, uint64_t epoch,
                          struct cp_supervisor **supervisor);
 
-/* Starts libcharon and the supervisor's thread; tunnels are idle before cp_supervisor_connect().
- * Returns 0 or -errno; what is wrong is logged. */
+/* Starts libcharon, OpenVPN's thread and the supervisor's thread; tunnels are idle before
+ * cp_supervisor_connect(). Returns 0 or -errno; what is wrong is logged. */
 int cp_supervisor_start(struct cp_supervisor *supervisor);
 
 /* Starts the connection to the dataplane, and with it everything. Returns 0 or -errno. */

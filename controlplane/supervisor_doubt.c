@@ -71,7 +71,8 @@ void cp_supervisor_ask_doubtful(struct cp_supervisor *supervisor,
 			continue;
 		tunnel->checked_ms = now;
 		for (size_t k = 0; k < tunnel->state.ike_count; k++)
-			cp_protocol_of_number(tunnel->state.ikes[k])->ask(tunnel->state.ikes[k]);
+			cp_protocol_of_number(tunnel->state.ikes[k])
+				->ask(&supervisor->ike, tunnel->state.ikes[k]);
 	}
 }
 
@@ -195,7 +196,7 @@ static void on_silent(struct cp_supervisor *supervisor, size_t index, const stru
 	}
 	snprintf(reason.why, sizeof(reason.why), "the server stopped answering");
 	cp_supervisor_step(supervisor, index, &reason);
-	cp_protocol_of_number(event->ike_id)->end(event->ike_id);
+	cp_protocol_of_number(event->ike_id)->end(&supervisor->ike, event->ike_id);
 }
 
 bool cp_supervisor_doubt(struct cp_supervisor *supervisor, size_t index,

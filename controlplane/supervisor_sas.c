@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "controlplane/ike_keepsake.h"
 #include "controlplane/ike_kernel.h"
+#include "controlplane/ovpn_client.h"
 #include "controlplane/strays.h"
 
 static bool is_configured(void *context, const struct ipc_tunnel *id)
@@ -25,6 +26,13 @@ static bool is_configured(void *context, const struct ipc_tunnel *id)
 	return false;
 }
 
+static bool has_sa(void *context, const struct ipc_sa_id *id)
+{
+	const struct cp_supervisor *supervisor = context;
+
+	return cp_ike_kernel_has(id) || cp_ovpn_client_has(&supervisor->ike, id);
+}
+
 /* What was added when the connection ended, without an acknowledgement, or should have been removed
  * then. */
 static void remove_strays(struct cp_supervisor *supervisor)
@@ -34,7 +42,7 @@ static void remove_strays(struct cp_supervisor *supervisor)
 	if (!supervisor->lost_ns)
 		return;
 	rc = cp_strays_remove(supervisor->dp, supervisor->orphans.epoch, supervisor->lost_ns,
-	                      cp_ike_kernel_has);
+	                      has_sa, supervisor);
 	if (rc < 0)
 		sp_log(SP_LOG_WARN, "supervisor: SAs that nobody knows may be left error=%s",
 		       strerror(-rc));
@@ -94,7 +102,7 @@ static void rekey_if_used_up(void *context, const void *entry)
 	sp_log(SP_LOG_INFO, "supervisor: %s, rekeying environment=%s server=%s spi=%08x",
 	       is_expiring ? "sequence numbers run out" : "an SA has carried its share",
 	       info->tunnel.environment, info->tunnel.server, ntohl(info->id.spi_be));
-	cp_protocol_of(server)->rekey(info->id.spi_be, info->id.destination_be);
+	cp_protocol_of(server)->rekey(&supervisor->ike, info->id.spi_be);
 }
 
 void cp_supervisor_look_at_sas(struct cp_supervisor *supervisor, bool have_changed)

@@ -108,6 +108,14 @@ static unsigned doom_all(struct cp_tunnel_state *state)
 
 /* ---- transitions ---- */
 
+/* Until the next attempt. */
+static uint64_t take_pause_ms(struct cp_tunnel_state *state)
+{
+	const uint64_t pause_ms = cp_backoff_take_ms(&state->backoff);
+
+	return pause_ms > state->pause_ms ? pause_ms : state->pause_ms;
+}
+
 static unsigned begin(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	unsigned todo = doom_all(state);
@@ -115,6 +123,7 @@ static unsigned begin(struct cp_tunnel_state *state, uint64_t now_ms)
 	enter(state, CP_TUNNEL_CONNECTING, now_ms);
 	forget_reason(state);
 	state->attempts++;
+	state->pause_ms = 0;
 	state->is_resolving = true;
 	state->deadline_ms = now_ms + CP_GUARD_MS;
 	return todo | CP_DO_RESOLVE;
@@ -139,7 +148,7 @@ static unsigned fail(struct cp_tunnel_state *state, uint64_t now_ms)
 	explain(state, "the negotiation ended without a reason given", CP_RANK_VAGUE);
 	tell_reason(state);
 	enter(state, CP_TUNNEL_WAITING, now_ms);
-	state->deadline_ms = now_ms + cp_backoff_take_ms(&state->backoff);
+	state->deadline_ms = now_ms + take_pause_ms(state);
 	state->is_resolving = false;
 	return todo | CP_SAY_FAILED;
 }
@@ -147,7 +156,7 @@ static unsigned fail(struct cp_tunnel_state *state, uint64_t now_ms)
 /* It was up and is not any more. */
 static unsigned lose(struct cp_tunnel_state *state, uint64_t now_ms)
 {
-	const bool was_stable = now_ms - state->since_ms >= CP_STABLE_MS;
+	const bool was_stable = now_ms - state->since_ms >= CP_STABLE_MS && !state->pause_ms;
 	unsigned todo = doom_all(state);
 
 	explain(state, "the server closed the tunnel", CP_RANK_VAGUE);
@@ -159,7 +168,7 @@ static unsigned lose(struct cp_tunnel_state *state, uint64_t now_ms)
 	if (was_stable)
 		return todo | begin(state, now_ms);
 	enter(state, CP_TUNNEL_WAITING, now_ms);
-	state->deadline_ms = now_ms + cp_backoff_take_ms(&state->backoff);
+	state->deadline_ms = now_ms + take_pause_ms(state);
 	return todo;
 }
 
@@ -196,6 +205,7 @@ static unsigned try_renewal(struct cp_tunnel_state *state, uint64_t now_ms)
 
 	forget_reason(state);
 	state->renewal_attempts++;
+	state->pause_ms = 0;
 	state->renewal_ike = 0;
 	state->is_resolving = true;
 	state->deadline_ms = now_ms + CP_GUARD_MS;
@@ -220,7 +230,7 @@ static unsigned fail_renewal(struct cp_tunnel_state *state, uint64_t now_ms)
 	state->renewal_ike = 0;
 	state->is_resolving = state->is_queued = state->is_negotiating = false;
 	state->remote_be = state->up_remote_be;
-	state->deadline_ms = now_ms + cp_backoff_take_ms(&state->backoff);
+	state->deadline_ms = now_ms + take_pause_ms(state);
 	return todo;
 }
 
@@ -483,6 +493,15 @@ static unsigned on_renew(struct cp_tunnel_state *state, uint64_t now_ms)
 	return todo | CP_SAY_RENEWING | try_renewal(state, now_ms);
 }
 
+static void on_reason(struct cp_tunnel_state *state, const struct cp_event *event)
+{
+	if (!has_ike(state, event->ike_id))
+		return;
+	explain(state, event->why, event->rank);
+	if (event->pause_s * UINT64_C(1000) > state->pause_ms)
+		state->pause_ms = event->pause_s * UINT64_C(1000);
+}
+
 /* It may have lost us in a restart: we do not wait until the IKE_SA is given up. If it comes back
  * as it was, the old login goes when the new one is up. */
 static unsigned on_unanswered(struct cp_tunnel_state *state, const struct cp_event *event,
@@ -602,8 +621,7 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 	case CP_EVENT_CHILD_DOWN:
 		return on_child_down(state, event, now_ms);
 	case CP_EVENT_REASON:
-		if (has_ike(state, event->ike_id))
-			explain(state, event->why, event->rank);
+		on_reason(state, event);
 		return 0;
 	case CP_EVENT_ADMITTED:
 		return on_admitted(state, now_ms);

@@ -40,7 +40,8 @@ enum cp_event_type {
 	CP_EVENT_CHILD_REKEYED, /* old_child_id, child_id, spi_be, suite; in a collision twice, the
 	                           last one stays (RFC 7296 section 2.8.1) */
 	CP_EVENT_CHILD_DOWN,    /* child_id */
-	CP_EVENT_REASON,        /* why, rank: explains what will end this attempt or this tunnel */
+	CP_EVENT_REASON,        /* why, rank, pause_s: explains what will end this attempt or this
+	                           tunnel */
 	CP_EVENT_TIME,          /* nothing happened but time */
 	CP_EVENT_ADMITTED,      /* it is this tunnel's turn to knock at its server */
 	CP_EVENT_OVERTAKEN,     /* as READY, but another control plane has SAs of this tunnel that
@@ -68,6 +69,7 @@ struct cp_event {
 	uint32_t child_id;
 	uint32_t old_child_id;
 	uint32_t old_ike_id; /* CP_EVENT_IKE_REKEYED */
+	uint32_t pause_s;    /* CP_EVENT_REASON: the next attempt not before so long; 0: any time */
 	uint32_t lookup;     /* the supervisor's: of which look-up this is the result; 0: of none */
 	uint32_t spi_be;     /* inbound */
 	uint32_t inner_be;
@@ -146,6 +148,7 @@ struct cp_tunnel_state {
 	uint32_t tried_be;         /* what was looked up last; 0: nothing yet */
 	uint32_t ikes[CP_TUNNEL_SAS_MAX];
 	size_t ike_count;
+	uint64_t pause_ms;       /* the server wants us to wait so long before the next attempt */
 	char reason[CP_WHY_LEN]; /* of the attempt under way, or of what ends the tunnel */
 	enum cp_rank rank;
 	char before[CP_WHY_LEN]; /* the last reason that explained more than silence; since it was

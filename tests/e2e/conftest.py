@@ -74,6 +74,12 @@ def lab_with_three(request):
 
 
 @pytest.fixture
+def openvpn(request):
+    """The topology with one customer who runs OpenVPN; nothing is started."""
+    yield from _use(request, protocols={"a": "openvpn"})
+
+
+@pytest.fixture
 def redundant(request):
     """The topology with servers in two zones and a customer that routes; nothing is started."""
     yield from _use(request, redundant="routes")

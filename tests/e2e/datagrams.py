@@ -149,7 +149,7 @@ _OUT = (("client", "eth0"), ("cluster", "to-gateway"), ("gateway", "uplink"), ("
 _OUT_OF_SERVER = ("from ipsec0", "lan")
 _BACK = (("target", "eth0"), ("target", "to-a"), ("target", "to-b"), ("internet", "to-gateway"),
          ("gateway", "cluster"), ("cluster", "to-client"))
-_BACK_OF_SERVER = ("ipsec0", "wan")
+_BACK_OF_SERVER = ("ipsec0", "tun0", "wan")
 
 
 class Datagrams:

@@ -150,8 +150,8 @@ environment: {{
         if server.profile:
             settings["profile"] = self.write_secret(f"{name}.ovpn", server.profile)
         else:
-            settings.update(address=server.address, server_ca=self._copy("ca", name,
-                                                                         server.authority))
+            settings.update(address=server.address, server_identity=server.identity,
+                            server_ca=self._copy("ca", name, server.authority))
         return {key: value for key, value in settings.items() if value}
 
     def _server(self, environment, server):

@@ -50,8 +50,9 @@ int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t bod
 }
 
 /* libcharon has the SAs with even SPIs. */
-static bool is_known(const struct ipc_sa_id *id)
+static bool is_known(void *context, const struct ipc_sa_id *id)
 {
+	(void)context;
 	return id->spi_be % 2 == 0;
 }
 
@@ -67,7 +68,7 @@ static void add(uint32_t spi_be, uint64_t epoch, uint64_t added_ns, uint32_t fla
 
 static int remove_strays(void)
 {
-	return cp_strays_remove(NULL, OUR_EPOCH, CONNECTED_NS, is_known);
+	return cp_strays_remove(NULL, OUR_EPOCH, CONNECTED_NS, is_known, NULL);
 }
 
 static int set_up(void **state)

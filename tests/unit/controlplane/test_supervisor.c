@@ -9,6 +9,7 @@
 #include "controlplane/ike_config.h"
 #include "controlplane/ike_keepsake.h"
 #include "controlplane/ike_kernel.h"
+#include "controlplane/ovpn_client.h"
 #include "tests/unit/common/unit.h"
 
 #define SECOND 1000u
@@ -174,6 +175,45 @@ void cp_ike_kernel_rekey(uint32_t spi_be, uint32_t destination_be)
 {
 	(void)spi_be;
 	(void)destination_be;
+}
+
+const struct cp_protocol cp_protocol_openvpn = { .name = "openvpn" }; /* there is none */
+
+int cp_ovpn_client_start(struct cp_ike *ike)
+{
+	(void)ike;
+	return 0;
+}
+
+bool cp_ovpn_client_receive(const struct cp_ike *ike, const struct ipc_punt *punt,
+                            const void *payload)
+{
+	(void)ike;
+	(void)punt;
+	(void)payload;
+	return false;
+}
+
+void cp_ovpn_client_keys_changed(const struct cp_ike *ike)
+{
+	(void)ike;
+}
+
+bool cp_ovpn_client_has(const struct cp_ike *ike, const struct ipc_sa_id *id)
+{
+	(void)ike;
+	(void)id;
+	return false;
+}
+
+void cp_ovpn_client_freeze(const struct cp_ike *ike)
+{
+	(void)ike;
+}
+
+void cp_ovpn_client_thaw(const struct cp_ike *ike)
+{
+	(void)ike;
 }
 
 void cp_ike_keepsake_read(struct cp_ike *ike)

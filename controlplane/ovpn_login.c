@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One login at an OpenVPN server: a session, its data keys in the dataplane, and what the
+ * supervisor is told of it.
+ */
+#include "controlplane/ovpn_login.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "controlplane/ovpn_material.h"
+#include "controlplane/ovpn_push.h"
+#include "controlplane/ovpn_settings.h"
+
+#define KEY_SECONDS_MAX 86400u /* of a key that nobody renews */
+#define POLL_MIN_MS 1000u      /* between looks at keys in use */
+#define FIRST_LOOK_MS 200u     /* while the first packet under a new key is waited for */
+#define ASK_AGAIN_MS 10000u    /* new keys cost a handshake */
+#define UNANSWERED_MS 2500u
+#define SILENT_MS 10000u
+
+/* ---- what the supervisor is told ---- */
+
+static void report(const struct cp_ovpn_login *login, struct cp_event *event)
+{
+	event->ike_id = login->number;
+	cp_ike_report(login->ike, login->tunnel, event);
+}
+
+static void report_type(const struct cp_ovpn_login *login, enum cp_event_type type)
+{
+	struct cp_event event = { .type = type };
+
+	report(login, &event);
+}
+
+/* A key is sent with: the login is up, or has new keys. */
+static void report_key(struct cp_ovpn_login *login, const struct cp_ovpn_lease *lease)
+{
+	struct cp_event event = {
+		.type = login->child ? CP_EVENT_CHILD_REKEYED : CP_EVENT_CHILD_UP,
+		.child_id = lease->child,
+		.old_child_id = login->child,
+		.spi_be = lease->spi_be,
+		.inner_be = login->inner_be,
+		.remote_be = login->leases.path.remote_be,
+		.range_count = login->range_count,
+	};
+
+	snprintf(event.suite, sizeof(event.suite), "%s", lease->cipher);
+	memcpy(event.ranges, login->ranges, sizeof(event.ranges));
+	login->child = lease->child;
+	report(login, &event);
+}
+
+/* Nothing is left of it. */
+static void report_end(struct cp_ovpn_login *login)
+{
+	struct cp_event down = { .type = CP_EVENT_CHILD_DOWN, .child_id = login->child };
+
+	if (login->child)
+		report(login, &down);
+	login->child = 0;
+	report_type(login, CP_EVENT_IKE_GONE);
+}
+
+/* ---- what the session wants ---- */
+
+static void on_send(void *context, const uint8_t *packet, size_t length)
+{
+	const struct cp_ovpn_login *login = context;
+	const struct cp_ovpn_path *path = &login->leases.path;
+	const struct ipc_punt punt = {
+		.source_be = path->local_be,
+		.destination_be = path->remote_be,
+		.source_port_be = path->local_port_be,
+		.destination_port_be = path->remote_port_be,
+		.length = (uint32_t)length,
+	};
+	int rc = login->ike->is_muted ? 0 : cp_dp_send_datagram(login->ike->dp, &punt, packet);
+
+	if (rc != 0) /* as good as lost on the way: it is sent again */
+		sp_log(SP_LOG_DEBUG, "ovpn: a packet was not sent error=%s", strerror(-rc));
+}
+
+static void on_up(void *context, const struct cp_ovpn_push *push)
+{
+	struct cp_ovpn_login *login = context;
+	const uint64_t restart_ms = push->ping_restart_s * UINT64_C(1000);
+
+	login->inner_be = push->local_be;
+	login->range_count = cp_ovpn_push_ranges(push, login->ranges, CP_RANGES_MAX);
+	login->leases.path.ping_s = push->ping_s < UINT16_MAX ? (uint16_t)push->ping_s : UINT16_MAX;
+	login->poll_ms = restart_ms ? restart_ms / 8 : 0;
+	if (login->poll_ms && login->poll_ms < POLL_MIN_MS)
+		login->poll_ms = POLL_MIN_MS;
+	if (push->ignored[0])
+		sp_log(SP_LOG_INFO, "ovpn: ignored what the server pushed tunnel=%s options=\"%s\"",
+		       login->tunnel->name, push->ignored);
+}
+
+static void on_key(void *context, const struct cp_ovpn_key *key)
+{
+	struct cp_ovpn_login *login = context;
+	struct cp_ovpn_lease *lease;
+
+	if (cp_ovpn_leases_add(&login->leases, key, (*login->next_child)++ | 0x80000000u, &lease,
+	                       login->broken) != 0)
+		login->is_broken = true;
+	login->look_ms = 0;
+}
+
+static void on_use(void *context, uint8_t key_id)
+{
+	struct cp_ovpn_login *login = context;
+	struct cp_ovpn_lease *lease = cp_ovpn_leases_find(&login->leases, key_id);
+
+	if (!lease || lease->is_sending)
+		return;
+	if (cp_ovpn_leases_use(&login->leases, lease) == 0) {
+		report_key(login, lease);
+		return;
+	}
+	login->is_broken = true;
+	snprintf(login->broken, sizeof(login->broken), "the dataplane did not take a data key");
+}
+
+static void on_forget(void *context, uint8_t key_id)
+{
+	struct cp_ovpn_login *login = context;
+	struct cp_ovpn_lease *lease = cp_ovpn_leases_find(&login->leases, key_id);
+
+	if (lease)
+		cp_ovpn_leases_remove(&login->leases, lease);
+}
+
+static void on_send_exit(void *context)
+{
+	const struct cp_ovpn_login *login = context;
+
+	/* a server that knows no EXIT finds out by its own ping-restart */
+	sp_log(SP_LOG_DEBUG, "ovpn: the server is not told of the end tunnel=%s",
+	       login->tunnel->name);
+}
+
+static void on_tell(void *context, const char *text)
+{
+	const struct cp_ovpn_login *login = context;
+
+	sp_log(SP_LOG_INFO, "ovpn: tunnel=%s %s", login->tunnel->name, text);
+}
+
+static void on_ended(void *context, const struct cp_ovpn_end *end)
+{
+	struct cp_ovpn_login *login = context;
+	const struct cp_server *server = login->tunnel->server;
+	struct cp_event reason = { .type = CP_EVENT_REASON,
+		                   .rank = end->rank,
+		                   .pause_s = end->pause_s };
+
+	if (end->next == CP_OVPN_NEVER && reason.pause_s < server->retry_max_s)
+		reason.pause_s = server->retry_max_s;
+	snprintf(reason.why, sizeof(reason.why), "%s", end->why);
+	report(login, &reason);
+	login->is_over = true;
+}
+
+static const struct cp_ovpn_calls calls = {
+	.send = on_send,
+	.up = on_up,
+	.key = on_key,
+	.use = on_use,
+	.forget = on_forget,
+	.send_exit = on_send_exit,
+	.tell = on_tell,
+	.ended = on_ended,
+};
+
+/* ---- its life ---- */
+
+/* After anything that may have ended it. */
+static void settle(struct cp_ovpn_login *login)
+{
+	if (login->is_broken && !login->is_over) {
+		struct cp_event reason = { .type = CP_EVENT_REASON, .rank = CP_RANK_EXACT };
+
+		memcpy(reason.why, login->broken, sizeof(reason.why));
+		report(login, &reason);
+		login->is_over = true;
+	}
+	if (!login->is_over || !login->session)
+		return;
+	cp_ovpn_leases_remove_all(&login->leases);
+	report_end(login);
+	cp_ovpn_session_destroy(login->session);
+	login->session = NULL;
+}
+
+/* A key lives until the one after next, or that long after everybody went silent. */
+static uint32_t key_seconds(const struct cp_ovpn_settings *settings)
+{
+	const uint64_t seconds = (uint64_t)settings->reneg_s + settings->tran_window_s + 60;
+
+	return settings->reneg_s && seconds < KEY_SECONDS_MAX ? (uint32_t)seconds : KEY_SECONDS_MAX;
+}
+
+struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
+                                           const struct cp_ike_tunnel *tunnel, unsigned remote,
+                                           uint32_t remote_be, uint32_t number,
+                                           struct cp_ike_sas *known, _Atomic uint32_t *next_child,
+                                           struct sp_secret *token, uint64_t now_ms,
+                                           char why[CP_WHY_LEN])
+{
+	const struct cp_server *server = tunnel->server;
+	const struct cp_ovpn_settings *settings = server->openvpn;
+	const struct cp_ovpn_link link = { .is_tcp = false };
+	struct cp_ovpn_material material = { 0 };
+	struct cp_ovpn_login *login;
+
+	if (!settings || remote >= settings->remote_count) {
+		snprintf(why, CP_WHY_LEN, "its settings have just changed");
+		return NULL;
+	}
+	if (cp_ovpn_material_load(server, &material, why) != 0)
+		return NULL;
+	login = calloc(1, sizeof(*login));
+	if (!login) {
+		snprintf(why, CP_WHY_LEN, "no memory");
+		goto err_material;
+	}
+	*login = (struct cp_ovpn_login){
+		.number = number,
+		.ike = ike,
+		.tunnel = tunnel,
+		.next_child = next_child,
+		.look_ms = UINT64_MAX,
+		.end_ms = UINT64_MAX,
+		.leases = { .dp = ike->dp,
+		            .known = known,
+		            .tunnel = (size_t)(tunnel - ike->tunnels),
+		            .path = { .tunnel = tunnel->id,
+		                      .local_be = ike->config->uplink.address_be,
+		                      .remote_be = remote_be,
+		                      .local_port_be = htons(settings->own_port),
+		                      .remote_port_be = htons(settings->remotes[remote].port),
+		                      .replay_window = ike->config->replay_window,
+		                      .hard_seconds = key_seconds(settings) } },
+	};
+	login->session = cp_ovpn_session_create(settings, &material, &link, token,
+	                                        (uint32_t)time(NULL), &calls, login, why);
+	if (!login->session)
+		goto err_login;
+	cp_ovpn_material_wipe(&material);
+	report_type(login, CP_EVENT_IKE_BEGUN);
+	cp_ovpn_session_start(login->session, now_ms);
+	settle(login);
+	return login;
+
+err_login:
+	free(login);
+err_material:
+	cp_ovpn_material_wipe(&material);
+	return NULL;
+}
+
+void cp_ovpn_login_destroy(struct cp_ovpn_login *login)
+{
+	if (!login)
+		return;
+	cp_ovpn_leases_forget(&login->leases);
+	cp_ovpn_session_destroy(login->session);
+	free(login);
+}
+
+bool cp_ovpn_login_matches(const struct cp_ovpn_login *login, const struct ipc_punt *punt)
+{
+	const struct cp_ovpn_path *path = &login->leases.path;
+
+	return !login->is_over && punt->source_be == path->remote_be &&
+	       punt->source_port_be == path->remote_port_be &&
+	       punt->destination_port_be == path->local_port_be;
+}
+
+void cp_ovpn_login_receive(struct cp_ovpn_login *login, const uint8_t *packet, size_t length,
+                           uint64_t now_ms)
+{
+	if (login->asked_ms) {
+		login->asked_ms = 0;
+		login->is_unanswered = false;
+		report_type(login, CP_EVENT_ANSWERED);
+	}
+	cp_ovpn_session_receive(login->session, packet, length, now_ms);
+	settle(login);
+}
+
+/* ---- what becomes of its keys ---- */
+
+static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
+{
+	uint64_t next_ms = login->poll_ms ? now_ms + login->poll_ms : UINT64_MAX;
+
+	for (size_t i = 0; i < CP_OVPN_LEASES_MAX && !login->is_over; i++) {
+		struct cp_ovpn_lease *lease = &login->leases.keys[i];
+		const uint8_t key_id = lease->key_id;
+
+		if (!lease->spi_be)
+			continue;
+		if (cp_ovpn_leases_look(&login->leases, lease))
+			cp_ovpn_session_heard(login->session, key_id, now_ms);
+		if (lease->spi_be && !lease->is_heard && now_ms + FIRST_LOOK_MS < next_ms)
+			next_ms = now_ms + FIRST_LOOK_MS;
+	}
+	login->look_ms = next_ms;
+}
+
+/* The server leaves what it was asked unanswered. */
+static void doubt(struct cp_ovpn_login *login, uint64_t now_ms)
+{
+	if (!login->asked_ms)
+		return;
+	if (now_ms - login->asked_ms >= SILENT_MS) {
+		login->asked_ms = 0;
+		login->is_unanswered = false;
+		report_type(login, CP_EVENT_SILENT);
+	} else if (!login->is_unanswered && now_ms - login->asked_ms >= UNANSWERED_MS) {
+		login->is_unanswered = true;
+		report_type(login, CP_EVENT_UNANSWERED);
+	}
+}
+
+void cp_ovpn_login_tick(struct cp_ovpn_login *login, bool have_keys_changed, uint64_t now_ms)
+{
+	if (now_ms >= login->end_ms)
+		cp_ovpn_login_end(login);
+	if (login->is_over)
+		return;
+	if (have_keys_changed || now_ms >= login->look_ms)
+		look_at_keys(login, now_ms);
+	if (!login->is_over && now_ms >= cp_ovpn_session_deadline_ms(login->session))
+		cp_ovpn_session_tick(login->session, now_ms);
+	doubt(login, now_ms);
+	settle(login);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t cp_ovpn_login_deadline_ms(const struct cp_ovpn_login *login)
+{
+	uint64_t deadline = sooner(login->look_ms, login->end_ms);
+
+	if (login->is_over)
+		return 0;
+	if (login->asked_ms)
+		deadline =
+			sooner(deadline, login->asked_ms + (login->is_unanswered ? SILENT_MS
+		                                                                 : UNANSWERED_MS));
+	return sooner(deadline, cp_ovpn_session_deadline_ms(login->session));
+}
+
+void cp_ovpn_login_end(struct cp_ovpn_login *login)
+{
+	login->is_over = true;
+	settle(login);
+}
+
+void cp_ovpn_login_leave(struct cp_ovpn_login *login, uint64_t now_ms)
+{
+	if (login->is_over)
+		return;
+	cp_ovpn_session_stop(login->session, now_ms);
+	settle(login);
+}
+
+void cp_ovpn_login_rekey(struct cp_ovpn_login *login, struct cp_ovpn_lease *lease, uint64_t now_ms)
+{
+	if (login->is_over)
+		return;
+	cp_ovpn_leases_look(&login->leases, lease);
+	if (lease->spi_be)
+		cp_ovpn_session_renegotiate(login->session, now_ms);
+	else /* of a dataplane that is no more: the server goes on with it for a minute */
+		login->is_over = true;
+	settle(login);
+}
+
+void cp_ovpn_login_ask(struct cp_ovpn_login *login, uint64_t now_ms)
+{
+	if (login->is_over || login->asked_ms ||
+	    (login->renewed_ms && now_ms - login->renewed_ms < ASK_AGAIN_MS))
+		return;
+	login->asked_ms = login->renewed_ms = now_ms;
+	cp_ovpn_session_renegotiate(login->session, now_ms);
+	settle(login);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One login at an OpenVPN server: a session (ovpn_session.h), its data keys in the dataplane
+ * (ovpn_leases.h), and what the supervisor is told of it.
+ *
+ * OpenVPN's thread owns logins and calls everything here.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "controlplane/ike_tunnels.h"
+#include "controlplane/ovpn_leases.h"
+#include "controlplane/ovpn_session.h"
+
+struct cp_ovpn_login {
+	uint32_t number; /* CP_OVPN_NUMBERS is set */
+	const struct cp_ike *ike;
+	const struct cp_ike_tunnel *tunnel;
+	struct cp_ovpn_session *session;
+	struct cp_ovpn_leases leases;
+	_Atomic uint32_t *next_child; /* where its keys get their numbers from */
+
+	/* what was pushed */
+	uint32_t inner_be;
+	struct cp_range ranges[CP_RANGES_MAX];
+	size_t range_count;
+	uint64_t poll_ms; /* between two looks at the keys in use; 0: none are wanted */
+
+	uint32_t child;      /* what the supervisor knows as its child; 0: it is not up */
+	uint64_t look_ms;    /* the next look; UINT64_MAX: none */
+	uint64_t asked_ms;   /* whether the server is there; 0: answered, or nobody asks */
+	uint64_t renewed_ms; /* the last time that keys were renewed to ask that */
+	bool is_unanswered;  /* told */
+	bool is_broken;      /* the dataplane did not take a key */
+	uint64_t end_ms;     /* shall end then; UINT64_MAX: nobody wants that */
+	bool is_over;        /* to be destroyed */
+	char broken[CP_WHY_LEN];
+	struct cp_ovpn_login *next;
+};
+
+/* Begins a login; NULL with WHY in words. Reads the tunnel's secrets. TOKEN outlives it. */
+struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
+                                           const struct cp_ike_tunnel *tunnel, unsigned remote,
+                                           uint32_t remote_be, uint32_t number,
+                                           struct cp_ike_sas *known, _Atomic uint32_t *next_child,
+                                           struct sp_secret *token, uint64_t now_ms,
+                                           char why[CP_WHY_LEN]);
+
+/* Frees it; its keys stay in the dataplane. */
+void cp_ovpn_login_destroy(struct cp_ovpn_login *login);
+
+/* Whether a datagram from there to that port of ours may be for it. */
+bool cp_ovpn_login_matches(const struct cp_ovpn_login *login, const struct ipc_punt *punt);
+void cp_ovpn_login_receive(struct cp_ovpn_login *login, const uint8_t *packet, size_t length,
+                           uint64_t now_ms);
+
+/* Does what is due; HAVE_KEYS_CHANGED: the dataplane said so. */
+void cp_ovpn_login_tick(struct cp_ovpn_login *login, bool have_keys_changed, uint64_t now_ms);
+uint64_t cp_ovpn_login_deadline_ms(const struct cp_ovpn_login *login);
+
+/* Ends it, without a word to the server: that would end every session from our port. Its keys go,
+ * too. */
+void cp_ovpn_login_end(struct cp_ovpn_login *login);
+
+/* Takes leave of the server. */
+void cp_ovpn_login_leave(struct cp_ovpn_login *login, uint64_t now_ms);
+
+void cp_ovpn_login_rekey(struct cp_ovpn_login *login, struct cp_ovpn_lease *lease, uint64_t now_ms);
+
+/* Finds out whether the server still knows us: by new keys, since OpenVPN has no other question. */
+void cp_ovpn_login_ask(struct cp_ovpn_login *login, uint64_t now_ms);
