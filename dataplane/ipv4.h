@@ -21,7 +21,7 @@
  * sections 5.3.7, 4.2.2.11; RFC 1122 section 3.2.1.3. */
 static inline bool dp_ipv4_is_martian(uint32_t address_be)
 {
-	static const bool is_martian[256] = { [0] = true, [127] = true, [224 ... 255] = true };
+	static const bool is_martian[256] = { [224 ... 255] = true, [0] = true, [127] = true };
 	uint8_t first;
 
 	memcpy(&first, &address_be, sizeof(first));

@@ -143,8 +143,7 @@ static void set_generation(struct link_world *x)
 	x->generation.environments = &x->environment;
 	x->generation.environment_count = 1;
 	x->generation.by_slot[0] = &x->environment;
-	x->addresses[dp_crc4(htonl(LINK_POD)) & x->generation.address_mask] =
-		&x->environment;
+	x->addresses[dp_crc4(htonl(LINK_POD)) & x->generation.address_mask] = &x->environment;
 }
 
 static struct rte_ring *make_ring(const char *what)
