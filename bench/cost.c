@@ -115,8 +115,8 @@ static unsigned run_path(struct bench *x, const struct path *path, unsigned firs
 	unsigned n = 0;
 
 	for (unsigned i = first; i < first + CHUNK; i += DP_BURST) {
-		world_turn(&x->world, path->from, &x->m[i], DP_BURST);
-		n += world_take(&x->world, to, sent);
+		world_turn(x->world.w, path->from, &x->m[i], DP_BURST);
+		n += world_take(x->world.w, to, sent);
 	}
 	return n;
 }
@@ -232,7 +232,7 @@ static void print_head(const struct bench *x)
 static int run_case(struct bench *x, const struct options *o, const struct path *path,
                     const struct cipher *cipher, uint16_t size)
 {
-	struct frame frame = { path->sessions, path->way, FRAME_DATA, size };
+	struct frame frame = { path->sessions, path->way, FRAME_DATA, size, 0 };
 	int rc = 0;
 
 	x->of_path.n = x->of_raw.n = 0;

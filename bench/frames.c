@@ -24,19 +24,19 @@ struct tuple {
 	uint16_t source_port_be, destination_port_be;
 };
 
-static struct tuple from_client(enum world_kind kind, uint32_t session)
+static struct tuple from_client(const struct world *world, enum world_kind kind, uint32_t session)
 {
-	uint32_t forward = session / WORLD_CALLS_PER_TARGET;
 	struct tuple t = {
 		.source_be = rte_cpu_to_be_32(WORLD_CLIENT + session % WORLD_CLIENTS),
 		.source_port_be =
 			rte_cpu_to_be_16((uint16_t)(WORLD_CLIENT_PORT + session / WORLD_CLIENTS)),
-		.destination_be = rte_cpu_to_be_32(WORLD_POD),
-		.destination_port_be = rte_cpu_to_be_16((uint16_t)(WORLD_FORWARD_PORT + forward)),
+		.destination_be = rte_cpu_to_be_32(WORLD_POD + world_environment(world, session)),
+		.destination_port_be = rte_cpu_to_be_16(
+			(uint16_t)(WORLD_FORWARD_PORT + world_forward(world, session))),
 	};
 
 	if (kind == WORLD_EGRESS) {
-		t.destination_be = rte_cpu_to_be_32(WORLD_REMOTE + session % WORLD_REMOTES);
+		t.destination_be = world_remote_be(session);
 		t.destination_port_be = rte_cpu_to_be_16(WORLD_REMOTE_PORT);
 	}
 	return t;
@@ -44,16 +44,16 @@ static struct tuple from_client(enum world_kind kind, uint32_t session)
 
 static struct tuple from_server(const struct world *world, enum world_kind kind, uint32_t session)
 {
-	uint32_t forward = session / WORLD_CALLS_PER_TARGET;
+	uint32_t forward = world_forward(world, session);
 	struct tuple t = {
 		.source_be = rte_cpu_to_be_32(WORLD_TARGET + forward),
 		.source_port_be = rte_cpu_to_be_16(WORLD_TARGET_PORT),
-		.destination_be = rte_cpu_to_be_32(WORLD_INNER),
+		.destination_be = rte_cpu_to_be_32(WORLD_INNER + forward % world->options.servers),
 		.destination_port_be = world->ports_be[kind][session],
 	};
 
 	if (kind == WORLD_EGRESS) {
-		t.source_be = rte_cpu_to_be_32(WORLD_REMOTE + session % WORLD_REMOTES);
+		t.source_be = world_remote_be(session);
 		t.source_port_be = rte_cpu_to_be_16(WORLD_REMOTE_PORT);
 		t.destination_be = rte_cpu_to_be_32(WORLD_UPLINK);
 	}
@@ -104,8 +104,10 @@ static unsigned outer_bytes(const struct world *world)
 }
 
 /* The trailer of the inner packet and everything in front of it, ready to be sealed as P. */
-static void wrap(struct world *world, struct dp_pkt *p, uint8_t *outer, unsigned size)
+static void wrap(struct world *world, uint32_t tunnel, struct dp_pkt *p, uint8_t *outer,
+                 unsigned size)
 {
+	struct world_tunnel *t = &world->tunnels[tunnel];
 	const struct dp_crypto_suite *suite = world->suite;
 	unsigned before = outer_bytes(world) + ESP_HEADER + suite->iv_bytes;
 	unsigned text = text_bytes(suite, size), pad = text - size - TRAILER;
@@ -118,20 +120,20 @@ static void wrap(struct world *world, struct dp_pkt *p, uint8_t *outer, unsigned
 	end[pad] = (uint8_t)pad;
 	end[pad + 1] = NEXT_IPV4;
 	dp_ipv4_write(outer, total, TTL, world->is_udp ? IPPROTO_UDP : IPPROTO_ESP,
-	              rte_cpu_to_be_32(WORLD_SERVER), rte_cpu_to_be_32(WORLD_UPLINK));
+	              rte_cpu_to_be_32(WORLD_SERVER + tunnel), rte_cpu_to_be_32(WORLD_UPLINK));
 	if (world->is_udp) {
 		dp_store32(outer + 20, rte_cpu_to_be_32(4500u << 16 | 4500u));
 		dp_store32(outer + 24, rte_cpu_to_be_32((uint32_t)(total - DP_IPV4_HEADER) << 16));
 	}
-	iv = rte_cpu_to_be_64(++world->sequence);
+	iv = rte_cpu_to_be_64(atomic_fetch_add(&t->sequence, 1) + 1);
 	p->verdict = DP_OK;
 	p->l3 = outer;
 	p->l3_length = total;
 	p->esp = outer + outer_bytes(world);
-	dp_store32(p->esp, world->spi_in_be);
+	dp_store32(p->esp, t->spi_in_be);
 	memcpy(p->esp + 4, (uint8_t *)&iv + 4, 4);
 	memcpy(p->esp + ESP_HEADER, &iv, sizeof(iv));
-	dp_store32(p->iv, world->salt);
+	dp_store32(p->iv, t->salt);
 	memcpy(p->iv + 4, &iv, sizeof(iv));
 	memcpy(p->aad, p->esp, 8);
 }
@@ -164,6 +166,19 @@ static unsigned before_packet(const struct world *world, const struct frame *fra
 	                : 0u);
 }
 
+/* As each tunnel's server does it. */
+static void seal(struct world *world, const struct frame *frame, struct dp_batch *b,
+                 const uint32_t *sessions)
+{
+	struct dp_crypto *crypto = world->crypto[frame->writer];
+
+	for (unsigned i = 0; i < b->n; i++)
+		dp_crypto_encrypt(crypto, world->suite,
+		                  &world->tunnels[world_tunnel(world, sessions[i])].key, b, i,
+		                  i + 1);
+	dp_crypto_flush(crypto);
+}
+
 void frames_write(struct world *world, const struct frame *frame, struct rte_mbuf **m,
                   const uint32_t *sessions, unsigned n)
 {
@@ -173,7 +188,7 @@ void frames_write(struct world *world, const struct frame *frame, struct rte_mbu
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t *begin = frame_begin(m[i]);
 		struct tuple t = frame->way == FRAME_FROM_CLUSTER
-		                         ? from_client(frame->sessions, sessions[i])
+		                         ? from_client(world, frame->sessions, sessions[i])
 		                         : from_server(world, frame->sessions, sessions[i]);
 
 		write_ethernet(world, port, begin);
@@ -181,13 +196,26 @@ void frames_write(struct world *world, const struct frame *frame, struct rte_mbu
 		set_length(m[i], RTE_ETHER_HDR_LEN + frame->size);
 		if (frame->way != FRAME_FROM_TUNNEL)
 			continue;
-		wrap(world, &sealed.p[i], begin + RTE_ETHER_HDR_LEN, frame->size);
+		wrap(world, world_tunnel(world, sessions[i]), &sealed.p[i],
+		     begin + RTE_ETHER_HDR_LEN, frame->size);
 		set_length(m[i], RTE_ETHER_HDR_LEN + (unsigned)sealed.p[i].l3_length);
 	}
-	if (frame->way != FRAME_FROM_TUNNEL)
-		return;
-	dp_crypto_encrypt(world->crypto, world->suite, &world->key, &sealed, 0, n);
-	dp_crypto_flush(world->crypto);
+	if (frame->way == FRAME_FROM_TUNNEL)
+		seal(world, frame, &sealed, sessions);
+}
+
+void frames_write_call(const struct world *world, struct rte_mbuf *m, const struct frame_call *call)
+{
+	const struct frame frame = { WORLD_EGRESS, FRAME_FROM_CLUSTER, FRAME_SYN, 64, 0 };
+	struct tuple t = { .source_be = rte_cpu_to_be_32(WORLD_CLIENT + call->client),
+		           .source_port_be = rte_cpu_to_be_16(call->client_port),
+		           .destination_be = call->remote_be,
+		           .destination_port_be = rte_cpu_to_be_16(WORLD_REMOTE_PORT) };
+	uint8_t *begin = frame_begin(m);
+
+	write_ethernet(world, DP_PORT_CLUSTER, begin);
+	write_packet(begin + RTE_ETHER_HDR_LEN, &frame, &t);
+	set_length(m, RTE_ETHER_HDR_LEN + frame.size);
 }
 
 struct raw_text frames_text(const struct world *world, const struct frame *frame,

@@ -25,10 +25,9 @@
 #define CLUSTER 0x0a000002u
 #define NATT_PORT 4500u
 #define IKE_PORT 500u
-#define WINDOW 4096u /* of the inbound SA, packets */
-#define SMALLEST 64u /* IPv4 bytes of a handshake's segments */
-
-static const struct ipc_tunnel tunnel_id = { .environment = "bench", .server = "a" };
+#define WINDOW 4096u    /* of the inbound SA, packets */
+#define SPI_STEP 65536u /* of outbound SAs, from rekeying to rekeying */
+#define SMALLEST 64u    /* IPv4 bytes of a handshake's segments */
 
 static int request(struct world *world, uint16_t type, const void *body, size_t length)
 {
@@ -38,14 +37,83 @@ static int request(struct world *world, uint16_t type, const void *body, size_t 
 	return world->reply.status;
 }
 
+/* ---- what belongs where ---- */
+
+uint32_t world_environment(const struct world *world, uint32_t session)
+{
+	return session % world->options.used;
+}
+
+uint32_t world_forward(const struct world *world, uint32_t session)
+{
+	return session / world->options.used % world->options.forwards;
+}
+
+uint32_t world_tunnel(const struct world *world, uint32_t session)
+{
+	return world_environment(world, session) * world->options.servers +
+	       world_forward(world, session) % world->options.servers;
+}
+
+uint32_t world_remote_be(uint32_t session)
+{
+	return rte_cpu_to_be_32(WORLD_REMOTE + session % WORLD_REMOTES);
+}
+
+static uint16_t slot_of(const struct world *world, uint32_t session)
+{
+	return world->core.generation->environments[world_environment(world, session)].slot;
+}
+
+struct dp_worker *world_home(const struct world *world, enum world_kind kind, uint32_t session)
+{
+	uint16_t home = kind == WORLD_EGRESS ? dp_egress_owner(world_remote_be(session),
+	                                                       world->core.worker_count)
+	                                     : dp_core_home(&world->core, slot_of(world, session));
+
+	return world->core.workers[home];
+}
+
+static struct ipc_tunnel tunnel_id(const struct world *world, uint32_t tunnel)
+{
+	struct ipc_tunnel id = { 0 };
+
+	snprintf(id.environment, sizeof(id.environment), "bench-%u",
+	         tunnel / world->options.servers);
+	snprintf(id.server, sizeof(id.server), "s%u", tunnel % world->options.servers);
+	return id;
+}
+
+static uint32_t server_be(uint32_t tunnel)
+{
+	return rte_cpu_to_be_32(WORLD_SERVER + tunnel);
+}
+
 /* ---- start ---- */
+
+static struct world_options complete(const struct world_options *o)
+{
+	struct world_options c = *o;
+	uint32_t *at_least_one[] = { &c.workers, &c.environments, &c.servers };
+
+	for (unsigned i = 0; i < RTE_DIM(at_least_one); i++)
+		*at_least_one[i] = RTE_MAX(*at_least_one[i], 1u);
+	if (c.used == 0)
+		c.used = c.environments;
+	if (c.forwards == 0)
+		c.forwards = (c.sessions - 1) / WORLD_CALLS_PER_TARGET / c.used + 1;
+	if (c.capacity == 0)
+		c.capacity = 4096 + c.sessions * WORLD_KINDS;
+	return c;
+}
 
 static struct ipc_node describe_node(const struct world_options *o)
 {
 	struct ipc_node node = { .name = "bench",
 		                 .cores = "auto",
-		                 .workers = 1,
-		                 .sessions = 4096 + o->sessions * WORLD_KINDS,
+		                 .workers = o->workers,
+		                 .sessions = o->capacity,
+		                 .memory_mb = o->memory_mb,
 		                 .idle = IPC_IDLE_ADAPTIVE,
 		                 .hugepages = o->hugepages,
 		                 .route_count = 1 };
@@ -65,21 +133,42 @@ static struct ipc_node describe_node(const struct world_options *o)
 	return node;
 }
 
-/* From here on the calling thread is the worker: dp_worker_call() calls directly. */
-static void take_place_of_worker(struct world *world)
+/* From here on the calling threads are the workers: dp_worker_call() calls directly. */
+static void take_place_of_workers(struct world *world)
 {
-	atomic_store(&world->w->stop, true);
-	rte_eal_wait_lcore(world->w->lcore);
+	for (unsigned i = 0; i < world->core.worker_count; i++) {
+		struct dp_worker *w = world->core.workers[i];
+
+		atomic_store(&w->stop, true);
+		rte_eal_wait_lcore(w->lcore);
+	}
 }
 
-static int send_forwards(struct world *world)
+/* One environment, which everybody may call. Nothing answers probes here, so none is sent. */
+static int send_environment(struct world *world, uint32_t environment,
+                            const struct ipc_prefix *everybody)
 {
-	unsigned count = (world->options.sessions - 1) / WORLD_CALLS_PER_TARGET + 1, n = 0;
+	const struct world_options *o = &world->options;
+	uint32_t first = environment * o->servers;
+	struct ipc_environment e = { .pod_address_be = rte_cpu_to_be_32(WORLD_POD + environment),
+		                     .session_quota = o->capacity,
+		                     .source_count = 1,
+		                     .sources = { *everybody },
+		                     .flags = IPC_ENVIRONMENT_UNPROBED };
 	struct ipc_forward forwards[IPC_FORWARDS_MAX];
+	unsigned n = 0;
+	int rc;
 
-	for (unsigned i = 0; i < count; i++) {
+	memcpy(e.name, tunnel_id(world, first).environment, sizeof(e.name));
+	rc = request(world, IPC_CONFIG_ENVIRONMENT, &e, sizeof(e));
+	for (uint32_t i = 0; rc == 0 && i < o->servers; i++) {
+		struct ipc_server server = { .id = tunnel_id(world, first + i) };
+
+		rc = request(world, IPC_CONFIG_SERVER, &server, sizeof(server));
+	}
+	for (uint32_t i = 0; rc == 0 && i < o->forwards; i++) {
+		struct ipc_tunnel preferred = tunnel_id(world, first + i % o->servers);
 		struct ipc_forward *f = &forwards[n++];
-		int rc;
 
 		*f = (struct ipc_forward){
 			.to_address_be = rte_cpu_to_be_32(WORLD_TARGET + i),
@@ -87,62 +176,57 @@ static int send_forwards(struct world *world)
 			.port_be = rte_cpu_to_be_16((uint16_t)(WORLD_FORWARD_PORT + i)),
 			.protocol = IPPROTO_TCP,
 		};
-		memcpy(f->environment, tunnel_id.environment, sizeof(f->environment));
-		if (n < IPC_FORWARDS_MAX && i + 1 < count)
+		memcpy(f->environment, preferred.environment, sizeof(f->environment));
+		memcpy(f->server, preferred.server, sizeof(f->server));
+		if (n < IPC_FORWARDS_MAX && i + 1 < o->forwards)
 			continue;
 		rc = request(world, IPC_CONFIG_FORWARDS, forwards, n * sizeof(*forwards));
-		if (rc)
-			return rc;
 		n = 0;
 	}
-	return 0;
+	return rc;
 }
 
-/* One environment, which everybody may call, and egress for everybody. Nothing answers probes here,
- * so none is sent. */
+/* All environments, and egress for everybody. */
 static int commit(struct world *world)
 {
 	struct ipc_generation g = { .generation = 1 };
 	struct ipc_prefix everybody = { .address_be = rte_cpu_to_be_32(0x0a000000), .length = 8 };
-	struct ipc_environment e = { .pod_address_be = rte_cpu_to_be_32(WORLD_POD),
-		                     .session_quota = 4096 + world->options.sessions,
-		                     .source_count = 1,
-		                     .sources = { everybody },
-		                     .flags = IPC_ENVIRONMENT_UNPROBED };
-	struct ipc_server server = { .id = tunnel_id };
 	struct ipc_egress egress = { .address_count = 1,
 		                     .source_count = 1,
 		                     .addresses_be = { rte_cpu_to_be_32(WORLD_UPLINK) },
 		                     .sources = { everybody } };
-	int rc;
+	int rc = request(world, IPC_CONFIG_BEGIN, &g, sizeof(g));
 
-	memcpy(e.name, tunnel_id.environment, sizeof(e.name));
-	rc = request(world, IPC_CONFIG_BEGIN, &g, sizeof(g));
-	if (rc == 0)
-		rc = request(world, IPC_CONFIG_ENVIRONMENT, &e, sizeof(e));
-	if (rc == 0)
-		rc = request(world, IPC_CONFIG_SERVER, &server, sizeof(server));
-	if (rc == 0)
-		rc = send_forwards(world);
+	for (uint32_t i = 0; rc == 0 && i < world->options.environments; i++)
+		rc = send_environment(world, i, &everybody);
 	if (rc == 0)
 		rc = request(world, IPC_CONFIG_EGRESS, &egress, sizeof(egress));
 	return rc ? rc : request(world, IPC_CONFIG_COMMIT, &g, sizeof(g));
 }
 
-static int raise_tunnel(struct world *world)
+static int raise_tunnels(struct world *world)
 {
-	struct ipc_peer peer = { .id = tunnel_id,
-		                 .remote_be = rte_cpu_to_be_32(WORLD_SERVER),
-		                 .ike_port_be = rte_cpu_to_be_16(IKE_PORT),
-		                 .natt_port_be = rte_cpu_to_be_16(NATT_PORT) };
-	struct ipc_tunnel_state up = { .id = tunnel_id,
-		                       .inner_address_be = rte_cpu_to_be_32(WORLD_INNER),
-		                       .is_up = 1 };
-	int rc = request(world, IPC_PEER_SET, &peer, sizeof(peer));
+	int rc = 0;
 
+	for (uint32_t i = 0; rc == 0 && i < world->tunnel_count; i++) {
+		struct ipc_peer peer = { .id = tunnel_id(world, i),
+			                 .remote_be = server_be(i),
+			                 .ike_port_be = rte_cpu_to_be_16(IKE_PORT),
+			                 .natt_port_be = rte_cpu_to_be_16(NATT_PORT) };
+
+		rc = request(world, IPC_PEER_SET, &peer, sizeof(peer));
+	}
 	if (rc == 0)
 		rc = world_rekey(world, IPC_AES128_GCM16, false);
-	return rc ? rc : request(world, IPC_TUNNEL_SET, &up, sizeof(up));
+	for (uint32_t i = 0; rc == 0 && i < world->tunnel_count; i++) {
+		struct ipc_tunnel_state up = { .id = tunnel_id(world, i),
+			                       .inner_address_be = rte_cpu_to_be_32(
+						       WORLD_INNER + i % world->options.servers),
+			                       .is_up = 1 };
+
+		rc = request(world, IPC_TUNNEL_SET, &up, sizeof(up));
+	}
+	return rc;
 }
 
 /* Both routers answer as soon as they are asked. */
@@ -154,7 +238,7 @@ static void resolve(void *context, enum dp_port_id port, uint32_t target_be, con
 	asked_be[port] = target_be;
 }
 
-static void resolve_routers(struct world *world)
+void world_resolve(struct world *world)
 {
 	uint8_t arp[28] = { 0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 2 };
 	uint32_t asked_be[DP_PORT_COUNT] = { 0 };
@@ -169,13 +253,29 @@ static void resolve_routers(struct world *world)
 	}
 }
 
+static int make_tunnels(struct world *world)
+{
+	int rc = 0;
+
+	world->tunnel_count = world->options.used * world->options.servers;
+	world->tunnels =
+		aligned_alloc(RTE_CACHE_LINE_SIZE, world->tunnel_count * sizeof(*world->tunnels));
+	if (!world->tunnels)
+		return -ENOMEM;
+	memset(world->tunnels, 0, world->tunnel_count * sizeof(*world->tunnels));
+	for (unsigned i = 0; rc == 0 && i < world->core.worker_count; i++)
+		rc = dp_crypto_create(&world->crypto[i], false);
+	return rc ? rc : raise_tunnels(world);
+}
+
 int world_start(struct world *world, const struct world_options *options, char why[256])
 {
-	struct ipc_node node = describe_node(options);
+	struct ipc_node node;
 	int rc;
 
 	memset(world, 0, sizeof(*world));
-	world->options = *options;
+	world->options = complete(options);
+	node = describe_node(&world->options);
 	snprintf(world->directory, sizeof(world->directory), "/tmp/sallyport-bench-XXXXXX");
 	snprintf(why, 256, "cannot make %s", world->directory);
 	if (!mkdtemp(world->directory))
@@ -190,18 +290,16 @@ int world_start(struct world *world, const struct world_options *options, char w
 	if (rc)
 		return rc;
 	world->w = world->core.workers[0];
-	take_place_of_worker(world);
+	take_place_of_workers(world);
 	rc = commit(world);
 	snprintf(why, 256, "the configuration was refused: %.200s",
 	         ((const struct ipc_refusal *)world->reply.body)->reason);
-	if (rc == 0) {
-		rc = dp_crypto_create(&world->crypto, false);
-		snprintf(why, 256, "the tunnel cannot be raised");
-	}
+	if (rc)
+		return rc;
+	snprintf(why, 256, "the tunnels cannot be raised");
+	rc = make_tunnels(world);
 	if (rc == 0)
-		rc = raise_tunnel(world);
-	if (rc == 0)
-		resolve_routers(world);
+		world_resolve(world);
 	return rc;
 }
 
@@ -211,7 +309,9 @@ void world_stop(struct world *world)
 
 	for (unsigned i = 0; i < WORLD_KINDS; i++)
 		free(world->ports_be[i]);
-	dp_crypto_destroy(world->crypto);
+	for (unsigned i = 0; i < WORLD_WORKERS_MAX; i++)
+		dp_crypto_destroy(world->crypto[i]);
+	free(world->tunnels);
 	dp_core_stop(&world->core);
 	dp_staging_destroy(world->requests.staging);
 	snprintf(command, sizeof(command), "rm -rf %s", world->directory);
@@ -221,14 +321,14 @@ void world_stop(struct world *world)
 
 /* ---- keys ---- */
 
-static struct ipc_sa_add describe_sa(const struct world *world, enum ipc_direction direction,
-                                     uint32_t spi_be)
+static struct ipc_sa_add describe_sa(const struct world *world, uint32_t tunnel,
+                                     enum ipc_direction direction, uint32_t spi_be)
 {
 	const struct dp_crypto_suite *suite = world->suite;
-	struct ipc_sa_add add = { .tunnel = tunnel_id,
+	struct ipc_sa_add add = { .tunnel = tunnel_id(world, tunnel),
 		                  .id = { .spi_be = spi_be, .direction = (uint8_t)direction },
 		                  .local_be = rte_cpu_to_be_32(WORLD_UPLINK),
-		                  .remote_be = rte_cpu_to_be_32(WORLD_SERVER),
+		                  .remote_be = server_be(tunnel),
 		                  .flags = world->is_udp ? IPC_SA_UDP : 0,
 		                  .algorithm = suite->algorithm,
 		                  .replay_window = WINDOW };
@@ -241,59 +341,70 @@ static struct ipc_sa_add describe_sa(const struct world *world, enum ipc_directi
 	return add;
 }
 
-static void remove_sa(struct world *world, enum ipc_direction direction, uint32_t spi_be)
+static void remove_sa(struct world *world, uint32_t tunnel, enum ipc_direction direction,
+                      uint32_t spi_be)
 {
-	struct ipc_sa_add old = describe_sa(world, direction, spi_be);
+	struct ipc_sa_add old = describe_sa(world, tunnel, direction, spi_be);
 
 	if (spi_be)
 		request(world, IPC_SA_DEL, &old.id, sizeof(old.id));
 }
 
-int world_rekey(struct world *world, unsigned algorithm, bool is_udp)
+static int rekey(struct world *world, uint32_t tunnel)
 {
 	static const uint8_t seed[DP_CRYPTO_SEED];
-	uint32_t old_in_be = world->spi_in_be, old_out_be = world->spi_out_be;
+	struct world_tunnel *t = &world->tunnels[tunnel];
+	uint32_t old_in_be = t->spi_in_be, old_out_be = t->spi_out_be;
+	struct ipc_tunnel id = tunnel_id(world, tunnel);
 	struct ipc_sa_add in, out;
-	int rc;
+	int rc = request(world, IPC_SPI_ALLOC, &id, sizeof(id));
+
+	if (rc)
+		return rc;
+	t->spi_in_be = ((const struct ipc_spi *)world->reply.body)->spi_be;
+	t->spi_out_be = rte_cpu_to_be_32(old_out_be ? rte_be_to_cpu_32(old_out_be) + SPI_STEP
+	                                            : SPI_STEP + tunnel);
+	in = describe_sa(world, tunnel, IPC_IN, t->spi_in_be);
+	out = describe_sa(world, tunnel, IPC_OUT, t->spi_out_be);
+	rc = dp_crypto_key_init(world->crypto[0], &t->key, world->suite->algorithm, in.key,
+	                        in.key_length, seed);
+	if (rc == 0)
+		rc = request(world, IPC_SA_ADD, &in, sizeof(in));
+	if (rc == 0)
+		rc = request(world, IPC_SA_ADD, &out, sizeof(out));
+	memcpy(&t->salt, in.key + world->suite->key_bytes, sizeof(t->salt));
+	t->sequence = 0;
+	remove_sa(world, tunnel, IPC_IN, old_in_be);
+	remove_sa(world, tunnel, IPC_OUT, old_out_be);
+	return rc;
+}
+
+int world_rekey(struct world *world, unsigned algorithm, bool is_udp)
+{
+	int rc = 0;
 
 	world->suite = dp_crypto_suite(algorithm);
 	world->is_udp = is_udp;
 	if (!world->suite)
 		return -ENOTSUP;
-	rc = request(world, IPC_SPI_ALLOC, &tunnel_id, sizeof(tunnel_id));
-	if (rc)
-		return rc;
-	world->spi_in_be = ((const struct ipc_spi *)world->reply.body)->spi_be;
-	world->spi_out_be = rte_cpu_to_be_32(rte_be_to_cpu_32(old_out_be) + 1000);
-	in = describe_sa(world, IPC_IN, world->spi_in_be);
-	out = describe_sa(world, IPC_OUT, world->spi_out_be);
-	rc = dp_crypto_key_init(world->crypto, &world->key, algorithm, in.key, in.key_length, seed);
-	if (rc == 0)
-		rc = request(world, IPC_SA_ADD, &in, sizeof(in));
-	if (rc == 0)
-		rc = request(world, IPC_SA_ADD, &out, sizeof(out));
-	memcpy(&world->salt, in.key + world->suite->key_bytes, sizeof(world->salt));
-	world->sequence = 0;
-	remove_sa(world, IPC_IN, old_in_be);
-	remove_sa(world, IPC_OUT, old_out_be);
+	for (uint32_t i = 0; rc == 0 && i < world->tunnel_count; i++)
+		rc = rekey(world, i);
 	return rc;
 }
 
 /* ---- packets ---- */
 
-void world_turn(struct world *world, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
+void world_turn(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
 {
-	struct dp_worker *w = world->w;
-
 	dp_worker_tick(w);
 	dp_failover_tick(w);
 	dp_path_received(w, port, m, n);
 	dp_worker_tend(w);
 }
 
-unsigned world_take(struct world *world, enum dp_port_id port, struct rte_mbuf **m)
+unsigned world_take(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m)
 {
-	struct dp_tx *tx = &world->w->tx[port];
+	struct dp_tx *tx = &w->tx[port];
 	unsigned n = tx->n;
 
 	memcpy(m, tx->m, n * sizeof(*m));
@@ -307,53 +418,70 @@ unsigned world_take(struct world *world, enum dp_port_id port, struct rte_mbuf *
 static int note_port(struct world *world, enum world_kind kind, uint32_t session,
                      const struct rte_mbuf *m)
 {
+	struct dp_flow_table *flows = world_home(world, kind, session)->flows;
 	struct dp_flow_key key __rte_aligned(16);
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, RTE_ETHER_HDR_LEN);
 	const struct dp_flow *flow;
 	uint64_t hash;
-	uint16_t scope = kind == WORLD_EGRESS ? DP_SCOPE_EGRESS
-	                                      : world->core.generation->environments[0].slot;
+	uint16_t scope = kind == WORLD_EGRESS ? DP_SCOPE_EGRESS : slot_of(world, session);
 
-	hash = dp_flow_key_load(world->w->flows, &key, ip,
-	                        dp_flow_word(IPPROTO_TCP, DP_FLOW_OUTWARD, scope));
-	flow = dp_flow_lookup(world->w->flows, &key, hash);
+	hash = dp_flow_key_load(flows, &key, ip, dp_flow_word(IPPROTO_TCP, DP_FLOW_OUTWARD, scope));
+	flow = dp_flow_lookup(flows, &key, hash);
 	if (!flow)
 		return -ENOENT;
 	world->ports_be[kind][session] = flow->source_port_be;
 	return 0;
 }
 
-/* One burst through the path; all of it must come out on the other side. */
+/* One burst of sessions of one worker through the path; all of it must come out on the other side.
+ */
 static int pass(struct world *world, const struct frame *frame, struct rte_mbuf **m,
                 const uint32_t *sessions, unsigned n)
 {
+	struct dp_worker *w = world_home(world, frame->sessions, sessions[0]);
 	bool is_out = frame->way == FRAME_FROM_CLUSTER;
 	struct rte_mbuf *sent[DP_TX_BUFFER];
 
 	frames_write(world, frame, m, sessions, n);
-	world_turn(world, is_out ? DP_PORT_CLUSTER : DP_PORT_UPLINK, m, n);
-	return world_take(world, is_out ? DP_PORT_UPLINK : DP_PORT_CLUSTER, sent) == n ? 0 : -EIO;
+	world_turn(w, is_out ? DP_PORT_CLUSTER : DP_PORT_UPLINK, m, n);
+	return world_take(w, is_out ? DP_PORT_UPLINK : DP_PORT_CLUSTER, sent) == n ? 0 : -EIO;
 }
 
 static int open_burst(struct world *world, enum world_kind kind, struct rte_mbuf **m,
-                      uint32_t first, unsigned n)
+                      const uint32_t *sessions, unsigned n)
 {
 	enum frame_way back = kind == WORLD_EGRESS ? FRAME_FROM_UPLINK : FRAME_FROM_TUNNEL;
-	struct frame syn = { kind, FRAME_FROM_CLUSTER, FRAME_SYN, SMALLEST };
-	struct frame syn_ack = { kind, back, FRAME_SYN_ACK, SMALLEST };
-	struct frame ack = { kind, FRAME_FROM_CLUSTER, FRAME_DATA, SMALLEST };
-	uint32_t sessions[DP_BURST];
-	int rc;
+	struct frame syn = { kind, FRAME_FROM_CLUSTER, FRAME_SYN, SMALLEST, 0 };
+	struct frame syn_ack = { kind, back, FRAME_SYN_ACK, SMALLEST, 0 };
+	struct frame ack = { kind, FRAME_FROM_CLUSTER, FRAME_DATA, SMALLEST, 0 };
+	int rc = pass(world, &syn, m, sessions, n);
 
-	for (unsigned i = 0; i < n; i++)
-		sessions[i] = first + i;
-	rc = pass(world, &syn, m, sessions, n);
 	frames_write(world, &syn, m, sessions, n); /* translated meanwhile: what it was */
 	for (unsigned i = 0; rc == 0 && i < n; i++)
 		rc = note_port(world, kind, sessions[i], m[i]);
 	if (rc == 0)
 		rc = pass(world, &syn_ack, m, sessions, n);
 	return rc ? rc : pass(world, &ack, m, sessions, n);
+}
+
+/* The sessions of one worker, burst by burst. */
+static int open_at(struct world *world, enum world_kind kind, const struct dp_worker *home,
+                   struct rte_mbuf **m)
+{
+	uint32_t sessions[DP_BURST];
+	unsigned n = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < world->options.sessions; i++) {
+		if (world_home(world, kind, i) != home)
+			continue;
+		sessions[n++] = i;
+		if (n < DP_BURST)
+			continue;
+		rc = open_burst(world, kind, m, sessions, n);
+		n = 0;
+	}
+	return rc || n == 0 ? rc : open_burst(world, kind, m, sessions, n);
 }
 
 int world_open(struct world *world, enum world_kind kind)
@@ -366,8 +494,8 @@ int world_open(struct world *world, enum world_kind kind)
 	world->ports_be[kind] = calloc(world->options.sessions, sizeof(uint16_t));
 	if (!world->ports_be[kind] || rte_pktmbuf_alloc_bulk(world->core.mbufs, m, DP_BURST) != 0)
 		return -ENOMEM;
-	for (uint32_t i = 0; rc == 0 && i < world->options.sessions; i += DP_BURST)
-		rc = open_burst(world, kind, m, i, RTE_MIN(DP_BURST, world->options.sessions - i));
+	for (unsigned i = 0; rc == 0 && i < world->core.worker_count; i++)
+		rc = open_at(world, kind, world->core.workers[i], m);
 	rte_pktmbuf_free_bulk(m, DP_BURST);
 	return rc;
 }
