@@ -129,6 +129,24 @@ static int open_burst(struct bench *x, enum mix mix, struct rte_mbuf **m, unsign
 	return collect(x, m, n);
 }
 
+/* Sessions end in no order, so that those behind each other on the wheel are not beside each other
+ * in memory. */
+static void shuffle(struct bench *x)
+{
+	struct dp_flow_table *t = x->world.w->flows;
+	uint32_t life_s = dp_flow_timeout_s(DP_FLOW_OPENING);
+
+	for (uint32_t i = 0; i < t->top; i++) {
+		struct dp_flow *out = dp_flow_at(t, i, DP_FLOW_OUTWARD);
+		uint32_t rest_s = draw(x, life_s);
+
+		if (out->state == DP_FLOW_FREE)
+			continue;
+		out->last_s = dp_flow_other(out)->last_s = x->world.w->now_s - life_s + rest_s;
+		dp_flow_schedule(t, i, x->world.w->now_s + rest_s);
+	}
+}
+
 /* Opens what shall be open, over one life of an unanswered session, so that it ends as evenly. */
 static int fill(struct bench *x)
 {
@@ -141,6 +159,7 @@ static int fill(struct bench *x)
 	x->now_ns = x->resolved_ns = x->world.w->now_ns;
 	for (uint32_t i = 0; rc == 0 && i < x->all; i += DP_BURST)
 		rc = open_burst(x, TO_ALL, x->m, RTE_MIN(DP_BURST, x->all - i));
+	shuffle(x);
 	return rc;
 }
 
@@ -287,7 +306,7 @@ static int print_memory(uint32_t sessions)
 	int rc = dp_flow_table_create(&flows, sessions, 1, SOCKET_ID_ANY);
 
 	if (rc == 0)
-		rc = dp_portpool_create(&ports, sessions, 1, SOCKET_ID_ANY);
+		rc = dp_portpool_create(&ports, flows, 1, SOCKET_ID_ANY);
 	session_bytes = heap_bytes() - begin;
 	if (rc == 0)
 		rc = dp_sa_table_create(&sas, 0, 2 * SA_PAIRS, SOCKET_ID_ANY);

@@ -94,7 +94,7 @@ static int make_tables(struct dp_core *core, struct dp_worker *w, int socket, ch
 	if (rc)
 		return say(why, "session table", rc);
 	w->count->session_capacity = sessions;
-	rc = dp_portpool_create(&w->portpool, RTE_MAX(1024u, sessions), random64(), socket);
+	rc = dp_portpool_create(&w->portpool, w->flows, random64(), socket);
 	if (rc)
 		return say(why, "port pool", rc);
 	rc = dp_shares_create(&w->shares, socket);

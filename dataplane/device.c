@@ -26,7 +26,7 @@
 #define AF_PACKET_FRAMES 2048u
 #define FRAME_EXTRA (14u + 64u) /* Ethernet; ESP's trailer and padding */
 #define XDP_HEADROOM 256u       /* the kernel's, in front of what AF_XDP receives */
-#define SESSION_BYTES 240u      /* flows, lookup table, cold part, ports: an upper bound */
+#define SESSION_BYTES 168u      /* flows, lookup table, cold part, ports: an upper bound */
 #define WORKER_BYTES (9u << 20) /* SA table, shares, rings, what waits */
 #define TUNNELS 4096u           /* more of them: memory_mb */
 #define TUNNEL_SAS 4u           /* both directions, old and new while keys are changed */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Port blocks of all workers, summed up by destination in a hash table that is emptied each round.
+/* Sessions of all workers, summed up by destination in a hash table that is emptied each round.
  */
 #include "dataplane/egress_use.h"
 
@@ -16,7 +16,7 @@
 #define PLACES 65536u /* a power of two; what does not fit is not told of */
 #define FILL_MAX (PLACES / 2)
 #define ADDRESSES_MAX 512u
-#define BLOCKS_AT_ONCE 256u
+#define USES_AT_ONCE 1024u
 
 struct dp_egress_count {
 	struct dp_hash_seed seed; /* pods choose the destinations */
@@ -55,7 +55,7 @@ void dp_egress_count_destroy(struct dp_egress_count *c)
 struct part {
 	uint32_t cursor;
 	unsigned count;
-	struct dp_port_use uses[BLOCKS_AT_ONCE];
+	struct dp_port_use uses[USES_AT_ONCE];
 };
 
 static int on_list(struct dp_worker *w, void *argument)
@@ -63,7 +63,7 @@ static int on_list(struct dp_worker *w, void *argument)
 	struct part *part = argument;
 
 	part->count = dp_portpool_list(w->portpool, DP_SCOPE_EGRESS, &part->cursor, part->uses,
-	                               BLOCKS_AT_ONCE);
+	                               USES_AT_ONCE);
 	return 0;
 }
 

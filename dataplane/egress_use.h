@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How much of the static addresses is in use: counted in the background, a bounded part of a
- * worker's port blocks at a time, so that the operator sees a destination run out of ports before
+ * worker's sessions at a time, so that the operator sees a destination run out of ports before
  * it does, and packets pay nothing for it. Control thread.
  */
 #pragma once

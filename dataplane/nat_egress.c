@@ -64,6 +64,7 @@ enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key
 		.remote_port_be = key->destination_port_be,
 		.scope = DP_SCOPE_EGRESS,
 		.protocol = key->protocol,
+		.direction = DP_FLOW_INWARD,
 	};
 	verdict = dp_session_create(w, &plan, flow);
 	return verdict == DP_PORTS_EXHAUSTED ? DP_EGRESS_PORTS : verdict;

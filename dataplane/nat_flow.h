@@ -25,6 +25,7 @@
 #define DP_FLOW_NONE UINT32_MAX
 #define DP_FLOW_WAYS 10u
 #define DP_FLOW_WHEEL 8192u /* seconds, a power of two; longer than the longest timeout */
+#define DP_FLOW_LANES 4u    /* lists of a slot: one's next link is loaded beside another one's */
 #define DP_FLOW_SESSIONS_MAX (1u << 30)
 
 enum dp_flow_direction { DP_FLOW_OUTWARD = 0, DP_FLOW_INWARD = 1 };
@@ -87,7 +88,7 @@ _Static_assert(offsetof(struct dp_flow, bytes) == 48, "dp_flow: counters");
 
 struct dp_flow_cold {
 	uint32_t next;     /* session in the same wheel slot, or in the free list */
-	uint32_t previous; /* session, or DP_FLOW_WHEEL_HEAD | wheel slot */
+	uint32_t previous; /* session, or DP_FLOW_WHEEL_HEAD | lane of the wheel */
 	uint32_t created_s;
 	uint16_t environment; /* slot of whose quota it is part; DP_NONE_SLOT: of none */
 	uint8_t kind;         /* enum dp_session_kind */
@@ -116,7 +117,8 @@ struct dp_flow_table {
 	uint32_t free;     /* list of ended sessions below top */
 	uint32_t cursor_s; /* the next second of the wheel to look at */
 	uint32_t sweep;    /* next session to be checked against the generation; nat_session's */
-	uint32_t wheel[DP_FLOW_WHEEL]; /* first session of each slot */
+	uint32_t lane;     /* of it */
+	uint32_t wheel[DP_FLOW_WHEEL * DP_FLOW_LANES]; /* first session of each lane of each slot */
 };
 
 /* Room for SESSIONS sessions (1 to DP_FLOW_SESSIONS_MAX) on NUMA node SOCKET. Returns 0, -EINVAL or
@@ -230,6 +232,26 @@ static inline uint32_t dp_flow_ways(const struct dp_flow_bucket *b, uint16_t tag
 static inline void dp_flow_prefetch(const struct dp_flow_table *t, uint64_t hash)
 {
 	__builtin_prefetch(dp_flow_first(t, hash));
+}
+
+/* Loads the line: unlike a prefetch it takes part in a burst of misses of the TLB. */
+static inline void dp_flow_load(const void *line)
+{
+	(void)*(const volatile uint8_t *)line;
+}
+
+/* For a session that is about to be looked at: both its lines. */
+static inline void dp_flow_load_session(const struct dp_flow_table *t, uint32_t session)
+{
+	dp_flow_load(&t->flows[2 * session].state);
+	dp_flow_load(&t->flows[2 * session + 1].state);
+}
+
+/* For one that is about to end: the buckets that its keys are in, as a rule. */
+static inline void dp_flow_load_buckets(const struct dp_flow_table *t, uint32_t session)
+{
+	dp_flow_load(dp_flow_first(t, dp_flow_hash(t, &t->flows[2 * session].key)));
+	dp_flow_load(dp_flow_first(t, dp_flow_hash(t, &t->flows[2 * session + 1].key)));
 }
 
 /* The first flow with the hash's tag in its first bucket, its line on the way to the cache, or

@@ -111,7 +111,8 @@ static struct dp_flow *open_hairpin(struct dp_worker *w, struct dp_pkt *p, struc
 		                                   .remote_be = mapping->to_address_be,
 		                                   .remote_port_be = mapping->to_port_be,
 		                                   .scope = DP_SCOPE_EGRESS,
-		                                   .protocol = key->protocol };
+		                                   .protocol = key->protocol,
+		                                   .direction = DP_FLOW_OUTWARD };
 	p->verdict = (uint8_t)dp_session_create(w, &plan, &f);
 	if (p->verdict == DP_PORTS_EXHAUSTED)
 		p->verdict = DP_EGRESS_PORTS;

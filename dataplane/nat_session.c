@@ -19,6 +19,7 @@
 #define SWEEP_AT_ONCE 4096u /* looks at sessions; some 0.1 ms */
 #define END_COST 8u         /* looks: what ending one takes beyond */
 #define LIST_AT_ONCE 4096u
+#define EXPIRE_AT_ONCE 32u /* sessions whose lines are loaded together */
 
 _Static_assert((int)DP_SESSION_EGRESS == (int)IPC_SESSION_EGRESS &&
                        (int)DP_SESSION_HAIRPIN == (int)IPC_SESSION_HAIRPIN,
@@ -32,7 +33,8 @@ static struct dp_port_endpoint endpoint_of(const struct dp_flow *out)
 		                          .remote_be = out->destination_be,
 		                          .remote_port_be = out->destination_port_be,
 		                          .scope = out->key.environment,
-		                          .protocol = out->key.protocol };
+		                          .protocol = out->key.protocol,
+		                          .direction = dp_flow_other(out)->key.direction };
 }
 
 /* Whose share a session is part of; what strangers open is counted apart. */
@@ -141,25 +143,20 @@ enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_p
                                   struct dp_flow **flow)
 {
 	const struct dp_port_endpoint *endpoint = &plan->endpoint;
-	struct dp_flow_key inward = { .source_be = endpoint->remote_be,
-		                      .source_port_be = endpoint->remote_port_be,
-		                      .destination_be = endpoint->inner_be,
-		                      .protocol = endpoint->protocol,
-		                      .direction = plan->kind == DP_SESSION_HAIRPIN
-		                                           ? DP_FLOW_OUTWARD
-		                                           : DP_FLOW_INWARD,
-		                      .environment = endpoint->scope };
+	struct dp_flow_key inward;
 	struct dp_port_window window = dp_share_in(w->shares, plan->environment)->ports;
 	enum dp_verdict verdict;
+	uint16_t port_be;
 
 	verdict = dp_share_admit(w, plan->environment);
 	if (verdict != DP_OK)
 		return verdict;
-	if (find_port(w, plan, window, &inward.destination_port_be) < 0)
+	if (find_port(w, plan, window, &port_be) < 0)
 		return window.count < DP_PORT_BLOCKS ? DP_PORT_QUOTA : DP_PORTS_EXHAUSTED;
+	inward = dp_port_reply_key(endpoint, port_be);
 	verdict = dp_session_add(w, plan, &inward, flow);
 	if (verdict != DP_OK)
-		dp_portpool_release(w->portpool, endpoint, inward.destination_port_be);
+		dp_portpool_release(w->portpool, endpoint, port_be);
 	return verdict;
 }
 
@@ -258,25 +255,54 @@ static unsigned sweep(struct dp_worker *w, unsigned budget, enum patience patien
 	return ended;
 }
 
-unsigned dp_nat_expire(struct dp_worker *w, unsigned budget)
+/* Sessions whose time has come, at most N: their lines are in the cache. */
+static unsigned take_due(struct dp_worker *w, uint32_t *due, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		due[i] = dp_flow_due(w->flows, w->now_s);
+		if (due[i] == DP_FLOW_NONE)
+			return i;
+		dp_flow_load_session(w->flows, due[i]);
+	}
+	return n;
+}
+
+/* Schedules those anew that were heard since; returns how many are left to end, their buckets in
+ * the cache. */
+static unsigned keep_lively(struct dp_worker *w, uint32_t *due, unsigned n)
 {
 	struct dp_flow_table *t = w->flows;
-	unsigned ended = sweep(w, budget, PATIENT);
+	unsigned left = 0;
 
-	while (budget-- > 0) {
-		uint32_t session = dp_flow_due(t, w->now_s), deadline_s;
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t session = due[i];
+		uint32_t deadline_s =
+			last_seen_s(t, session) +
+			dp_flow_timeout_s(dp_flow_at(t, session, DP_FLOW_OUTWARD)->state);
 
-		if (session == DP_FLOW_NONE)
-			break;
-		deadline_s = last_seen_s(t, session) +
-		             dp_flow_timeout_s(dp_flow_at(t, session, DP_FLOW_OUTWARD)->state);
 		if ((int32_t)(deadline_s - w->now_s) > 0) {
 			dp_flow_schedule(t, session, deadline_s);
 			continue;
 		}
-		dp_session_end(w, session);
-		ended++;
+		dp_flow_load_buckets(t, session);
+		due[left++] = session;
 	}
+	return left;
+}
+
+unsigned dp_nat_expire(struct dp_worker *w, unsigned budget)
+{
+	unsigned ended = sweep(w, budget, PATIENT), n, left;
+	uint32_t due[EXPIRE_AT_ONCE];
+
+	do {
+		n = take_due(w, due, RTE_MIN(budget, EXPIRE_AT_ONCE));
+		left = keep_lively(w, due, n);
+		for (unsigned i = 0; i < left; i++)
+			dp_session_end(w, due[i]);
+		ended += left;
+		budget -= n;
+	} while (n == EXPIRE_AT_ONCE && budget);
 	return ended;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Port blocks, the hash table they are found in, and the summaries of endpoints that are nearly
- * full.
+ * Entries of crowded blocks, the hash table they are found in, and the summaries of endpoints that
+ * are nearly full.
  */
 #include "dataplane/portpool.h"
 
@@ -23,10 +23,14 @@
 #define BLOCK_PORTS DP_PORT_BLOCK
 #define BITMAP_WORDS 4u /* of 64 bits */
 #define NONE UINT32_MAX
-#define RANDOM_TRIES 4u
+#define RANDOM_TRIES 6u
+/* A block gets its entry when it was looked through and had so many sessions, */
+#define CROWDED_FROM 96u
+/* and loses it when it has fewer than these. So entries have at least as many. */
+#define CROWDED 64u
 #define SUMMARIES 1024u /* a power of two */
 #define IKE_NATT_PORT 4500u
-#define LIST_AT_ONCE 4096u /* blocks; some 50 us */
+#define LIST_AT_ONCE 4096u /* sessions; some 50 us */
 
 struct port_key {
 	uint32_t inner_be;
@@ -34,8 +38,9 @@ struct port_key {
 	uint16_t remote_port_be;
 	uint16_t scope;
 	uint8_t protocol;
+	uint8_t direction;
 	uint8_t block; /* summaries: 0 */
-	uint16_t zero;
+	uint8_t zero;
 };
 _Static_assert(sizeof(struct port_key) == 16, "port_key");
 
@@ -43,12 +48,13 @@ struct port_block {
 	struct port_key key;
 	uint64_t taken[BITMAP_WORDS]; /* in use or reserved */
 	uint32_t next;                /* in the hash chain or the free list */
-	uint32_t used;                /* by sessions */
+	uint32_t used;                /* by sessions, of those that are not reserved */
 	uint64_t pad;
 } __rte_cache_aligned;
 _Static_assert(sizeof(struct port_block) == 64, "port_block: one line");
 
-/* Which blocks of an endpoint have a free port: exact, but for reservations made since. */
+/* Which blocks of an endpoint may have a free port: of those that have an entry exact, but for
+ * reservations made since; all others. */
 struct port_summary {
 	struct port_key key; /* protocol 0: not in use */
 	uint64_t open[BITMAP_WORDS];
@@ -57,6 +63,7 @@ struct port_summary {
 _Static_assert(sizeof(struct port_summary) == 64, "port_summary: one line");
 
 struct dp_portpool {
+	struct dp_flow_table *flows;
 	struct port_block *blocks;
 	uint32_t *heads;
 	uint32_t capacity;
@@ -143,6 +150,7 @@ static struct port_key make_key(const struct dp_port_endpoint *e, unsigned block
 		                  .remote_port_be = e->remote_port_be,
 		                  .scope = e->scope,
 		                  .protocol = e->protocol,
+		                  .direction = e->direction,
 		                  .block = (uint8_t)block };
 }
 
@@ -178,8 +186,47 @@ static struct port_block *find_block(struct dp_portpool *p, const struct dp_port
 	return i == NONE ? NULL : &p->blocks[i];
 }
 
+static uint16_t port_at(unsigned block, unsigned bit)
+{
+	return rte_cpu_to_be_16((uint16_t)(FIRST_PORT + block * BLOCK_PORTS + bit));
+}
+
+static bool is_in_use(struct dp_portpool *p, const struct dp_port_endpoint *e, uint16_t port_be)
+{
+	struct dp_flow_key key = dp_port_reply_key(e, port_be);
+
+	return dp_flow_lookup(p->flows, &key, dp_flow_hash(p->flows, &key)) != NULL;
+}
+
+/* Looks the whole block up in the session table: sets what is in use or reserved in TAKEN; returns
+ * how many ports are in use that are not reserved. */
+static unsigned look_through(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n,
+                             uint64_t taken[BITMAP_WORDS])
+{
+	uint64_t hash[BLOCK_PORTS];
+	unsigned used = 0;
+
+	memcpy(taken, p->reserved[n], sizeof(p->reserved[n]));
+	for (unsigned i = 0; i < BLOCK_PORTS; i++) {
+		struct dp_flow_key key = dp_port_reply_key(e, port_at(n, i));
+
+		hash[i] = dp_flow_hash(p->flows, &key);
+		dp_flow_prefetch(p->flows, hash[i]);
+	}
+	for (unsigned i = 0; i < BLOCK_PORTS; i++) {
+		struct dp_flow_key key = dp_port_reply_key(e, port_at(n, i));
+
+		if (!dp_flow_lookup(p->flows, &key, hash[i]))
+			continue;
+		used += !bit_is_set(taken, i);
+		bit_set(taken, i);
+	}
+	return used;
+}
+
+/* An entry for a block with these ports. */
 static struct port_block *add_block(struct dp_portpool *p, const struct dp_port_endpoint *e,
-                                    unsigned n)
+                                    unsigned n, const uint64_t taken[BITMAP_WORDS], unsigned used)
 {
 	struct port_key key = make_key(e, n);
 	uint32_t *head = find_head(p, &key);
@@ -187,12 +234,11 @@ static struct port_block *add_block(struct dp_portpool *p, const struct dp_port_
 
 	if (i != NONE)
 		p->free = p->blocks[i].next;
-	else if (p->top < p->capacity)
-		i = p->top++;
 	else
-		return NULL;
-	p->blocks[i] = (struct port_block){ .key = key, .next = *head };
-	memcpy(p->blocks[i].taken, p->reserved[n], sizeof(p->reserved[n]));
+		i = p->top++;
+	assert(i < p->capacity);
+	p->blocks[i] = (struct port_block){ .key = key, .next = *head, .used = used };
+	memcpy(p->blocks[i].taken, taken, sizeof(p->blocks[i].taken));
 	*head = i;
 	p->count++;
 	return &p->blocks[i];
@@ -204,21 +250,87 @@ static void remove_block(struct dp_portpool *p, const struct port_key *key)
 	uint32_t i = *link;
 
 	*link = p->blocks[i].next;
+	p->blocks[i].used = 0;
 	p->blocks[i].next = p->free;
 	p->free = i;
 	p->count--;
 }
 
+/* One session less has a port of it. */
+static void leave_block(struct dp_portpool *p, struct port_block *b)
+{
+	struct port_key key = b->key;
+
+	if (--b->used < CROWDED)
+		remove_block(p, &key);
+}
+
+/* A free one of a block that has one. */
+static unsigned draw_bit(struct dp_portpool *p, const uint64_t taken[BITMAP_WORDS])
+{
+	int bit = bit_find(taken, ~UINT64_C(0), random_below(p, BLOCK_PORTS));
+
+	assert(bit >= 0);
+	return (unsigned)bit;
+}
+
 /* Takes a free port of a block that has one. */
 static uint16_t take_port(struct dp_portpool *p, struct port_block *b)
 {
-	int bit = bit_find(b->taken, ~UINT64_C(0), random_below(p, BLOCK_PORTS));
+	unsigned bit = draw_bit(p, b->taken);
 
-	assert(bit >= 0);
-	bit_set(b->taken, (unsigned)bit);
+	bit_set(b->taken, bit);
 	b->used++;
-	return rte_cpu_to_be_16(
-		(uint16_t)(FIRST_PORT + b->key.block * BLOCK_PORTS + (unsigned)bit));
+	return port_at(b->key.block, bit);
+}
+
+/* One try: a port of the block at random. It may be in use. */
+static bool try_port(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n,
+                     uint16_t *port_be)
+{
+	struct port_block *b = find_block(p, e, n);
+	unsigned bit;
+
+	if (b && is_full(b->taken))
+		return false;
+	if (b) {
+		*port_be = take_port(p, b);
+		return true;
+	}
+	bit = random_below(p, BLOCK_PORTS);
+	*port_be = port_at(n, bit);
+	return !bit_is_set(p->reserved[n], bit) && !is_in_use(p, e, *port_be);
+}
+
+/* A port of the block if any is free. Where it is crowded it has an entry from now on. */
+static bool search_block(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n,
+                         uint16_t *port_be)
+{
+	struct port_block *b = find_block(p, e, n);
+	uint64_t taken[BITMAP_WORDS];
+	unsigned used;
+
+	if (!b) {
+		used = look_through(p, e, n, taken);
+		if (used >= CROWDED_FROM)
+			b = add_block(p, e, n, taken, used);
+		else if (!is_full(taken))
+			*port_be = port_at(n, draw_bit(p, taken));
+	}
+	if (!b)
+		return !is_full(taken);
+	if (is_full(b->taken))
+		return false;
+	*port_be = take_port(p, b);
+	return true;
+}
+
+/* Whether a port of the block may be free, as far as that is known without a search. */
+static bool is_open(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n)
+{
+	const struct port_block *b = find_block(p, e, n);
+
+	return !is_full(b ? b->taken : p->reserved[n]);
 }
 
 static struct port_summary *summary_place(struct dp_portpool *p, const struct port_key *key)
@@ -241,12 +353,9 @@ static struct port_summary *make_summary(struct dp_portpool *p, const struct dp_
 	struct port_summary *s = summary_place(p, &key);
 
 	*s = (struct port_summary){ .key = key };
-	for (unsigned n = 0; n < BLOCKS_PER_ENDPOINT; n++) {
-		const struct port_block *b = find_block(p, e, n);
-
-		if (!is_full(b ? b->taken : p->reserved[n]))
+	for (unsigned n = 0; n < BLOCKS_PER_ENDPOINT; n++)
+		if (is_open(p, e, n))
 			bit_set(s->open, n);
-	}
 	return s;
 }
 
@@ -256,7 +365,6 @@ static int take_by_summary(struct dp_portpool *p, struct port_summary *s,
 {
 	unsigned start = block_at(window, random_below(p, window.count)), tries;
 	uint64_t open[BITMAP_WORDS];
-	int result = -EADDRINUSE;
 
 	memcpy(open, s->open, sizeof(open));
 	if (window.count < BLOCKS_PER_ENDPOINT)
@@ -264,38 +372,29 @@ static int take_by_summary(struct dp_portpool *p, struct port_summary *s,
 	tries = bit_count(open);
 	while (tries-- > 0) {
 		int n = bit_find(open, 0, start);
-		struct port_block *b;
 
 		assert(n >= 0);
 		start = ((unsigned)n + 1) % BLOCKS_PER_ENDPOINT;
-		b = find_block(p, e, (unsigned)n);
-		if (is_full(b ? b->taken : p->reserved[n])) { /* reserved meanwhile */
-			bit_clear(s->open, (unsigned)n);
-			continue;
+		if (search_block(p, e, (unsigned)n, port_be)) {
+			if (!is_open(p, e, (unsigned)n))
+				bit_clear(s->open, (unsigned)n);
+			return 0;
 		}
-		if (!b && !(b = add_block(p, e, (unsigned)n))) {
-			result = -ENOSPC; /* perhaps another one is there already */
-			continue;
-		}
-		*port_be = take_port(p, b);
-		if (is_full(b->taken))
-			bit_clear(s->open, (unsigned)n);
-		return 0;
+		bit_clear(s->open, (unsigned)n);
 	}
-	return result;
+	return -EADDRINUSE;
 }
 
-int dp_portpool_create(struct dp_portpool **pool, uint32_t blocks, uint64_t seed, int socket)
+int dp_portpool_create(struct dp_portpool **pool, struct dp_flow_table *flows, uint64_t seed,
+                       int socket)
 {
-	struct dp_portpool *p;
-	uint32_t heads;
+	uint32_t blocks = RTE_MAX(flows->capacity / CROWDED, 1u), heads = rte_align32pow2(blocks);
+	struct dp_portpool *p =
+		rte_zmalloc_socket("portpool", sizeof(*p), RTE_CACHE_LINE_SIZE, socket);
 
-	if (blocks == 0 || blocks > UINT32_C(1) << 30)
-		return -EINVAL;
-	heads = rte_align32pow2(blocks);
-	p = rte_zmalloc_socket("portpool", sizeof(*p), RTE_CACHE_LINE_SIZE, socket);
 	if (!p)
 		return -ENOMEM;
+	p->flows = flows;
 	p->blocks = rte_zmalloc_socket("port_blocks", (size_t)blocks * sizeof(*p->blocks),
 	                               RTE_CACHE_LINE_SIZE, socket);
 	p->heads = rte_malloc_socket("port_heads", (size_t)heads * sizeof(*p->heads),
@@ -337,8 +436,14 @@ void dp_portpool_reserve(struct dp_portpool *p, uint16_t port)
 		return;
 	bit_set(p->reserved[n], bit);
 	for (uint32_t i = 0; i < p->top; i++) {
-		if (p->blocks[i].used && p->blocks[i].key.block == n)
-			bit_set(p->blocks[i].taken, bit);
+		struct port_block *b = &p->blocks[i];
+
+		if (b->used == 0 || b->key.block != n)
+			continue;
+		if (bit_is_set(b->taken, bit))
+			leave_block(p, b);
+		else
+			bit_set(b->taken, bit);
 	}
 }
 
@@ -349,17 +454,9 @@ int dp_portpool_take(struct dp_portpool *p, const struct dp_port_endpoint *e,
 
 	if (s)
 		return take_by_summary(p, s, e, window, port_be);
-	for (unsigned i = 0; i < RANDOM_TRIES; i++) {
-		unsigned n = block_at(window, random_below(p, window.count));
-		struct port_block *b = find_block(p, e, n);
-
-		if (is_full(b ? b->taken : p->reserved[n]))
-			continue;
-		if (!b && !(b = add_block(p, e, n)))
-			continue;
-		*port_be = take_port(p, b);
-		return 0;
-	}
+	for (unsigned i = 0; i < RANDOM_TRIES; i++)
+		if (try_port(p, e, block_at(window, random_below(p, window.count)), port_be))
+			return 0;
 	return take_by_summary(p, make_summary(p, e), e, window, port_be);
 }
 
@@ -368,25 +465,29 @@ void dp_portpool_release(struct dp_portpool *p, const struct dp_port_endpoint *e
 	unsigned offset = rte_be_to_cpu_16(port_be) - FIRST_PORT, n = offset / BLOCK_PORTS,
 		 bit = offset % BLOCK_PORTS;
 	struct port_block *b = find_block(p, e, n);
-	struct port_summary *s;
+	struct port_summary *s = find_summary(p, e);
 
-	assert(b && bit_is_set(b->taken, bit));
-	if (!bit_is_set(p->reserved[n], bit)) {
-		bit_clear(b->taken, bit);
-		s = find_summary(p, e);
-		if (s)
-			bit_set(s->open, n);
-	}
-	if (--b->used == 0) {
-		struct port_key key = b->key;
-
-		remove_block(p, &key);
-	}
+	if (s && !bit_is_set(p->reserved[n], bit))
+		bit_set(s->open, n);
+	if (!b || bit_is_set(p->reserved[n], bit))
+		return;
+	assert(bit_is_set(b->taken, bit));
+	bit_clear(b->taken, bit);
+	leave_block(p, b);
 }
 
 uint32_t dp_portpool_blocks(const struct dp_portpool *p)
 {
 	return p->count;
+}
+
+/* A session that was opened from outside has a port that is reserved. */
+static bool is_of_pool(const struct dp_portpool *p, const struct dp_flow *in)
+{
+	unsigned offset = rte_be_to_cpu_16(in->key.destination_port_be) - FIRST_PORT;
+
+	return offset < BLOCKS_PER_ENDPOINT * BLOCK_PORTS &&
+	       !bit_is_set(p->reserved[offset / BLOCK_PORTS], offset % BLOCK_PORTS);
 }
 
 unsigned dp_portpool_list(const struct dp_portpool *p, uint16_t scope, uint32_t *cursor,
@@ -395,21 +496,22 @@ unsigned dp_portpool_list(const struct dp_portpool *p, uint16_t scope, uint32_t 
 	unsigned count = 0, looked = 0;
 	uint32_t i = *cursor;
 
-	for (; i < p->top && count < max && looked < LIST_AT_ONCE; i++, looked++) {
-		const struct port_block *b = &p->blocks[i];
+	for (; i < p->flows->top && count < max && looked < LIST_AT_ONCE; i++, looked++) {
+		const struct dp_flow *in = dp_flow_at(p->flows, i, DP_FLOW_INWARD);
 
-		if (!b->used || b->key.scope != scope)
+		if (in->state == DP_FLOW_FREE || in->key.environment != scope || !is_of_pool(p, in))
 			continue;
 		uses[count++] = (struct dp_port_use){
-			.endpoint = { .inner_be = b->key.inner_be,
-			              .remote_be = b->key.remote_be,
-			              .remote_port_be = b->key.remote_port_be,
+			.endpoint = { .inner_be = in->key.destination_be,
+			              .remote_be = in->key.source_be,
+			              .remote_port_be = in->key.source_port_be,
 			              .scope = scope,
-			              .protocol = b->key.protocol },
-			.ports = b->used,
+			              .protocol = in->key.protocol,
+			              .direction = in->key.direction },
+			.ports = 1,
 		};
 	}
-	*cursor = i < p->top ? i : 0;
+	*cursor = i < p->flows->top ? i : 0;
 	return count;
 }
 

@@ -4,14 +4,17 @@
  * address and port whatever else it is used for, so 64,000 sessions to each of any number of
  * targets share one inner address.
  *
- * Ports 1024 to 65535 in 252 blocks of 256. A block that has a port in use towards an endpoint is a
- * 64-byte entry of a hash table. Ports are random (RFC 6056). Endpoints that are nearly full get a
- * summary of which blocks still have a free port, so that taking one, and refusing one, costs the
- * same however full they are. Worker only; no allocation after create.
+ * Ports 1024 to 65535 in 252 blocks of 256. What is in use is in the session table: a port is drawn
+ * (RFC 6056), and taken if no session there has it. Only a block of an endpoint that has many
+ * sessions gets an entry here, 64 bytes with a bitmap; and endpoints that are nearly full get a
+ * summary of which blocks may still have a free port. So taking a port, and refusing one, costs
+ * about the same however full they are. Worker only; no allocation after create.
  */
 #pragma once
 
 #include <stdint.h>
+
+#include "dataplane/nat_flow.h"
 
 struct dp_portpool;
 
@@ -32,36 +35,53 @@ struct dp_port_endpoint {
 	uint16_t remote_port_be;
 	uint16_t scope;
 	uint8_t protocol;
+	uint8_t direction; /* enum dp_flow_direction, of replies' keys */
 };
 
-/* Room for BLOCKS blocks on NUMA node SOCKET. As many blocks as sessions never run out, whatever
- * their endpoints are: nobody's sessions can take another one's ports. IKE's port 4500 is reserved
- * from the start. Returns 0, -EINVAL or -ENOMEM. Control thread. */
-int dp_portpool_create(struct dp_portpool **pool, uint32_t blocks, uint64_t seed, int socket);
+/* The key of replies to this port of the endpoint. */
+static inline struct dp_flow_key dp_port_reply_key(const struct dp_port_endpoint *e,
+                                                   uint16_t port_be)
+{
+	return (struct dp_flow_key){ .source_be = e->remote_be,
+		                     .destination_be = e->inner_be,
+		                     .source_port_be = e->remote_port_be,
+		                     .destination_port_be = port_be,
+		                     .protocol = e->protocol,
+		                     .direction = e->direction,
+		                     .environment = e->scope };
+}
+
+/* Of the sessions in FLOWS (borrowed), on NUMA node SOCKET. There are as many entries for blocks as
+ * that many sessions can make necessary, whatever their endpoints are: nobody's sessions can take
+ * another one's ports. IKE's port 4500 is reserved from the start. Returns 0 or -ENOMEM. Control
+ * thread. */
+int dp_portpool_create(struct dp_portpool **pool, struct dp_flow_table *flows, uint64_t seed,
+                       int socket);
 void dp_portpool_destroy(struct dp_portpool *pool);
 
 /* Never gives PORT (host byte order) again, to no endpoint; who has it keeps it. */
 void dp_portpool_reserve(struct dp_portpool *pool, uint16_t port);
 
-/* Takes a port of the window towards the endpoint. Returns 0, -EADDRINUSE (all are in use) or
- * -ENOSPC (no block is left). */
+/* Takes a port of the window towards the endpoint, for a session that begins before the next port
+ * is taken, or gives it back. Returns 0 or -EADDRINUSE: all are in use. */
 int dp_portpool_take(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,
                      struct dp_port_window window, uint16_t *port_be);
 
-/* Gives a port back that was taken with the same endpoint. */
+/* Gives a port back that was taken with the same endpoint; before its session leaves the table or
+ * after. */
 void dp_portpool_release(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,
                          uint16_t port_be);
 
-/* Ports of one block that are in use towards an endpoint. */
+/* Ports that are in use towards an endpoint. */
 struct dp_port_use {
 	struct dp_port_endpoint endpoint;
 	uint32_t ports;
 };
 
 /*
- * Lists the blocks of a scope from *CURSOR on (0: the beginning), at most MAX; returns how many,
- * and in *CURSOR where to go on, 0: that was the last part. Looks at a bounded number of blocks, so
- * it may return none before the end.
+ * Lists what the sessions of a scope use from *CURSOR on (0: the beginning), at most MAX; an
+ * endpoint may be there many times. Returns how many, and in *CURSOR where to go on, 0: that was
+ * the last part. Looks at a bounded number of sessions, so it may return none before the end.
  */
 unsigned dp_portpool_list(const struct dp_portpool *pool, uint16_t scope, uint32_t *cursor,
                           struct dp_port_use *uses, unsigned max);
@@ -69,5 +89,5 @@ unsigned dp_portpool_list(const struct dp_portpool *pool, uint16_t scope, uint32
 /* How many ports there are towards one endpoint: all that are not reserved. */
 uint32_t dp_portpool_capacity(const struct dp_portpool *pool);
 
-/* Blocks in use now. */
+/* Blocks that have an entry now. */
 uint32_t dp_portpool_blocks(const struct dp_portpool *pool);

@@ -98,7 +98,7 @@ static void create(void)
 	workers[0] = &x->w;
 	x->w.workers = workers;
 	require(dp_flow_table_create(&x->w.flows, SESSIONS, 1, SOCKET_ID_ANY) == 0);
-	require(dp_portpool_create(&x->w.portpool, SESSIONS, 2, SOCKET_ID_ANY) == 0);
+	require(dp_portpool_create(&x->w.portpool, x->w.flows, 2, SOCKET_ID_ANY) == 0);
 	if (!x->w.shares)
 		require(dp_shares_create(&x->w.shares, SOCKET_ID_ANY) == 0);
 	set_policy();

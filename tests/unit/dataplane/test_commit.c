@@ -84,7 +84,7 @@ static struct commit_world *create(void)
 		assert_int_equal(dp_reassembly_create(&w->reassembly, 1, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_sa_table_create(&w->sas, i, 64, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_flow_table_create(&w->flows, 256, 1, SOCKET_ID_ANY), 0);
-		assert_int_equal(dp_portpool_create(&w->portpool, 64, 1, SOCKET_ID_ANY), 0);
+		assert_int_equal(dp_portpool_create(&w->portpool, w->flows, 1, SOCKET_ID_ANY), 0);
 		assert_int_equal(dp_shares_create(&w->shares, SOCKET_ID_ANY), 0);
 		w->workers = x->core.workers;
 		nat_answers(w);
@@ -863,7 +863,7 @@ static void keeps_the_slots_of_sessions(void **state)
 	dp_flow_table_destroy(w->flows);
 	dp_portpool_destroy(w->portpool);
 	assert_int_equal(dp_flow_table_create(&w->flows, 2 * COUNT, 1, SOCKET_ID_ANY), 0);
-	assert_int_equal(dp_portpool_create(&w->portpool, 2 * COUNT, 1, SOCKET_ID_ANY), 0);
+	assert_int_equal(dp_portpool_create(&w->portpool, w->flows, 1, SOCKET_ID_ANY), 0);
 	x->core.generation->by_slot[a]->session_quota = COUNT;
 	dp_shares_configure(w);
 	bring_up(x, "a", "one");

@@ -105,7 +105,7 @@ static int set_up(void **state)
 	assert_non_null(x.port_of);
 	assert_int_equal(dp_shares_create(&x.w.shares, -1), 0);
 	assert_int_equal(dp_flow_table_create(&x.w.flows, SESSIONS, 1, -1), 0);
-	assert_int_equal(dp_portpool_create(&x.w.portpool, SESSIONS, 2, -1), 0);
+	assert_int_equal(dp_portpool_create(&x.w.portpool, x.w.flows, 2, -1), 0);
 	dp_shares_configure(&x.w);
 	for (unsigned i = 0; i < RESERVED; i++)
 		dp_portpool_reserve(x.w.portpool, (uint16_t)(10000 + i));

@@ -79,7 +79,7 @@ static int set_up(void **state)
 	add_forward(TCP, 33000, SLOT);
 	add_forward(UDP, 53, SLOT);
 	if (dp_flow_table_create(&s.w->flows, SESSIONS, 1, -1) != 0 ||
-	    dp_portpool_create(&s.w->portpool, SESSIONS, 2, -1) != 0)
+	    dp_portpool_create(&s.w->portpool, s.w->flows, 2, -1) != 0)
 		return -1;
 	dp_shares_configure(s.w);
 	return 0;

@@ -121,7 +121,7 @@ static int set_up(void **state)
 	set_tunnel(TUNNEL_DEV, DEV, INNER);
 	set_forwards();
 	assert_int_equal(dp_flow_table_create(&x.w.flows, SESSIONS, 1, -1), 0);
-	assert_int_equal(dp_portpool_create(&x.w.portpool, SESSIONS, 2, -1), 0);
+	assert_int_equal(dp_portpool_create(&x.w.portpool, x.w.flows, 2, -1), 0);
 	assert_int_equal(dp_shares_create(&x.w.shares, -1), 0);
 	dp_shares_configure(&x.w);
 	return 0;
@@ -1092,8 +1092,10 @@ static void test_purge_goes_on(void **state)
 	unsigned calls = 0;
 
 	(void)state;
+	dp_portpool_destroy(x.w.portpool);
 	dp_flow_table_destroy(x.w.flows);
 	assert_int_equal(dp_flow_table_create(&x.w.flows, 2 * COUNT, 1, -1), 0);
+	assert_int_equal(dp_portpool_create(&x.w.portpool, x.w.flows, 2, -1), 0);
 	x.environment[0].session_quota = COUNT;
 	dp_shares_configure(&x.w);
 	for (unsigned i = 0; i < COUNT; i++)

@@ -15,6 +15,7 @@
 #define PORTS 65536u
 #define USABLE 64511u /* 1024 to 65535 but 4500 */
 
+static struct dp_flow_table *flows;
 static const struct dp_port_window all = { .first = 0, .count = DP_PORT_BLOCKS };
 static uint64_t seed = 99;
 
@@ -24,15 +25,54 @@ static struct dp_port_endpoint endpoint(unsigned n)
 		                          .remote_be = 0x1e64a8c0 + (n << 24),
 		                          .remote_port_be = 8080,
 		                          .scope = 1,
-		                          .protocol = 6 };
+		                          .protocol = 6,
+		                          .direction = DP_FLOW_INWARD };
 }
 
-static struct dp_portpool *create(uint32_t blocks)
+/* A pool of SESSIONS sessions, with the table that they are in. */
+static struct dp_portpool *create(uint32_t sessions)
 {
 	struct dp_portpool *p = NULL;
 
-	assert_int_equal(dp_portpool_create(&p, blocks, 5, -1), 0);
+	assert_int_equal(dp_flow_table_create(&flows, sessions, 7, -1), 0);
+	assert_int_equal(dp_portpool_create(&p, flows, 5, -1), 0);
 	return p;
+}
+
+static void destroy(struct dp_portpool *p)
+{
+	dp_portpool_destroy(p);
+	dp_flow_table_destroy(flows);
+}
+
+/* A port of the window for a session, which begins. Returns what dp_portpool_take() does. */
+static int begin(struct dp_portpool *p, const struct dp_port_endpoint *e,
+                 struct dp_port_window window, uint16_t *port_be)
+{
+	static uint64_t sessions;
+	struct dp_flow_key outward = { .source_be = (uint32_t)sessions,
+		                       .destination_be = (uint32_t)(sessions >> 32),
+		                       .protocol = e->protocol };
+	int rc = dp_portpool_take(p, e, window, port_be);
+	struct dp_flow_key inward;
+	struct dp_flow *flow;
+
+	if (rc)
+		return rc;
+	inward = dp_port_reply_key(e, *port_be);
+	sessions++;
+	assert_int_equal(dp_flow_add(flows, &outward, &inward, DP_FLOW_UDP, 0, &flow), 0);
+	return 0;
+}
+
+static void end(struct dp_portpool *p, const struct dp_port_endpoint *e, uint16_t port_be)
+{
+	struct dp_flow_key inward = dp_port_reply_key(e, port_be);
+	struct dp_flow *flow = dp_flow_lookup(flows, &inward, dp_flow_hash(flows, &inward));
+
+	assert_non_null(flow);
+	dp_portpool_release(p, e, port_be);
+	dp_flow_del(flows, dp_flow_session(flows, flow));
 }
 
 /* Takes a port and notes it. */
@@ -42,7 +82,7 @@ static unsigned take(struct dp_portpool *p, unsigned n, uint8_t *taken)
 	uint16_t port_be;
 	unsigned port;
 
-	assert_int_equal(dp_portpool_take(p, &e, all, &port_be), 0);
+	assert_int_equal(begin(p, &e, all, &port_be), 0);
 	port = rte_be_to_cpu_16(port_be);
 	assert_in_range(port, 1024, 65535);
 	assert_int_not_equal(port, 4500);
@@ -57,7 +97,7 @@ static void release(struct dp_portpool *p, unsigned n, unsigned port, uint8_t *t
 
 	assert_int_equal(taken[port], 1);
 	taken[port] = 0;
-	dp_portpool_release(p, &e, rte_cpu_to_be_16((uint16_t)port));
+	end(p, &e, rte_cpu_to_be_16((uint16_t)port));
 }
 
 static void check_exhausted(struct dp_portpool *p, unsigned n)
@@ -81,7 +121,7 @@ static unsigned random_port(const uint8_t *taken)
 static void test_model(void **state)
 {
 	static const unsigned levels[] = { 10, 2000, 60000, USABLE - 3, USABLE, 500, 0 };
-	struct dp_portpool *p = create(3 * 252);
+	struct dp_portpool *p = create(3 * USABLE);
 	static uint8_t taken[3][PORTS];
 	unsigned count[3] = { 0 };
 
@@ -112,48 +152,50 @@ static void test_model(void **state)
 			release(p, n, random_port(taken[n]), taken[n]);
 	}
 	assert_int_equal(dp_portpool_blocks(p), 0);
-	dp_portpool_destroy(p);
+	destroy(p);
 }
 
 static void test_four_targets(void **state)
 {
-	struct dp_portpool *p = create(4 * 252);
+	struct dp_portpool *p = create(200000);
 	static uint8_t taken[4][PORTS];
 
 	(void)state;
 	for (unsigned i = 0; i < 200000; i++)
 		take(p, i % 4, taken[i % 4]);
-	assert_int_equal(dp_portpool_blocks(p), 4 * 252);
-	dp_portpool_destroy(p);
+	/* crowded as they are, they have entries */
+	assert_in_range(dp_portpool_blocks(p), 1, 4 * DP_PORT_BLOCKS);
+	destroy(p);
 }
 
 /* Endpoints that differ in any part share nothing. */
 static void test_apart(void **state)
 {
-	struct dp_portpool *p = create(2000);
-	struct dp_port_endpoint e[6];
+	struct dp_portpool *p = create(8 * USABLE);
+	struct dp_port_endpoint e[7];
 	uint16_t port_be;
 
 	(void)state;
-	for (unsigned i = 0; i < 6; i++)
+	for (unsigned i = 0; i < 7; i++)
 		e[i] = endpoint(0);
 	e[1].scope++;
 	e[2].protocol = 17;
 	e[3].remote_port_be++;
 	e[4].inner_be++;
 	e[5].remote_be++;
-	for (unsigned i = 0; i < 6; i++) {
+	e[6].direction = DP_FLOW_OUTWARD;
+	for (unsigned i = 0; i < 7; i++) {
 		for (unsigned k = 0; k < USABLE; k++)
-			assert_int_equal(dp_portpool_take(p, &e[i], all, &port_be), 0);
+			assert_int_equal(begin(p, &e[i], all, &port_be), 0);
 		assert_int_equal(dp_portpool_take(p, &e[i], all, &port_be), -EADDRINUSE);
 	}
-	dp_portpool_destroy(p);
+	destroy(p);
 }
 
 /* A full endpoint gives exactly what came back, however often, and refuses in between. */
 static void test_exhausted(void **state)
 {
-	struct dp_portpool *p = create(252);
+	struct dp_portpool *p = create(USABLE);
 	static uint8_t taken[PORTS];
 
 	(void)state;
@@ -168,14 +210,14 @@ static void test_exhausted(void **state)
 		assert_int_equal(take(p, 0, taken), port);
 		check_exhausted(p, 0);
 	}
-	dp_portpool_destroy(p);
+	destroy(p);
 }
 
 /* Refusing costs about as little as giving: nothing that grows with the endpoint. */
 static void test_refusal_time(void **state)
 {
 	enum { TIMES = 20000 };
-	struct dp_portpool *p = create(252 + 252);
+	struct dp_portpool *p = create(2 * USABLE);
 	static uint8_t taken[PORTS];
 	uint64_t best_refusal = UINT64_MAX, best_pair = UINT64_MAX;
 
@@ -193,19 +235,19 @@ static void test_refusal_time(void **state)
 			dp_portpool_take(p, &full, all, &port_be);
 		middle = __builtin_ia32_rdtsc();
 		for (unsigned i = 0; i < TIMES; i++) {
-			dp_portpool_take(p, &other, all, &port_be);
-			dp_portpool_release(p, &other, port_be);
+			begin(p, &other, all, &port_be);
+			end(p, &other, port_be);
 		}
 		best_refusal = RTE_MIN(best_refusal, middle - start);
 		best_pair = RTE_MIN(best_pair, (uint64_t)__builtin_ia32_rdtsc() - middle);
 	}
 	assert_true(best_refusal < 2 * best_pair);
-	dp_portpool_destroy(p);
+	destroy(p);
 }
 
 static void test_reserved(void **state)
 {
-	struct dp_portpool *p = create(252);
+	struct dp_portpool *p = create(USABLE);
 	static uint8_t taken[PORTS];
 	unsigned first = 0, usable = USABLE, given;
 
@@ -237,13 +279,13 @@ static void test_reserved(void **state)
 	for (given = 0; given < usable - 1; given++)
 		assert_int_not_equal(take(p, 0, taken), first);
 	check_exhausted(p, 0);
-	dp_portpool_destroy(p);
+	destroy(p);
 }
 
 /* Reserving ports of a nearly full endpoint, whose summary does not know. */
 static void test_reserved_late(void **state)
 {
-	struct dp_portpool *p = create(252);
+	struct dp_portpool *p = create(USABLE);
 	static uint8_t taken[PORTS];
 
 	(void)state;
@@ -254,39 +296,81 @@ static void test_reserved_late(void **state)
 	dp_portpool_reserve(p, 5000);
 	assert_int_equal(take(p, 0, taken), 6000);
 	check_exhausted(p, 0);
-	dp_portpool_destroy(p);
+	destroy(p);
 }
 
-/* Without a block left it goes on with those there are, then says so. */
-static void test_no_block(void **state)
+/* However sessions come to lie, blocks have entries for those that are crowded: in the smallest
+ * window, with as few sessions as make an entry, of many endpoints. */
+static void test_entries(void **state)
 {
-	struct dp_portpool *p = create(2);
-	struct dp_port_endpoint e = endpoint(0), other = endpoint(1);
-	static uint8_t taken[PORTS];
-	unsigned given = 0, port = 0;
-	uint16_t port_be;
+	enum { ENDPOINTS = 40, MANY = 250, FEW = 64 };
+	const struct dp_port_window window = { .first = 7, .count = 1 };
+	struct dp_portpool *p = create(ENDPOINTS * FEW + MANY);
+	static uint16_t ports_be[ENDPOINTS][MANY];
 
 	(void)state;
-	for (; given < 510; given++)
-		port = take(p, 0, taken);
-	while (dp_portpool_take(p, &e, all, &port_be) == 0)
-		taken[rte_be_to_cpu_16(port_be)] = 1;
-	assert_int_equal(dp_portpool_take(p, &e, all, &port_be), -ENOSPC);
-	assert_int_equal(dp_portpool_take(p, &other, all, &port_be), -ENOSPC);
-	release(p, 0, port, taken);
-	assert_int_equal(take(p, 0, taken), port);
-	for (unsigned i = 0; i < PORTS; i++) {
-		if (taken[i])
-			release(p, 0, i, taken);
+	for (unsigned n = 0; n < ENDPOINTS; n++) {
+		struct dp_port_endpoint e = endpoint(n);
+
+		for (unsigned i = 0; i < MANY; i++) {
+			assert_int_equal(begin(p, &e, window, &ports_be[n][i]), 0);
+			assert_in_range(rte_be_to_cpu_16(ports_be[n][i]), 1024 + 7 * 256,
+			                1024 + 8 * 256 - 1);
+		}
+		for (unsigned i = FEW; i < MANY; i++)
+			end(p, &e, ports_be[n][i]);
+		assert_int_equal(dp_portpool_blocks(p), n + 1);
 	}
-	assert_int_equal(dp_portpool_take(p, &other, all, &port_be), 0);
-	dp_portpool_destroy(p);
+	for (unsigned n = 0; n < ENDPOINTS; n++) {
+		struct dp_port_endpoint e = endpoint(n);
+
+		end(p, &e, ports_be[n][0]);
+		assert_int_equal(dp_portpool_blocks(p), ENDPOINTS - n - 1);
+		/* what is in use is in the table still */
+		for (unsigned i = 0; i < 256 - FEW + 1; i++)
+			assert_int_equal(begin(p, &e, window, &ports_be[n][0]), 0);
+		assert_int_equal(begin(p, &e, window, &ports_be[n][0]), -EADDRINUSE);
+		for (unsigned i = 0; i < 256; i++)
+			end(p, &e, rte_cpu_to_be_16((uint16_t)(1024 + 7 * 256 + i)));
+	}
+	assert_int_equal(dp_portpool_blocks(p), 0);
+	destroy(p);
+}
+
+/* A port that is reserved and not the pool's, in use towards the endpoint, and one that is reserved
+ * while a session has it: neither keeps an entry. */
+static void test_reserved_in_use(void **state)
+{
+	const struct dp_port_window window = { .first = 0, .count = 1 };
+	struct dp_portpool *p = create(1000);
+	struct dp_port_endpoint e = endpoint(0);
+	struct dp_flow_key outward = { .protocol = 6, .environment = 9 };
+	struct dp_flow_key inward = dp_port_reply_key(&e, rte_cpu_to_be_16(1100));
+	uint16_t ports_be[250];
+	struct dp_flow *flow;
+
+	(void)state;
+	dp_portpool_reserve(p, 1100);
+	assert_int_equal(dp_flow_add(flows, &outward, &inward, DP_FLOW_UDP, 0, &flow), 0);
+	for (unsigned i = 0; i < 250; i++)
+		assert_int_equal(begin(p, &e, window, &ports_be[i]), 0);
+	assert_int_equal(dp_portpool_blocks(p), 1);
+	for (unsigned i = 0; i < 5; i++)
+		dp_portpool_reserve(p, rte_be_to_cpu_16(ports_be[i]));
+	for (unsigned i = 0; i < 250 - 64; i++)
+		end(p, &e, ports_be[i]);
+	assert_int_equal(dp_portpool_blocks(p), 1);
+	end(p, &e, ports_be[249]);
+	assert_int_equal(dp_portpool_blocks(p), 0);
+	for (unsigned i = 250 - 64; i < 249; i++)
+		end(p, &e, ports_be[i]);
+	destroy(p);
 }
 
 /* Nobody can guess the next port: RFC 6056. Not in order, and all over the range. */
 static void test_random(void **state)
 {
-	struct dp_portpool *p = create(1000);
+	struct dp_portpool *p = create(USABLE);
 	static uint8_t taken[PORTS];
 	unsigned near = 0, quarter[4] = { 0 }, last = 0;
 
@@ -301,27 +385,17 @@ static void test_random(void **state)
 	assert_true(near < 40);
 	for (unsigned i = 0; i < 4; i++)
 		assert_in_range(quarter[i], 150, 350);
-	dp_portpool_destroy(p);
-}
-
-static void test_limits(void **state)
-{
-	struct dp_portpool *p = NULL;
-
-	(void)state;
-	assert_int_equal(dp_portpool_create(&p, 0, 5, -1), -EINVAL);
-	assert_int_equal(dp_portpool_create(&p, 1u << 30, 5, -1), -ENOMEM);
-	dp_portpool_destroy(NULL);
+	destroy(p);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_model),         cmocka_unit_test(test_four_targets),
-		cmocka_unit_test(test_apart),         cmocka_unit_test(test_exhausted),
-		cmocka_unit_test(test_refusal_time),  cmocka_unit_test(test_reserved),
-		cmocka_unit_test(test_reserved_late), cmocka_unit_test(test_no_block),
-		cmocka_unit_test(test_random),        cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_model),           cmocka_unit_test(test_four_targets),
+		cmocka_unit_test(test_apart),           cmocka_unit_test(test_exhausted),
+		cmocka_unit_test(test_refusal_time),    cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_reserved_late),   cmocka_unit_test(test_entries),
+		cmocka_unit_test(test_reserved_in_use), cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, nat_eal, NULL);
