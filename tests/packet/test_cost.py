@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bench of the packet's cost runs and its figures are sane; how good they are is not asked here."""
+"""The benches of packets and sessions run and their figures are sane; how good they are is not asked here."""
 import json
 import os
 import subprocess
@@ -8,12 +8,16 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def cost(*options):
-    done = subprocess.run([sys.executable, os.path.join(ROOT, "bench", "cost.py"), "--json",
+def bench(name, *options):
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "bench", f"{name}.py"), "--json",
                            "--processes", "1", *options], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def cost(*options):
+    return bench("cost", *options)
 
 
 def test_all_paths_and_ciphers():
@@ -40,3 +44,25 @@ def test_stages():
         < names.index("esp_out_encrypt") < names.index("nexthop")
     assert all(before <= after for (_, before), (_, after) in zip(stages, stages[1:]))
     assert stages[-1][1] > 0
+
+
+def test_sessions(tmp_path):
+    plot = tmp_path / "sessions.svg"
+    result = bench("sessions", "--capacity", "16384", "--count", "2560", "--lookups", "100,1000",
+                   "--rounds", "4", "--svg", str(plot))
+    assert [case["destinations"] for case in result["set_up"]] == ["all", "hot"]
+    for case in result["set_up"]:
+        assert case["refused"] == 0, case
+        # as many end as begin
+        assert 0.75 * 16384 < case["open_sessions"] < 0.85 * 16384, case
+        assert case["any_per_second"] > 1000, case
+    single = result["single"]
+    assert 0 < single["median_us"] <= single["p99.9_us"] <= single["p99.99_us"] \
+        <= single["worst_us"]
+    assert 144 < result["memory"]["session"] < 400  # two flows and the cold part at least
+    assert 2000 < result["memory"]["sa_pair"] < 10000
+    assert [(case["path"], case["sessions"]) for case in result["lookups"]] == [
+        (path, sessions) for sessions in (100, 1000) for path in ("egress-out", "forward-out")]
+    assert all(case["any_overhead"] > 1 for case in result["lookups"])
+    # quiet samples may be missing, and then there is nothing to draw
+    assert not plot.exists() or "<polyline" in plot.read_text(encoding="utf-8")
