@@ -61,8 +61,8 @@ static inline enum dp_verdict check_ipv4(struct dp_pkt *p, const uint8_t *l3, un
 		return DP_TRUNCATED;
 	if (unlikely(dp_ipv4_sum(l3) != 0xffff))
 		return DP_IP_CHECKSUM;
-	if (unlikely(dp_ipv4_is_martian(dp_load32(l3 + 12)) |
-	             dp_ipv4_is_martian(dp_load32(l3 + 16))))
+	if (unlikely((unsigned)dp_ipv4_is_martian(dp_load32(l3 + 12)) |
+	             (unsigned)dp_ipv4_is_martian(dp_load32(l3 + 16))))
 		return DP_IP_ADDRESS;
 	p->l3_length = (uint16_t)total;
 	p->l3_header = DP_IPV4_HEADER;
