@@ -60,8 +60,10 @@ _Static_assert(offsetof(struct dp_pkt, key) == 64, "dp_pkt: line 1");
 
 struct dp_batch {
 	unsigned n;
-	bool has_special; /* not only whole TCP and UDP packets: fragments, ICMP, others. Set by
-	                     dp_esp_in_decrypt() and dp_ovpn_in_open() */
+	bool has_special;   /* not only whole TCP and UDP packets: fragments, ICMP, others. Set by
+	                       the parser, dp_esp_in_decrypt() and dp_ovpn_in_open() */
+	bool has_oversized; /* maybe packets that do not fit their tunnel. Set by
+	                       dp_nat_forward_out() */
 	struct dp_pkt p[DP_BURST];
 };
 

@@ -78,90 +78,137 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 
 /* ---- from the cluster ---- */
 
-static inline const struct dp_forward *prepare_out(const struct dp_worker *w, struct dp_pkt *p)
+static inline const struct dp_forward *prepare_out(const struct dp_generation *g,
+                                                   const struct dp_flow_table *flows,
+                                                   struct dp_pkt *p)
 {
 	const struct dp_forward *fwd;
 
-	p->verdict =
-		unlikely(!w->generation) ? DP_NO_CONFIGURATION : (uint8_t)dp_nat_check_header(p);
+	p->verdict = unlikely(!g) ? DP_NO_CONFIGURATION : (uint8_t)dp_nat_check_header(p);
 	if (unlikely(p->verdict != DP_OK))
 		return NULL;
-	fwd = dp_forward_lookup(w->generation,
-	                        dp_forward_key(dp_load32(p->l3 + 16), p->protocol,
-	                                       dp_load16(p->l3 + DP_IPV4_HEADER + 2)));
+	fwd = dp_forward_lookup(g, dp_forward_key(dp_load32(p->l3 + 16), p->protocol,
+	                                          dp_load16(p->l3 + DP_IPV4_HEADER + 2)));
 	if (unlikely(!fwd)) {
 		p->verdict = DP_NO_FORWARD;
 		return NULL;
 	}
 	p->environment = fwd->environment;
-	p->hash = dp_flow_key_load(w->flows, p->key, p->l3,
+	p->hash = dp_flow_key_load(flows, p->key, p->l3,
 	                           dp_flow_word(p->protocol, DP_FLOW_OUTWARD, fwd->environment));
-	dp_flow_prefetch(w->flows, p->hash);
+	dp_flow_prefetch(flows, p->hash);
 	return fwd;
 }
 
-/* Why the session cannot carry this packet any more, or DP_OK. */
-static inline enum dp_verdict check_session(const struct dp_worker *w, const struct dp_flow *f,
+/* Why the session, whose tunnel is T, cannot carry this packet any more, or DP_OK. */
+static inline enum dp_verdict check_session(const struct dp_tunnel *t, const struct dp_flow *f,
                                             const struct dp_forward *fwd)
 {
-	const struct dp_tunnel *t = &w->tunnels[f->tunnel];
-
 	if (unlikely(f->destination_be != fwd->to_address_be ||
 	             f->destination_port_be != fwd->to_port_be))
 		return DP_NO_SESSION;
 	return unlikely(!t->is_usable || t->inner_be != f->source_be) ? DP_NO_TUNNEL : DP_OK;
 }
 
-/* The session's tunnel failed: another one may do. */
-static __rte_noinline enum dp_verdict find_other_way(struct dp_worker *w, struct dp_flow *f,
-                                                     const struct dp_forward *fwd)
+/* What tracking says of the packet: the session that carries it, F or a new one in its place. NULL:
+ * the verdict is set. */
+static __rte_noinline struct dp_flow *follow(struct dp_worker *w, struct dp_pkt *p,
+                                             const struct dp_forward *fwd, struct dp_flow *f,
+                                             enum dp_tcp_verdict tracked, enum dp_verdict obstacle)
 {
-	return dp_nat_failover_keep(w, f, fwd) ? DP_OK : DP_NO_TUNNEL;
+	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
+	if (tracked == DP_TCP_REOPEN)
+		return open_session(w, p, fwd, f, obstacle);
+	if (tracked == DP_TCP_PASS)
+		return f;
+	p->verdict = DP_TCP_STATE;
+	return NULL;
 }
 
-static inline void forward_out(struct dp_worker *w, struct dp_pkt *p, const struct dp_forward *fwd)
+/* The packet has no session, F cannot carry it, or it is too large. NULL: the verdict is set. */
+static __rte_noinline struct dp_flow *carry_otherwise(struct dp_worker *w, struct dp_pkt *p,
+                                                      const struct dp_forward *fwd,
+                                                      struct dp_flow *f, enum dp_verdict obstacle)
 {
-	struct dp_environment_state *state = &w->environments[fwd->environment];
-	struct dp_flow *f = dp_nat_find_flow(w, p);
-	enum dp_verdict obstacle = likely(f != NULL) ? check_session(w, f, fwd) : DP_NO_SESSION;
-	enum dp_tcp_verdict tracked;
-
-	if (unlikely(obstacle == DP_NO_TUNNEL))
-		obstacle = find_other_way(w, f, fwd);
-	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
-	if (unlikely(obstacle == DP_OK && dp_nat_is_too_big(p, w->tunnels[f->tunnel].inner_mtu))) {
+	p->flow = NULL;
+	/* its tunnel failed: another one may do */
+	if (obstacle == DP_NO_TUNNEL && dp_nat_failover_keep(w, f, fwd))
+		obstacle = DP_OK;
+	if (obstacle != DP_OK)
+		return follow(w, p, fwd, f, DP_TCP_REOPEN, obstacle);
+	if (dp_nat_is_too_big(p, w->tunnels[f->tunnel].inner_mtu)) {
 		p->limit = w->tunnels[f->tunnel].inner_mtu;
 		p->verdict = DP_TOO_BIG;
-		return;
+		return NULL;
 	}
-	tracked = likely(obstacle == DP_OK) ? dp_nat_track(w, p, f) : DP_TCP_REOPEN;
-	if (unlikely(tracked == DP_TCP_REFUSE)) {
-		p->verdict = DP_TCP_STATE;
-		return;
+	return follow(w, p, fwd, f, dp_nat_track(w, p, f), DP_OK);
+}
+
+static inline struct dp_flow *carry(struct dp_worker *w, const struct dp_tunnel *tunnels,
+                                    struct dp_pkt *p, const struct dp_forward *fwd,
+                                    bool *has_oversized)
+{
+	struct dp_flow *f = dp_nat_find_flow(w, p);
+	const struct dp_tunnel *t;
+	enum dp_tcp_verdict tracked;
+	enum dp_verdict obstacle = DP_NO_SESSION;
+
+	if (likely(f != NULL)) {
+		t = &tunnels[f->tunnel];
+		obstacle = check_session(t, f, fwd);
 	}
-	if (unlikely(tracked == DP_TCP_REOPEN)) {
-		f = open_session(w, p, fwd, f, obstacle);
-		if (!f)
-			return;
+	if (unlikely(obstacle != DP_OK || p->l3_length > t->inner_mtu)) {
+		*has_oversized = true;
+		return carry_otherwise(w, p, fwd, f, obstacle);
 	}
-	p->flow = f;
-	p->tunnel = f->tunnel;
-	dp_nat_translate(w, p, f, &w->tunnels[f->tunnel].mss);
-	state->packets_out++;
-	state->bytes_out += p->l3_length;
+	tracked = dp_nat_track(w, p, f);
+	if (likely(tracked == DP_TCP_PASS))
+		return f;
+	*has_oversized = true; /* of another session, which may have another tunnel */
+	return follow(w, p, fwd, f, tracked, DP_OK);
+}
+
+static inline void count_out(struct dp_worker *w, uint16_t environment, uint64_t packets,
+                             uint64_t bytes)
+{
+	w->environments[environment].packets_out += packets;
+	w->environments[environment].bytes_out += bytes;
 }
 
 void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b)
 {
-	const struct dp_forward *fwd[DP_BURST];
+	const struct dp_forward *forwards[DP_BURST], **fwd = forwards;
+	const struct dp_flow_table *flows = w->flows;
+	const struct dp_tunnel *tunnels = w->tunnels;
+	struct dp_pkt *const end = b->p + b->n;
+	uint16_t environment = DP_NONE_SLOT;
+	uint64_t packets = 0, bytes = 0; /* of this environment, since one of another came */
 
-	for (unsigned i = 0; i < b->n; i++)
-		fwd[i] = likely(b->p[i].verdict == DP_OK) ? prepare_out(w, &b->p[i]) : NULL;
+	b->has_oversized = false;
+	for (struct dp_pkt *p = b->p; p < end; p++)
+		*fwd++ = likely(p->verdict == DP_OK) ? prepare_out(w->generation, flows, p) : NULL;
 	dp_nat_find_candidates(w, b);
-	for (unsigned i = 0; i < b->n; i++) {
-		if (likely(fwd[i] != NULL))
-			forward_out(w, &b->p[i], fwd[i]);
+	fwd = forwards;
+	for (struct dp_pkt *p = b->p; p < end; p++, fwd++) {
+		struct dp_flow *f =
+			likely(*fwd != NULL) ? carry(w, tunnels, p, *fwd, &b->has_oversized) : NULL;
+
+		if (unlikely(!f))
+			continue;
+		p->flow = f;
+		p->tunnel = f->tunnel;
+		dp_nat_translate(w, p, f, &tunnels[f->tunnel].mss);
+		if (unlikely(p->environment != environment)) {
+			if (packets)
+				count_out(w, environment, packets, bytes);
+			environment = p->environment;
+			packets = bytes = 0;
+		}
+		packets++;
+		bytes += p->l3_length;
 	}
+	if (likely(packets))
+		count_out(w, environment, packets, bytes);
 }
 
 /* ---- from a tunnel ---- */

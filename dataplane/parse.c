@@ -142,16 +142,42 @@ static inline struct dp_pkt *put(struct dp_batch *b, const struct dp_batch *gues
 	return &b->p[b->n];
 }
 
-/* To an environment's address. */
-static struct dp_batch *sort_forward(struct dp_pkt *p, struct dp_from_cluster *sorted)
+/* A batch that is empty. */
+static void empty(struct dp_batch *b)
 {
-	if (likely(p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP))
+	b->n = 0;
+	b->has_special = b->has_oversized = false;
+}
+
+/* Whole, TCP or UDP. */
+static inline bool is_ordinary(const struct dp_pkt *p)
+{
+	return likely((p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP) &&
+	              !dp_ipv4_is_fragment(p->l3));
+}
+
+/* For the stages of a batch that may have anything. */
+static inline struct dp_batch *sort_any(const struct dp_pkt *p, struct dp_batch *b)
+{
+	if (unlikely(!is_ordinary(p)))
+		b->has_special = true;
+	return b;
+}
+
+/* To an environment's address. */
+static inline struct dp_batch *sort_forward(struct dp_pkt *p, struct dp_from_cluster *sorted)
+{
+	if (is_ordinary(p))
 		return &sorted->forward;
+	if (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP ||
+	    (p->protocol == IPPROTO_ICMP &&
+	     (dp_ipv4_is_fragment(p->l3) || /* what it is shows when it is whole */
+	      dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER)))) {
+		sorted->forward.has_special = true;
+		return &sorted->forward;
+	}
 	if (p->protocol != IPPROTO_ICMP)
 		p->verdict = DP_NO_FORWARD;
-	else if (dp_ipv4_is_fragment(p->l3) || /* what it is shows when it is whole */
-	         dp_nat_icmp_is_error(p->l3 + DP_IPV4_HEADER))
-		return &sorted->forward;
 	return &sorted->local;
 }
 
@@ -192,9 +218,8 @@ static struct dp_batch *sort_from_cluster(struct dp_worker *w, struct dp_pkt *p,
 		return &sorted->local;
 	}
 	if (likely(!dp_egress_owns(g->egress, destination_be)))
-		return &sorted->egress;
-	if ((p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP) &&
-	    !dp_ipv4_is_fragment(p->l3))
+		return sort_any(p, &sorted->egress);
+	if (is_ordinary(p))
 		return &sorted->hairpin;
 	return sort_own(p, sorted, DP_EGRESS_DESTINATION);
 }
@@ -206,7 +231,10 @@ void dp_parse_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
 	struct dp_batch *guess = &sorted->forward; /* packets of a kind come in a row */
 	struct dp_pkt *p = guess->p;
 
-	sorted->forward.n = sorted->egress.n = sorted->hairpin.n = sorted->local.n = 0;
+	empty(&sorted->forward);
+	empty(&sorted->egress);
+	empty(&sorted->hairpin);
+	empty(&sorted->local);
 	for (struct rte_mbuf **end = m + n; m < end; m++) {
 		struct dp_batch *b;
 
@@ -229,7 +257,7 @@ static struct dp_batch *sort_egress(const struct dp_worker *w, struct dp_pkt *p,
                                     struct dp_from_uplink *sorted)
 {
 	if (likely(is_static(w, p)))
-		return &sorted->egress;
+		return sort_any(p, &sorted->egress);
 	p->verdict = dp_ipv4_is_fragment(p->l3) ? DP_FRAGMENT : DP_NOT_FOR_US;
 	return &sorted->local;
 }
@@ -295,7 +323,7 @@ static struct dp_batch *sort_icmp(const struct dp_worker *w, struct dp_pkt *p,
 	    (dp_icmp_quotes_tunnel(w->peers, icmp, room) ||
 	     dp_exception_is_quoted(w->exception, w->ports[DP_PORT_UPLINK].address_be, icmp, room)))
 		return &sorted->local;
-	return &sorted->egress;
+	return sort_any(p, &sorted->egress);
 }
 
 /* To a connection of our own, or an answer to somebody in the cluster. */
@@ -347,7 +375,7 @@ static struct dp_batch *sort_from_uplink(const struct dp_worker *w, struct dp_pk
 	}
 	if (p->protocol == IPPROTO_ICMP && !dp_ipv4_is_fragment(p->l3))
 		return sort_icmp(w, p, sorted);
-	return &sorted->egress;
+	return sort_any(p, &sorted->egress);
 }
 
 void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
@@ -357,8 +385,11 @@ void dp_parse_uplink(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
 	struct dp_batch *guess = &sorted->esp;
 	struct dp_pkt *p = guess->p;
 
-	sorted->esp.n = sorted->openvpn.n = sorted->egress.n = sorted->fragments.n =
-		sorted->local.n = 0;
+	empty(&sorted->esp);
+	empty(&sorted->openvpn);
+	empty(&sorted->egress);
+	empty(&sorted->fragments);
+	empty(&sorted->local);
 	for (struct rte_mbuf **end = m + n; m < end; m++) {
 		struct dp_batch *b;
 

@@ -39,6 +39,12 @@ static inline void run(struct dp_worker *w, struct dp_batch *b, stage_fn stage)
 	dp_batch_compact(w, b);
 }
 
+/* Whether an environment has a limit; where none has, its stages have nothing to do. */
+static inline bool has_rates(const struct dp_worker *w)
+{
+	return w->generation && w->generation->has_rates;
+}
+
 /* The end of every way out. */
 static void leave(struct dp_worker *w, struct dp_batch *b)
 {
@@ -99,24 +105,41 @@ static inline void into_tunnel(struct dp_worker *w, struct dp_batch *b)
 		into_ipsec(w, b);
 }
 
-/* Cluster to customer: a service called a forward of its environment. */
-static void forward_out(struct dp_worker *w, struct dp_batch *b)
+/* The same for what may have to be cut for its tunnel. */
+static void into_tunnel_in_pieces(struct dp_worker *w, struct dp_batch *b)
 {
-	struct dp_batch errors, pieces;
 	struct dp_oversized oversized;
+	struct dp_batch pieces;
 
-	run(w, b, dp_reassemble_cluster); /* fragments wait; whole datagrams go on */
-	dp_nat_icmp_split(w, b, &errors);
-	dp_batch_compact(w, b);
-	run(w, &errors, dp_local_echo); /* requests that came in fragments */
-	/* session; DNAT to the target, SNAT to the tunnel's inner address */
-	run(w, b, dp_nat_forward_out);
-	run(w, b, dp_rate_out);
 	dp_fragment_for_tunnel(w, b, &oversized);
 	dp_batch_compact(w, b);
 	into_tunnel(w, b);
 	while (dp_fragment_next(w, &oversized, &pieces))
 		into_tunnel(w, &pieces);
+}
+
+/* Cluster to customer: a service called a forward of its environment. */
+static void forward_out(struct dp_worker *w, struct dp_batch *b)
+{
+	struct dp_batch errors;
+
+	errors.n = 0;
+	if (unlikely(b->has_special)) {
+		run(w, b, dp_reassemble_cluster); /* fragments wait; whole datagrams go on */
+		dp_nat_icmp_split(w, b, &errors);
+		dp_batch_compact(w, b);
+		run(w, &errors, dp_local_echo); /* requests that came in fragments */
+	}
+	/* session; DNAT to the target, SNAT to the tunnel's inner address */
+	run(w, b, dp_nat_forward_out);
+	if (unlikely(has_rates(w)))
+		run(w, b, dp_rate_out);
+	if (unlikely(b->has_oversized))
+		into_tunnel_in_pieces(w, b);
+	else
+		into_tunnel(w, b);
+	if (likely(errors.n == 0))
+		return;
 	run(w, &errors, dp_nat_icmp_out); /* about a reply: quoted as its sender knows it */
 	into_tunnel(w, &errors);
 }
@@ -140,7 +163,8 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 		dp_probe_take_segments(w, b); /* no session's, but asked for by us */
 		dp_batch_compact_gaps(w, b);
 	}
-	run(w, b, dp_rate_in);
+	if (unlikely(has_rates(w)))
+		run(w, b, dp_rate_in);
 	leave_in_pieces(w, b);
 	if (likely(errors.n == 0))
 		return;
@@ -173,11 +197,15 @@ static void egress_out(struct dp_worker *w, struct dp_batch *b)
 {
 	struct dp_batch icmp;
 
-	run(w, b, dp_reassemble_egress_out);
-	dp_nat_icmp_split(w, b, &icmp);
-	dp_batch_compact(w, b);
+	icmp.n = 0;
+	if (unlikely(b->has_special)) {
+		run(w, b, dp_reassemble_egress_out);
+		dp_nat_icmp_split(w, b, &icmp);
+		dp_batch_compact(w, b);
+	}
 	run(w, b, dp_nat_egress_out); /* policy and session; SNAT to the static address */
-	run(w, b, dp_rate_egress_out);
+	if (unlikely(has_rates(w)))
+		run(w, b, dp_rate_egress_out);
 	leave_in_pieces(w, b);
 	if (likely(icmp.n == 0))
 		return;
@@ -192,11 +220,15 @@ static void egress_in(struct dp_worker *w, struct dp_batch *b)
 {
 	struct dp_batch icmp;
 
-	run(w, b, dp_reassemble_egress_in);
-	dp_nat_icmp_split(w, b, &icmp);
-	dp_batch_compact(w, b);
+	icmp.n = 0;
+	if (unlikely(b->has_special)) {
+		run(w, b, dp_reassemble_egress_in);
+		dp_nat_icmp_split(w, b, &icmp);
+		dp_batch_compact(w, b);
+	}
 	run(w, b, dp_nat_egress_in);
-	run(w, b, dp_rate_egress_in);
+	if (unlikely(has_rates(w)))
+		run(w, b, dp_rate_egress_in);
 	leave_in_pieces(w, b);
 	if (likely(icmp.n == 0))
 		return;
