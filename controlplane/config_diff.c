@@ -249,12 +249,10 @@ static const struct field openvpn_fields[] = {
 	OPENVPN_ROW("exit_notify", VALUE_UINT32, exit_notify, NULL),
 	OPENVPN_ROW("connect-timeout", VALUE_SECONDS, connect_timeout_s, NULL),
 	OPENVPN_ROW("tun-mtu", VALUE_UINT16, tun_mtu, NULL),
-	OPENVPN_ROW("mssfix", VALUE_UINT16, mssfix, NULL),
 	OPENVPN_ROW("route_nopull", VALUE_BOOL, route_nopull, NULL),
 	OPENVPN_ROW("redirect-gateway", VALUE_BOOL, has_default_route, NULL),
 	{ "route", VALUE_PREFIXES, OPENVPN(routes), CP_RENEGOTIATES, OPENVPN(route_count), NULL },
 	{ "pull-filter", VALUE_FILTERS, 0, CP_RENEGOTIATES, 0, NULL },
-	OPENVPN_ROW("push-peer-info", VALUE_BOOL, push_peer_info, NULL),
 	{ 0 },
 };
 

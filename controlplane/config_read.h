@@ -167,8 +167,11 @@ extern const struct cp_key cp_quota_keys[];
 struct cp_server_draft {
 	struct cp_server server;
 	struct cp_ovpn_settings openvpn;
-	uint16_t port;                   /* of an OpenVPN server; 0: not set */
-	uint8_t transport;               /* likewise */
+	uint16_t port;      /* of an OpenVPN server; 0: not set */
+	uint8_t transport;  /* likewise */
+	bool asks_password; /* its profile does, and does not have it */
+	char profile[CP_PATH_LEN];
+	bool has_read_profile;
 	char password_file[CP_PATH_LEN]; /* EAP-MSCHAPv2 */
 	char psk_file[CP_PATH_LEN];      /* PSK: secret_file */
 	char key_file[CP_PATH_LEN];      /* EAP-TLS and certificate */

@@ -164,14 +164,12 @@ struct cp_ovpn_settings {
 
 	/* Inside of the tunnel. */
 	uint16_t tun_mtu;                           /* until the server pushes another one */
-	uint16_t mssfix;                            /* 0: derived from the path alone */
 	bool route_nopull;                          /* pushed routes and DNS are ignored */
 	bool has_default_route;                     /* redirect-gateway in the profile */
 	struct ipc_prefix routes[IPC_PREFIXES_MAX]; /* `route` of the profile */
 	size_t route_count;
 	struct cp_ovpn_filter filters[CP_OVPN_FILTERS_MAX];
 	size_t filter_count;
-	bool push_peer_info; /* tell the server more about us */
 };
 
 /* "AES-256-GCM", "SHA256"; what options say and logs show. */

@@ -4,8 +4,10 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "controlplane/config_diff.h"
 #include "controlplane/config_read.h"
@@ -335,6 +337,222 @@ static void test_diff(void **state)
 	              CP_AT_ONCE);
 }
 
+/* ---- with files ---- */
+
+static void write_text(const char *path, const char *text, mode_t mode)
+{
+	int fd;
+
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(fchmod(fd, mode), 0);
+	close(fd);
+}
+
+#define CERTIFICATE(name) "-----BEGIN CERTIFICATE-----\n" name "\n-----END CERTIFICATE-----\n"
+#define INLINE_LOGIN "<auth-user-pass>\nanna\nsesame\n</auth-user-pass>\n"
+#define PROFILE "client\nremote vpn.acme.example 1195\n<ca>\nx\n</ca>\n"
+
+/* CONFIG_DIR with one environment of these KEYS and SERVERS, in which %s is where we are. */
+static void write_environment(const char *name, const char *last, const char *keys,
+                              const char *servers)
+{
+	char here[CP_PATH_LEN], path[CP_PATH_LEN], text[4096];
+	char *at = text, *end = text + sizeof(text);
+
+	assert_non_null(getcwd(here, sizeof(here)));
+	at += snprintf(at, (size_t)(end - at),
+	               "environment: { name = \"%s\"; pod_address = \"10.0.0.%s\"; sources = "
+	               "[\"10.0.1.0/24\"]; vpn = \"openvpn\";\n",
+	               name, last);
+	at += snprintf(at, (size_t)(end - at), keys, here, here);
+	at += snprintf(at, (size_t)(end - at), "\nservers = (");
+	at += snprintf(at, (size_t)(end - at), servers, here, here);
+	snprintf(at, (size_t)(end - at), ");\n};\n");
+	snprintf(path, sizeof(path), "conf/environments.d/%s.conf", name);
+	write_text(path, text, 0644);
+}
+
+static int setup_directory(void **state)
+{
+	(void)state;
+	mkdir("conf", 0700);
+	mkdir("conf/environments.d", 0700);
+	write_text("conf/gateway.conf", GATEWAY, 0644);
+	return 0;
+}
+
+static int remove_directory(void **state)
+{
+	static const char *const files[] = { "conf/environments.d/one.conf",
+		                             "conf/environments.d/two.conf",
+		                             "conf/gateway.conf",
+		                             "acme.ovpn",
+		                             "other.ovpn",
+		                             "password",
+		                             "ca.pem" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		unlink(files[i]);
+	rmdir("conf/environments.d");
+	rmdir("conf");
+	return 0;
+}
+
+static struct cp_config *load(void)
+{
+	struct cp_mistakes mistakes;
+	struct cp_config *config;
+
+	if (cp_config_load("conf", &config, &mistakes) != 0)
+		cp_mistakes_print(&mistakes, stderr);
+	assert_non_null(config);
+	cp_mistakes_fini(&mistakes);
+	return config;
+}
+
+/* One mistake: in FILE and LINE, with TEXT. */
+static void assert_mistake(const char *file, unsigned line, const char *text)
+{
+	struct cp_mistakes mistakes;
+	struct cp_config *config;
+
+	assert_int_equal(cp_config_load("conf", &config, &mistakes), -EINVAL);
+	if (mistakes.count != 1 || mistakes.list[0].line != line ||
+	    !strstr(mistakes.list[0].file, file) || !strstr(mistakes.list[0].text, text)) {
+		cp_mistakes_print(&mistakes, stderr);
+		fail_msg("expected %s:%u: %s", file, line, text);
+	}
+	cp_mistakes_fini(&mistakes);
+}
+
+static void test_profile(void **state)
+{
+	const struct cp_server *server;
+	struct cp_config *config;
+
+	(void)state;
+	write_text("acme.ovpn", PROFILE INLINE_LOGIN "remote-cert-tls server\n", 0400);
+	write_environment("one", "33", "profile = \"%s/acme.ovpn\";", "{ name = \"a\"; }");
+	config = load();
+	server = &config->environments[0].servers[0];
+	assert_string_equal(server->address, "vpn.acme.example");
+	assert_int_equal(server->openvpn->remotes[0].port, 1195);
+	assert_string_equal(server->account, "anna");
+	assert_true(server->openvpn->login.is_inline);
+	assert_true(server->openvpn->remote_cert_tls);
+	cp_config_release(config);
+
+	/* a secret that others can read, and one that nobody needs to hide */
+	assert_int_equal(chmod("acme.ovpn", 0644), 0);
+	assert_mistake("/acme.ovpn", 6, "the profile holds a secret");
+	write_text("acme.ovpn", PROFILE "auth-user-pass\n", 0644);
+	assert_mistake("one.conf", 3, "the profile asks for them (auth-user-pass)");
+	write_text("acme.ovpn", PROFILE "auth-user-pass\nplugin x\n", 0644);
+	write_text("password", "swordfish", 0400);
+	write_environment(
+		"one", "33",
+		"profile = \"%s/acme.ovpn\"; account = \"me\"; password_file = \"%s/password\";",
+		"{ name = \"a\"; }");
+	assert_mistake("/acme.ovpn", 7, "plugin: is not done");
+	write_text("acme.ovpn", PROFILE "auth-user-pass\n", 0644);
+	config = load();
+	server = &config->environments[0].servers[0];
+	assert_string_equal(server->account, "me");
+	assert_false(server->openvpn->remote_cert_tls);
+	cp_config_release(config);
+
+	unlink("acme.ovpn");
+	assert_mistake("one.conf", 2, "/acme.ovpn: No such file or directory");
+	write_text("acme.ovpn", "client\nauth-user-pass\n<ca>\nx\n</ca>\n", 0644);
+	assert_mistake("one.conf", 3, "is missing: the profile has no remote");
+	write_text("acme.ovpn", "client\nauth-user-pass\nremote a\n", 0644);
+	assert_mistake("one.conf", 3, "is missing");
+}
+
+/* Keys replace what the profile says, and each server may have its own one. */
+static void test_profile_and_keys(void **state)
+{
+	const struct cp_server *a, *b;
+	struct cp_config *config;
+
+	(void)state;
+	write_text(
+		"acme.ovpn",
+		PROFILE INLINE_LOGIN
+		"remote second.example 9 tcp\nreneg-sec 900\ncipher AES-256-CBC\nconnect-retry 3 8\n",
+		0400);
+	write_text("other.ovpn",
+	           "client\nremote other.example\nproto tcp\nca ca.pem\nauth-user-pass password\n",
+	           0600);
+	write_text("ca.pem", "x", 0644);
+	write_text("password", "otto\nsecret\n", 0400);
+	write_environment(
+		"one", "33", "profile = \"%s/acme.ovpn\"; dpd = 9; data_ciphers = \"AES-128-GCM\";",
+		"{ name = \"a\"; address = \"198.51.100.4\"; child_rekey = 60; remote_cert_tls = true; },\n"
+		"{ name = \"b\"; profile = \"%s/other.ovpn\"; port = 443; }");
+	config = load();
+	a = &config->environments[0].servers[0];
+	b = a + 1;
+	assert_int_equal(a->openvpn->remote_count, 1);
+	assert_string_equal(a->openvpn->remotes[0].address, "198.51.100.4");
+	assert_int_equal(a->openvpn->remotes[0].port, 1195);
+	assert_int_equal(a->openvpn->reneg_s, 60);
+	assert_int_equal(a->openvpn->cipher_count, 1);
+	assert_int_equal(a->openvpn->ciphers[0], CP_OVPN_AES_128_GCM);
+	assert_int_equal(a->openvpn->fallback, CP_OVPN_AES_256_CBC);
+	assert_true(a->openvpn->remote_cert_tls);
+	assert_int_equal(a->openvpn->dead_s, 9);
+	assert_int_equal(a->retry_min_s, 3);
+	assert_string_equal(b->address, "other.example");
+	assert_int_equal(b->openvpn->remotes[0].port, 443);
+	assert_int_equal(b->openvpn->remotes[0].transport, IPPROTO_TCP);
+	assert_string_equal(b->account, "otto");
+	assert_int_equal(b->openvpn->reneg_s, 3600);
+	assert_int_equal(b->openvpn->dead_s, 9);
+	assert_int_equal(b->openvpn->ciphers[0], CP_OVPN_AES_128_GCM);
+	cp_config_release(config);
+
+	/* what is wrong with a shared profile is told once */
+	write_text("acme.ovpn", PROFILE "plugin x\n", 0400);
+	write_environment("one", "33", "profile = \"%s/acme.ovpn\";",
+	                  "{ name = \"a\"; account = \"x\"; password_file = \"%s/password\"; },\n"
+	                  "{ name = \"b\"; account = \"y\"; password_file = \"%s/password\"; }");
+	assert_mistake("/acme.ovpn", 6, "plugin");
+}
+
+/* The same certificate is one login, in whatever file it is. */
+static void test_same_certificate(void **state)
+{
+#define WITH(name)                                                                           \
+	PROFILE "<cert>\n" CERTIFICATE(name) "</cert>\n<key>\n-----BEGIN PRIVATE KEY-----\n" \
+					     "</key>\n"
+	(void)state;
+	write_text("acme.ovpn", WITH("MIIB"), 0400);
+	write_text("other.ovpn", "# another file\n" WITH(" MIIB "), 0400);
+	write_environment("one", "33", "profile = \"%s/acme.ovpn\";", "{ name = \"a\"; }");
+	write_environment("two", "34", "profile = \"%s/other.ovpn\";", "{ name = \"a\"; }");
+	assert_mistake("two.conf", 3, "is already used on server vpn.acme.example");
+	write_text("other.ovpn", WITH("MIIC"), 0400);
+	cp_config_release(load());
+}
+
+/* What a login would find in the files is found by the check. */
+static void test_material(void **state)
+{
+	(void)state;
+	write_text("acme.ovpn", PROFILE INLINE_LOGIN "<tls-crypt>\nx\n</tls-crypt>\n", 0400);
+	write_environment("one", "33", "profile = \"%s/acme.ovpn\";", "{ name = \"a\"; }");
+	assert_mistake("one.conf", 2, "is not a static key of 2048 bits");
+	write_text("acme.ovpn", PROFILE "<auth-user-pass>\nanna\n</auth-user-pass>\n", 0400);
+	assert_mistake("one.conf", 2, "its second line must be the password");
+	write_text("acme.ovpn", PROFILE INLINE_LOGIN "tls-auth ta.key 1\n", 0400);
+	assert_mistake("one.conf", 2, "/ta.key: No such file or directory");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,7 +563,13 @@ int main(void)
 		cmocka_unit_test(test_two_transports),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_diff),
+		cmocka_unit_test_setup_teardown(test_profile, setup_directory, remove_directory),
+		cmocka_unit_test_setup_teardown(test_profile_and_keys, setup_directory,
+		                                remove_directory),
+		cmocka_unit_test_setup_teardown(test_same_certificate, setup_directory,
+		                                remove_directory),
+		cmocka_unit_test_setup_teardown(test_material, setup_directory, remove_directory),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, unit_enter_directory, unit_leave_directory);
 }

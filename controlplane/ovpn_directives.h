@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the reader of profiles: what is known while one is read, and the directives' functions.
+ * Only for ovpn_profile.c and ovpn_directives.c.
+ */
+#pragma once
+
+#include "controlplane/ovpn_profile.h"
+#include "controlplane/ovpn_text.h"
+
+#define CP_OVPN_TOLERATED_MAX 16u
+#define CP_OVPN_DIRECTIVE_LEN 64u
+
+struct cp_ovpn_reading {
+	struct cp_ovpn_profile *profile;
+	const char *path;
+	const struct cp_ovpn_line *line; /* the directive being read */
+	cp_ovpn_complain_fn complain;
+	void *context;
+	bool is_in_connection; /* inside of <connection> */
+	bool is_optional;      /* `setenv opt`: what is not known does no harm */
+	bool is_tolerant;      /* setenv FORWARD_COMPATIBLE: likewise, from here on */
+	char tolerated[CP_OVPN_TOLERATED_MAX][CP_OVPN_DIRECTIVE_LEN]; /* ignore-unknown-option */
+	size_t tolerated_count;
+	bool has_client, has_tls_client, has_pull;
+	struct cp_ovpn_settings outside; /* its remotes are those outside of <connection> */
+	uint16_t port;                   /* 0: not set; of the file, or of this <connection> */
+	uint8_t transport;
+	uint8_t forced_transport;   /* proto-force; 0: none */
+	enum cp_ovpn_cipher cipher; /* 0: not set */
+	bool has_data_ciphers;
+};
+
+typedef void (*cp_ovpn_take_fn)(struct cp_ovpn_reading *reading);
+
+/* The function of a directive that is honoured; NULL: it is not. */
+cp_ovpn_take_fn cp_ovpn_find_taker(const char *name);
+
+/* A directive that has no meaning here. */
+bool cp_ovpn_is_skipped(const char *name);
+
+/* Why a directive is refused; NULL: it is not. */
+const char *cp_ovpn_find_refusal(const char *name);
+
+/* Tells a mistake of the directive being read. */
+void cp_ovpn_complain(struct cp_ovpn_reading *reading, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));

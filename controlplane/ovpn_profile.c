@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A customer's profile (.ovpn): goes through its lines, and draws the conclusions at the end.
+ */
+#include "controlplane/ovpn_profile.h"
+
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/secret.h"
+#include "controlplane/ovpn_directives.h"
+
+#define COMPLAINT_LEN 512u
+
+void cp_ovpn_complain(struct cp_ovpn_reading *reading, const char *format, ...)
+{
+	char text[COMPLAINT_LEN];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	reading->complain(reading->context, reading->line->number,
+	                  reading->line->count ? reading->line->words[0] : "", text);
+}
+
+static bool is_tolerated(const struct cp_ovpn_reading *reading, const char *name)
+{
+	for (size_t i = 0; i < reading->tolerated_count; i++) {
+		if (strcmp(reading->tolerated[i], name) == 0)
+			return true;
+	}
+	return reading->is_optional || reading->is_tolerant;
+}
+
+static void read_directive(struct cp_ovpn_reading *reading)
+{
+	const char *name = reading->line->words[0], *why = cp_ovpn_find_refusal(name);
+	cp_ovpn_take_fn take = cp_ovpn_find_taker(name);
+
+	if (take)
+		take(reading);
+	else if (why)
+		cp_ovpn_complain(reading, "%s", why);
+	else if (!cp_ovpn_is_skipped(name) && !is_tolerated(reading, name))
+		cp_ovpn_complain(reading, "is not known");
+}
+
+static void read_lines(struct cp_ovpn_reading *reading, const char *text, size_t length,
+                       unsigned number);
+
+/* A <connection> has its own port and transport; where it says nothing, those of the file count. */
+static void read_connection(struct cp_ovpn_reading *reading, const struct cp_ovpn_line *line)
+{
+	const uint16_t port = reading->port;
+	const uint8_t transport = reading->transport;
+
+	reading->is_in_connection = true;
+	read_lines(reading, line->block, line->block_length, line->block_number);
+	reading->is_in_connection = false;
+	reading->port = port;
+	reading->transport = transport;
+}
+
+/* "setenv opt DIRECTIVE ...": a directive that may be unknown. */
+static void read_optional(struct cp_ovpn_reading *reading, struct cp_ovpn_line *line)
+{
+	memmove(&line->words[0], &line->words[2], (line->count - 1) * sizeof(line->words[0]));
+	line->count -= 2;
+	reading->is_optional = true;
+	read_directive(reading);
+	reading->is_optional = false;
+}
+
+static bool is_optional(const struct cp_ovpn_line *line)
+{
+	return line->count > 2 && strcmp(line->words[0], "setenv") == 0 &&
+	       strcmp(line->words[1], "opt") == 0;
+}
+
+static void read_lines(struct cp_ovpn_reading *reading, const char *text, size_t length,
+                       unsigned number)
+{
+	const struct cp_ovpn_line *outer = reading->line;
+	struct cp_ovpn_lines lines;
+	struct cp_ovpn_line line;
+	const char *fault;
+	int rc;
+
+	reading->line = &line;
+	cp_ovpn_lines_begin(&lines, text, length, number);
+	while ((rc = cp_ovpn_lines_next(&lines, &line, &fault)) != 0) {
+		if (rc < 0) {
+			line.count = 0;
+			cp_ovpn_complain(reading, "%s", fault);
+		} else if (line.block && strcmp(line.words[0], "connection") == 0) {
+			/* not inside of another one: the first end ends the outer one */
+			read_connection(reading, &line);
+		} else if (is_optional(&line)) {
+			read_optional(reading, &line);
+		} else {
+			read_directive(reading);
+		}
+	}
+	sp_wipe(&line, sizeof(line)); /* it may have seen a secret's block begin */
+	reading->line = outer;
+}
+
+/* ---- at the end ---- */
+
+/* Those of <connection> blocks, or else those outside; and of them the ones that proto-force
+ * leaves.
+ */
+static void choose_remotes(struct cp_ovpn_reading *reading)
+{
+	struct cp_ovpn_settings *settings = &reading->profile->settings;
+	size_t used = 0;
+
+	if (!settings->remote_count) {
+		memcpy(settings->remotes, reading->outside.remotes, sizeof(settings->remotes));
+		settings->remote_count = reading->outside.remote_count;
+		/* `port` and `proto` may stand behind them */
+		for (size_t i = 0; i < settings->remote_count; i++) {
+			struct cp_ovpn_remote *remote = &settings->remotes[i];
+
+			remote->port = remote->port ? remote->port : reading->port;
+			remote->transport =
+				remote->transport ? remote->transport : reading->transport;
+		}
+	}
+	for (size_t i = 0; i < settings->remote_count; i++) {
+		struct cp_ovpn_remote remote = settings->remotes[i];
+
+		remote.port = remote.port ? remote.port : CP_OVPN_PORT;
+		remote.transport = remote.transport ? remote.transport : IPPROTO_UDP;
+		if (!reading->forced_transport || remote.transport == reading->forced_transport)
+			settings->remotes[used++] = remote;
+	}
+	if (settings->remote_count && !used)
+		cp_ovpn_complain(reading, "proto-force leaves no remote");
+	settings->remote_count = used;
+}
+
+/* `cipher` of old is one more that we offer, and what a server has that does not negotiate. */
+static void choose_ciphers(struct cp_ovpn_reading *reading)
+{
+	struct cp_ovpn_settings *settings = &reading->profile->settings;
+	bool is_offered = reading->has_data_ciphers;
+
+	if (!reading->cipher)
+		return;
+	for (size_t i = 0; i < settings->cipher_count; i++)
+		is_offered |= settings->ciphers[i] == reading->cipher;
+	if (!is_offered && settings->cipher_count < CP_OVPN_CIPHERS_MAX)
+		settings->ciphers[settings->cipher_count++] = reading->cipher;
+	if (!settings->fallback)
+		settings->fallback = reading->cipher;
+}
+
+static void conclude(struct cp_ovpn_reading *reading)
+{
+	struct cp_ovpn_settings *settings = &reading->profile->settings;
+
+	choose_remotes(reading);
+	choose_ciphers(reading);
+	if (settings->wrapping != CP_OVPN_TLS_AUTH)
+		settings->key_direction = -1;
+	if (!reading->has_client && !(reading->has_tls_client && reading->has_pull))
+		cp_ovpn_complain(reading, "must say `client`: only servers that push are called");
+	if (settings->certificate.file[0] && !settings->key.file[0])
+		cp_ovpn_complain(reading, "has cert, but no key");
+	if (settings->key.file[0] && !settings->certificate.file[0])
+		cp_ovpn_complain(reading, "has key, but no cert");
+}
+
+void cp_ovpn_profile_read(struct cp_ovpn_profile *profile, const char *path, const char *text,
+                          size_t length, cp_ovpn_complain_fn complain, void *context)
+{
+	const struct cp_ovpn_line whole = { .number = 0 };
+	struct cp_ovpn_reading reading = { .profile = profile,
+		                           .path = path,
+		                           .line = &whole,
+		                           .complain = complain,
+		                           .context = context };
+
+	*profile = (struct cp_ovpn_profile){ 0 };
+	cp_ovpn_settings_init(&profile->settings);
+	snprintf(profile->settings.profile, sizeof(profile->settings.profile), "%s", path);
+	read_lines(&reading, text, length, 1);
+	conclude(&reading);
+}
+
+enum cp_ovpn_treatment cp_ovpn_profile_treats(const char *directive)
+{
+	if (cp_ovpn_find_taker(directive))
+		return CP_OVPN_HONOURED;
+	if (cp_ovpn_find_refusal(directive))
+		return CP_OVPN_REFUSED;
+	return cp_ovpn_is_skipped(directive) ? CP_OVPN_SKIPPED : CP_OVPN_UNKNOWN_DIRECTIVE;
+}
