@@ -217,6 +217,23 @@ static bool is_whole(const struct cp_server_draft *draft)
 	return !draft->profile[0] || draft->has_read_profile;
 }
 
+/* remote-random: where to begin follows from the names, so that gateways spread and each begins
+ * where it did before. */
+static void spread_remotes(const struct cp_config *config, struct cp_server_draft *draft)
+{
+	struct cp_ovpn_settings *settings = &draft->openvpn;
+	struct cp_ovpn_remote turned[CP_OVPN_REMOTES_MAX];
+	uint32_t hash = 2166136261u;
+
+	for (const char *c = config->name; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	for (const char *c = draft->server.name; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	for (size_t i = 0; i < settings->remote_count; i++)
+		turned[i] = settings->remotes[(hash + i) % settings->remote_count];
+	memcpy(settings->remotes, turned, settings->remote_count * sizeof(turned[0]));
+}
+
 static void resolve_remotes(struct cp_reader *reader, const struct cp_node *node,
                             struct cp_server_draft *draft)
 {
@@ -232,6 +249,8 @@ static void resolve_remotes(struct cp_reader *reader, const struct cp_node *node
 		settings->remotes[0] = remote;
 		settings->remote_count = 1;
 	} else if (settings->remote_count) {
+		if (settings->is_random)
+			spread_remotes(reader->config, draft);
 		memcpy(draft->server.address, settings->remotes[0].address,
 		       sizeof(draft->server.address));
 	} else if (!cp_node_child(node, "address") && is_whole(draft)) {

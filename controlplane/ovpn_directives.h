@@ -39,7 +39,7 @@ cp_ovpn_take_fn cp_ovpn_find_taker(const char *name);
 /* A directive that has no meaning here. */
 bool cp_ovpn_is_skipped(const char *name);
 
-/* Why a directive is refused; NULL: it is not. */
+/* Why a directive is refused that is neither of these; NULL: it is not known. */
 const char *cp_ovpn_find_refusal(const char *name);
 
 /* Tells a mistake of the directive being read. */

@@ -37,14 +37,16 @@ static bool is_tolerated(const struct cp_ovpn_reading *reading, const char *name
 
 static void read_directive(struct cp_ovpn_reading *reading)
 {
-	const char *name = reading->line->words[0], *why = cp_ovpn_find_refusal(name);
+	const char *name = reading->line->words[0], *why;
 	cp_ovpn_take_fn take = cp_ovpn_find_taker(name);
 
 	if (take)
 		take(reading);
-	else if (why)
+	else if (cp_ovpn_is_skipped(name))
+		return;
+	else if ((why = cp_ovpn_find_refusal(name)))
 		cp_ovpn_complain(reading, "%s", why);
-	else if (!cp_ovpn_is_skipped(name) && !is_tolerated(reading, name))
+	else if (!is_tolerated(reading, name))
 		cp_ovpn_complain(reading, "is not known");
 }
 
@@ -196,7 +198,7 @@ enum cp_ovpn_treatment cp_ovpn_profile_treats(const char *directive)
 {
 	if (cp_ovpn_find_taker(directive))
 		return CP_OVPN_HONOURED;
-	if (cp_ovpn_find_refusal(directive))
-		return CP_OVPN_REFUSED;
-	return cp_ovpn_is_skipped(directive) ? CP_OVPN_SKIPPED : CP_OVPN_UNKNOWN_DIRECTIVE;
+	if (cp_ovpn_is_skipped(directive))
+		return CP_OVPN_SKIPPED;
+	return cp_ovpn_find_refusal(directive) ? CP_OVPN_REFUSED : CP_OVPN_UNKNOWN_DIRECTIVE;
 }

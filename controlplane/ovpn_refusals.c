@@ -28,7 +28,8 @@ static const char *const skipped[] = {
 	"resolv-retry connect-retry-max preresolve auth-nocache auth-retry auth-token-user "
 	"allow-compression comp-noadapt mssfix ncp-disable compat-mode push-peer-info keysize key-method "
 	"replay-window replay-persist inactive session-timeout ping-timer-rem single-session "
-	"tls-exit opt-verify prng use-prediction-resistance ecdh-curve dh x509-track",
+	"setenv-safe no-name-remapping disable-occ tls-export-cert keying-material-exporter "
+	"memstats tun-max-mtu tls-exit opt-verify prng use-prediction-resistance ecdh-curve dh x509-track",
 };
 
 #define PROXY "is not done: servers are called directly from the static address"
@@ -36,6 +37,7 @@ static const char *const skipped[] = {
 #define CHALLENGE "is not done: there is nobody to answer a question"
 #define FOREIGN "is not done: certificate and key must be in files or blocks (cert, key)"
 
+/* Each with all that begins with it and '-': "management-hold" */
 static const struct {
 	const char *name, *why;
 } refused[] = {
@@ -45,32 +47,17 @@ static const struct {
 	{ "auth-user-pass-verify", SERVER_SIDE },
 	{ "management",
 	  "is not done: `sallyport status` and the other commands are there for that" },
-	{ "management-client", "is not done: see management" },
-	{ "management-hold", "is not done: see management" },
-	{ "management-query-passwords", CHALLENGE },
-	{ "management-query-remote", CHALLENGE },
-	{ "management-query-proxy", CHALLENGE },
-	{ "management-external-key", FOREIGN },
-	{ "management-external-cert", FOREIGN },
 	{ "static-challenge", CHALLENGE },
 	{ "askpass", CHALLENGE ": decrypt the key (openssl pkey)" },
 	{ "pkcs12", "is not done: take it apart (openssl pkcs12 -nodes) into cert, key and ca" },
 	{ "extra-certs", "is not done: put these certificates behind ours in cert" },
 	{ "capath", "is not done: put the certificates into one file (ca)" },
-	{ "pkcs11-id", FOREIGN },
-	{ "pkcs11-id-management", FOREIGN },
-	{ "pkcs11-providers", FOREIGN },
-	{ "pkcs11-cert-private", FOREIGN },
-	{ "pkcs11-pin-cache", FOREIGN },
-	{ "pkcs11-private-mode", FOREIGN },
-	{ "pkcs11-protected-authentication", FOREIGN },
 	{ "cryptoapicert", FOREIGN },
 	{ "engine", FOREIGN },
 	{ "providers", FOREIGN },
 	{ "http-proxy", PROXY },
-	{ "http-proxy-option", PROXY },
-	{ "http-proxy-user-pass", PROXY },
 	{ "socks-proxy", PROXY },
+	{ "pkcs11", FOREIGN },
 	{ "remote-random-hostname", "is not done: write the name that the server has" },
 	{ "config", "is not done: a profile is one file" },
 	{ "cd", "is not done: files count from the profile's directory" },
@@ -123,7 +110,10 @@ bool cp_ovpn_is_skipped(const char *name)
 const char *cp_ovpn_find_refusal(const char *name)
 {
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-		if (strcmp(refused[i].name, name) == 0)
+		const size_t length = strlen(refused[i].name);
+
+		if (strncmp(refused[i].name, name, length) == 0 &&
+		    (name[length] == 0 || name[length] == '-'))
 			return refused[i].why;
 	}
 	return NULL;

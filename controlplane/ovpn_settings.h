@@ -100,7 +100,7 @@ struct cp_ovpn_settings {
 	/* Where to: tried in this order, the next one after a failure. */
 	struct cp_ovpn_remote remotes[CP_OVPN_REMOTES_MAX];
 	size_t remote_count; /* at least 1 */
-	bool is_random;      /* remote-random: in any order */
+	bool is_random;      /* remote-random: `remotes` was turned by the names */
 	bool may_float;      /* the server's address may change, once it is authenticated */
 
 	/* Our own UDP or TCP port, different for each OpenVPN tunnel of the gateway. */

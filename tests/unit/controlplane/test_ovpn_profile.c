@@ -376,11 +376,11 @@ static void test_treatment(void **state)
 		  "ping-exit explicit-exit-notify float connect-retry connect-timeout server-poll-timeout crl-verify peer-fingerprint "
 		  "remote-cert-eku remote-cert-ku redirect-gateway route route-nopull pull-filter setenv ignore-unknown-option" },
 		{ CP_OVPN_SKIPPED,
-		  "nobind resolv-retry persist-key persist-tun verb mute mssfix push-peer-info auth-nocache dhcp-option block-outside-dns "
+		  "nobind resolv-retry persist-key persist-tun verb mute mssfix push-peer-info ifconfig-noexec auth-token-user setenv-safe auth-nocache dhcp-option block-outside-dns "
 		  "up down script-security route-up route-ipv6" },
 		{ CP_OVPN_REFUSED,
-		  "plugin management http-proxy socks-proxy secret pkcs11-id pkcs12 askpass ns-cert-type static-challenge" },
-		{ CP_OVPN_UNKNOWN_DIRECTIVE, "frobnicate connections" },
+		  "plugin management management-hold http-proxy-option http-proxy socks-proxy secret pkcs11-id pkcs12 askpass ns-cert-type static-challenge" },
+		{ CP_OVPN_UNKNOWN_DIRECTIVE, "frobnicate connections pluginx" },
 	};
 
 	(void)state;
