@@ -234,3 +234,8 @@ const struct cp_environment *cp_config_environment(const struct cp_config *confi
                                                    const char *name);
 const struct cp_server *cp_config_server(const struct cp_environment *environment,
                                          const char *name);
+
+/* Whether one server that is behind both would take us for the same client: the second login would
+ * throw the first one out. Two OpenVPN servers of one host, told apart by their ports, do not know
+ * each other's clients. */
+bool cp_server_is_rival(const struct cp_server *a, const struct cp_server *b);

@@ -60,25 +60,42 @@ static bool is_same_login(const struct cp_server *a, const struct cp_server *b)
 	return strcmp(name_of(a), name_of(b)) == 0;
 }
 
-/* An OpenVPN server throws out whom it knows itself: another port is another server. */
-static bool is_same_server(const struct cp_server *a, const struct cp_server *b)
+static bool is_same_port(const struct cp_ovpn_remote *a, const struct cp_ovpn_remote *b)
 {
-	if (!a->openvpn != !b->openvpn)
-		return false;
-	if (!a->openvpn)
-		return strcasecmp(a->address, b->address) == 0;
-	for (size_t i = 0; i < a->openvpn->remote_count; i++) {
-		const struct cp_ovpn_remote *remote = &a->openvpn->remotes[i];
+	return a->port == b->port && a->transport == b->transport;
+}
 
-		for (size_t j = 0; j < b->openvpn->remote_count; j++) {
-			const struct cp_ovpn_remote *other = &b->openvpn->remotes[j];
+static bool is_same_remote(const struct cp_ovpn_remote *a, const struct cp_ovpn_remote *b)
+{
+	return is_same_port(a, b) && strcasecmp(a->address, b->address) == 0;
+}
 
-			if (remote->port == other->port && remote->transport == other->transport &&
-			    strcasecmp(remote->address, other->address) == 0)
+static bool share_remote(const struct cp_ovpn_settings *a, const struct cp_ovpn_settings *b,
+                         bool (*is_same)(const struct cp_ovpn_remote *,
+                                         const struct cp_ovpn_remote *))
+{
+	for (size_t i = 0; i < a->remote_count; i++) {
+		for (size_t j = 0; j < b->remote_count; j++) {
+			if (is_same(&a->remotes[i], &b->remotes[j]))
 				return true;
 		}
 	}
 	return false;
+}
+
+bool cp_server_is_rival(const struct cp_server *a, const struct cp_server *b)
+{
+	if (!a->openvpn != !b->openvpn || !is_same_login(a, b))
+		return false;
+	return !a->openvpn || share_remote(a->openvpn, b->openvpn, is_same_port);
+}
+
+/* By what is written in the files. */
+static bool is_same_server(const struct cp_server *a, const struct cp_server *b)
+{
+	if (a->openvpn && b->openvpn)
+		return share_remote(a->openvpn, b->openvpn, is_same_remote);
+	return strcasecmp(a->address, b->address) == 0;
 }
 
 /* The server that an account is on already, among the environments and servers before (LAST, END).
@@ -95,7 +112,7 @@ static const struct cp_environment *find_account(const struct cp_config *config,
 
 			if (other == end)
 				return NULL;
-			if (is_same_server(other, server) && is_same_login(other, server))
+			if (is_same_server(other, server) && cp_server_is_rival(other, server))
 				return environment;
 		}
 	}

@@ -7,15 +7,8 @@
 #include "controlplane/supervisor_private.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "common/netaddr.h"
-
-/* What a server knows us by. */
-static const char *name_of(const struct cp_server *server)
-{
-	return server->account[0] ? server->account : server->certificate_file;
-}
 
 static bool is_there(const struct tunnel *tunnel, uint32_t remote_be)
 {
@@ -35,7 +28,7 @@ bool cp_supervisor_has_rival(const struct cp_supervisor *supervisor, size_t inde
 		const struct tunnel *other = &supervisor->tunnels[i];
 
 		if (i == index || !is_there(other, remote_be) ||
-		    strcmp(name_of(other->ike->server), name_of(server)) != 0)
+		    !cp_server_is_rival(other->ike->server, server))
 			continue;
 		snprintf(
 			why, CP_WHY_LEN,

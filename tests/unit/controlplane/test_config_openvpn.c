@@ -226,7 +226,41 @@ static void test_two_transports(void **state)
 	(void)state;
 	assert_int_not_equal(config->environments[0].servers[0].openvpn->own_port,
 	                     config->environments[0].servers[1].openvpn->own_port);
+	assert_false(cp_server_is_rival(&config->environments[0].servers[0],
+	                                &config->environments[0].servers[1]));
 	cp_config_release(config);
+}
+
+/* Two names that may be one server: who would be thrown out there. */
+static void test_rivals(void **state)
+{
+	static const struct {
+		const char *other;
+		bool is_rival;
+	} cases[] = {
+		{ "account = \"me\"; password_file = \"/s/q\";", true },
+		{ "account = \"you\"; password_file = \"/s/q\";", false },
+		{ "account = \"me\"; password_file = \"/s/q\"; port = 1195;", false },
+		{ "account = \"me\"; password_file = \"/s/q\"; transport = \"tcp\";", false },
+		{ "certificate_file = \"/s/c\"; key_file = \"/s/k\";", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cp_config *config;
+		char text[2048];
+
+		snprintf(
+			text, sizeof(text),
+			HEAD("production", "33", "server_ca = \"/s/ca\";") A(
+				"account = \"me\"; password_file = \"/s/p\";") ", { name = \"b\"; address = \"other.example\"; %s }" TAIL,
+			cases[i].other);
+		config = parse_one(text);
+		assert_int_equal(cp_server_is_rival(&config->environments[0].servers[0],
+		                                    &config->environments[0].servers[1]),
+		                 cases[i].is_rival);
+		cp_config_release(config);
+	}
 }
 
 /* A tunnel's port does not depend on what else there is, but no two have the same. */
@@ -561,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_certificate_alone),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_two_transports),
+		cmocka_unit_test(test_rivals),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_diff),
 		cmocka_unit_test_setup_teardown(test_profile, setup_directory, remove_directory),
