@@ -125,22 +125,12 @@ void dp_handoff_esp(struct dp_worker *w, struct dp_batch *b)
 	}
 }
 
-/* The tunnel's, if it is one of the committed configuration. */
-static uint16_t openvpn_home(const struct dp_worker *w, const struct dp_pkt *p)
-{
-	uint16_t environment = w->tunnels[p->tunnel].environment;
-
-	if (!w->generation || environment == DP_NONE_SLOT || !w->generation->by_slot[environment])
-		return w->index;
-	return w->generation->by_slot[environment]->home;
-}
-
 void dp_handoff_openvpn(struct dp_worker *w, struct dp_batch *b)
 {
 	if (w->worker_count == 1)
 		return;
 	for (unsigned i = 0; i < b->n; i++) {
-		uint16_t home = openvpn_home(w, &b->p[i]);
+		uint16_t home = dp_worker_tunnel_home(w, b->p[i].tunnel);
 
 		if (home != w->index)
 			b->p[i].verdict = send_home(w, &b->p[i], home, FROM_OUTSIDE);
@@ -150,7 +140,7 @@ void dp_handoff_openvpn(struct dp_worker *w, struct dp_batch *b)
 void dp_handoff_openvpn_final(struct dp_worker *w, struct dp_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++)
-		if (openvpn_home(w, &b->p[i]) != w->index)
+		if (dp_worker_tunnel_home(w, b->p[i].tunnel) != w->index)
 			b->p[i].verdict = DP_HANDOFF_LOOP;
 }
 

@@ -90,6 +90,18 @@ static inline void write_nonce(struct dp_pkt *p, const struct dp_sa_out *sa, uin
 	memcpy(p->aad, number + NUMBER - sa->suite.aad_bytes, 8);
 }
 
+/* Those without DF have an identification: RFC 6864 section 4. */
+static inline void identify(struct dp_worker *w, uint8_t *outer)
+{
+	uint16_t identification_be = rte_cpu_to_be_16(w->identification++);
+
+	dp_store16(outer + 4, identification_be);
+	/* RFC 1624 equation 3, of a field that was 0 */
+	dp_store16(outer + 10,
+	           (uint16_t)~dp_checksum_fold((uint64_t)(uint16_t)~dp_load16(outer + 10) +
+	                                       identification_be));
+}
+
 /* Further back in the buffer, for a key whose ICV is long. */
 static __rte_noinline bool make_room(struct rte_mbuf *m, uint8_t **text, unsigned length,
                                      unsigned before)
@@ -138,10 +150,12 @@ static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out 
 	dp_outer_write(outer, sa, first, total);
 	p->esp = outer + sa->outer_bytes;
 	dp_store32(p->esp, sa->openvpn.first_be);
-	if (shape == DP_OVPN_CBC)
+	if (shape == DP_OVPN_CBC) {
 		memcpy(p->iv + 4, &sa->sequence, sizeof(sa->sequence)); /* for its IV */
-	else
+		identify(w, outer);
+	} else {
 		write_nonce(p, sa, number_be);
+	}
 	p->sa_out = sa;
 	p->l3 = outer;
 	p->l3_length = (uint16_t)total;

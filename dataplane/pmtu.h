@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Path MTU discovery for our own ESP packets, which have DF set (RFC 1191, RFC 4301 section 8.2).
+ * Path MTU discovery for our own ESP and OpenVPN packets, which have DF set (RFC 1191, RFC 4301
+ * section 8.2); but for those of OpenVPN with CBC, whose packet id nobody can quote.
  *
  * Anybody may send us "fragmentation needed". It is believed only if it quotes a packet that we
- * sent a moment ago: SPI, addresses, ports and one of the last DP_PMTU_RECENT sequence numbers of
- * an outbound SA; an outsider who does not see our packets cannot. It lowers the tunnel's MTU,
- * never below DP_PMTU_FLOOR and never raises it; after DP_PMTU_SECONDS the link's counts again.
+ * sent a moment ago: SPI or OpenVPN header, addresses, ports and one of the last DP_PMTU_RECENT
+ * sequence numbers of an outbound SA; an outsider who does not see our packets cannot. It lowers
+ * the tunnel's MTU, never below DP_PMTU_FLOOR and never raises it; after DP_PMTU_SECONDS the link's
+ * counts again.
  */
 #pragma once
 
@@ -18,7 +20,8 @@ struct dp_worker;
 #define DP_PMTU_RECENT 1024u
 #define DP_PMTU_SECONDS 600u /* RFC 1191 section 6.3 */
 
-/* What an error says about one ESP packet. */
+/* What an error says about one packet; OpenVPN: the first 8 bytes of its packet in the place of
+ * ESP's. */
 struct dp_pmtu_quote {
 	uint32_t source_be;
 	uint32_t destination_be;

@@ -171,6 +171,11 @@ static uint16_t inner_mtu(const struct dp_sa_out *sa, uint16_t link_mtu)
 	                                        : dp_esp_inner_mtu(sa, link_mtu);
 }
 
+static bool has_no_quotable_number(const struct dp_sa_out *sa)
+{
+	return (sa->lease.flags & IPC_SA_OPENVPN) && sa->openvpn.shape == DP_OVPN_CBC;
+}
+
 static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
 {
 	const struct dp_sa_lease *lease = &sa->lease;
@@ -181,6 +186,8 @@ static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
 	dp_ipv4_write(ip, 0, OUTER_TTL, is_udp ? IPPROTO_UDP : IPPROTO_ESP, lease->local_be,
 	              lease->remote_be);
 	ip[0] = 0;
+	if (has_no_quotable_number(sa)) /* no path MTU discovery (dataplane/pmtu.h) */
+		dp_store16(ip + 6, 0);
 	dp_store16(ip + 10, 0);
 	sa->header_sum = dp_ipv4_sum(ip);
 	if (is_udp) {

@@ -175,6 +175,16 @@ struct dp_worker {
 	atomic_bool has_stopped; /* the last that the worker writes */
 };
 
+/* The home of a tunnel, if that is of the configuration in use; else this worker. */
+static inline uint16_t dp_worker_tunnel_home(const struct dp_worker *w, uint16_t tunnel)
+{
+	uint16_t environment = w->tunnels[tunnel].environment;
+
+	if (!w->generation || environment == DP_NONE_SLOT || !w->generation->by_slot[environment])
+		return w->index;
+	return w->generation->by_slot[environment]->home;
+}
+
 /* Runs FN on the worker between two bursts and returns its result; control thread only. In a
  * process without running workers (unit tests) it calls FN directly. */
 int dp_worker_call(struct dp_worker *w, dp_worker_fn fn, void *argument);

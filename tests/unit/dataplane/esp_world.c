@@ -11,6 +11,7 @@
 #include "dataplane/esp_in.h"
 #include "dataplane/esp_out.h"
 #include "dataplane/larval.h"
+#include "dataplane/peers.h"
 #include "dataplane/resync.h"
 
 #define BUFFERS 127u
@@ -51,6 +52,8 @@ struct world *world_create(uint16_t worker, uint32_t capacity)
 		x->tunnels[i].environment = (uint16_t)(i + 100);
 	assert_int_equal(dp_crypto_create(&x->w.crypto, true), 0);
 	assert_int_equal(dp_sa_table_create(&x->w.sas, worker, capacity, SOCKET_ID_ANY), 0);
+	assert_int_equal(dp_peers_create(&x->peers), 0);
+	x->w.peers = x->peers;
 	x->w.larval = dp_larval_create();
 	assert_non_null(x->w.larval);
 	x->random = 0x01234567;
@@ -63,6 +66,7 @@ void world_destroy(struct world *x)
 	dp_sa_table_destroy(x->w.sas);
 	dp_crypto_destroy(x->w.crypto);
 	dp_larval_destroy(x->w.larval);
+	dp_peers_destroy(x->peers);
 	free(x);
 	assert_int_equal(rte_mempool_avail_count(pool), BUFFERS);
 }

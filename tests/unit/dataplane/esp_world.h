@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "dataplane/peers.h"
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 #include "tests/unit/dataplane/esp_peer.h"
@@ -29,6 +30,7 @@ struct world {
 	struct dp_counters count;
 	struct dp_tunnel tunnels[WORLD_TUNNELS];
 	struct dp_batch batch;
+	struct dp_peers *peers; /* none */
 	uint32_t random;
 };
 

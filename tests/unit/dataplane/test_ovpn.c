@@ -9,6 +9,7 @@
 #include "dataplane/ovpn_framing.h"
 #include "dataplane/ovpn_in.h"
 #include "dataplane/ovpn_out.h"
+#include "dataplane/pmtu.h"
 #include "dataplane/port.h"
 #include "dataplane/wire.h"
 #include "tests/unit/dataplane/esp_world.h"
@@ -338,6 +339,91 @@ static void keeps_two_keys(void **state)
 	destroy(f);
 }
 
+/* ---- the path's MTU ---- */
+
+/* What an error would quote of the packet P that was just sealed. */
+static struct dp_pmtu_quote quote_of(const struct dp_pkt *p, uint16_t mtu)
+{
+	uint8_t error[20 + 8 + OUTER + 8] = { 0x45 };
+	struct dp_pmtu_quote quote;
+	uint8_t *icmp = error + 20;
+
+	icmp[0] = 3;
+	icmp[1] = 4;
+	dp_store16(icmp + 6, htons(mtu));
+	memcpy(icmp + 8, p->l3, OUTER + 8);
+	dp_store16(icmp + 2, (uint16_t)~dp_checksum_fold(dp_checksum_add(icmp, OUTER + 16, 0)));
+	assert_int_equal(dp_pmtu_read(error, sizeof(error), &quote), 0);
+	return quote;
+}
+
+static void believes_who_quotes_its_packets(void **state)
+{
+	static const uint32_t peer_ids[] = { 7, IPC_OPENVPN_NO_PEER };
+	static const uint8_t inner[40] = { 0x45, 0, 0, 40 };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct fixture *f = create();
+		struct ipc_sa_add add = request(IPC_OUT, htonl(0x10000), IPC_AES256_GCM16);
+		struct ipc_peer peer = { .remote_be = htonl(WORLD_REMOTE),
+			                 .openvpn_port_be = htons(PORT),
+			                 .remote_port_be = htons(SERVER_PORT) };
+		struct dp_pmtu_quote quote, other;
+		struct dp_pkt *p;
+
+		dp_peers_add(f->x->peers, &peer, TUNNEL);
+		add.openvpn.peer_id = peer_ids[i];
+		assert_int_equal(world_add(f->x, &add, TUNNEL), 0);
+		f->x->tunnels[TUNNEL].out->sequence = 70000;
+		p = world_push_inner(f->x, inner, sizeof(inner), TUNNEL);
+		seal_all(f);
+		assert_int_equal(p->verdict, DP_OK);
+		assert_int_equal(p->l3[6], 0x40); /* DF */
+		quote = quote_of(p, 1300);
+		other = quote; /* another number, by far */
+		if (i == 0)
+			other.sequence ^= 0x00010000;
+		else /* it begins a byte behind the first one */
+			other.spi_be ^= htonl(0x00000100);
+		assert_int_equal(dp_pmtu_learn(&f->x->w, &other), -ENOENT);
+		other = quote;
+		other.ports_be ^= htonl(1);
+		assert_int_equal(dp_pmtu_learn(&f->x->w, &other), -ENOENT);
+		other = quote;
+		other.destination_be ^= htonl(1);
+		assert_int_equal(dp_pmtu_learn(&f->x->w, &other), -ENOENT);
+		assert_int_equal(f->x->tunnels[TUNNEL].inner_mtu, 1500 - 28 - (i ? 21 : 24));
+		assert_int_equal(dp_pmtu_learn(&f->x->w, &quote), 0);
+		assert_int_equal(f->x->tunnels[TUNNEL].inner_mtu, 1300 - 28 - (i ? 21 : 24));
+		destroy(f);
+	}
+}
+
+/* Nobody can quote what is encrypted: such packets may be fragmented. */
+static void lets_cbc_be_fragmented(void **state)
+{
+	static const uint8_t inner[40] = { 0x45, 0, 0, 40 };
+	struct fixture *f = create();
+	struct ipc_sa_add add = request(IPC_OUT, htonl(0x10000), IPC_AES256_CBC_SHA256_256);
+
+	(void)state;
+	assert_int_equal(world_add(f->x, &add, TUNNEL), 0);
+	f->x->w.identification = 0xfffe;
+	for (unsigned i = 0; i < 3; i++)
+		world_push_inner(f->x, inner, sizeof(inner), TUNNEL);
+	seal_all(f);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct dp_pkt *p = &f->x->batch.p[i];
+
+		assert_int_equal(p->verdict, DP_OK);
+		assert_int_equal(dp_load16(p->l3 + 6), 0);
+		assert_int_equal(ntohs(dp_load16(p->l3 + 4)), (uint16_t)(0xfffe + i));
+		assert_int_equal(dp_ipv4_sum(p->l3), 0xffff);
+	}
+	destroy(f);
+}
+
 /* ---- framing ---- */
 
 static enum dp_verdict unframe(struct fixture *f, unsigned framing, unsigned flags,
@@ -456,6 +542,8 @@ int main(void)
 		cmocka_unit_test(ends_before_a_nonce_comes_again),
 		cmocka_unit_test(takes_a_number_once_in_a_burst),
 		cmocka_unit_test(keeps_two_keys),
+		cmocka_unit_test(believes_who_quotes_its_packets),
+		cmocka_unit_test(lets_cbc_be_fragmented),
 		cmocka_unit_test(undoes_framing),
 		cmocka_unit_test(decompresses),
 	};
