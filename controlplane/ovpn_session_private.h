@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of a session share: ovpn_session.c (packets, time, the way up and down),
- * ovpn_messages.c (what the server says inside TLS), ovpn_data_keys.c (keys of the data channel).
+ * What the files of a session share: ovpn_session.c (packets, the beginning and the end),
+ * ovpn_session_make.c (memory), ovpn_session_negotiate.c (negotiations), ovpn_session_time.c (what
+ * is due), ovpn_messages.c (what the server says inside TLS), ovpn_data_keys.c (keys of the data
+ * channel).
  */
 #pragma once
 
@@ -12,6 +14,8 @@
 #include "controlplane/ovpn_push.h"
 #include "controlplane/ovpn_session.h"
 #include "controlplane/ovpn_wrap.h"
+
+#define CP_OVPN_PIGGYBACK_ACKS 4u /* with another control packet */
 
 enum cp_ovpn_state {
 	CP_OVPN_NEW = 1,
@@ -85,9 +89,39 @@ static inline uint64_t cp_ovpn_after_s(uint64_t now_ms, uint32_t seconds)
 	return now_ms + (uint64_t)seconds * 1000;
 }
 
+static inline bool cp_ovpn_session_is_running(const struct cp_ovpn_session *session)
+{
+	return session->state >= CP_OVPN_OPENING && session->state <= CP_OVPN_LEAVING;
+}
+
+/* What control packets of KEY_ID are wrapped with. */
+static inline struct cp_ovpn_wrap *cp_ovpn_session_wrap(const struct cp_ovpn_session *session,
+                                                        uint8_t key_id)
+{
+	struct cp_ovpn_session_secrets *secrets = cp_ovpn_session_secrets(session);
+
+	return key_id && session->has_renewal_wrap ? &secrets->renewals : &secrets->first;
+}
+
+/* ---- ovpn_session.c ---- */
+
+/* Every function of ovpn_session.h that does something ends with this: sends what there is, and
+ * tells of the end. */
+void cp_ovpn_session_finish(struct cp_ovpn_session *session, uint64_t now_ms);
+
 /* The session ends with this call; the first reason stays. */
 void cp_ovpn_session_end(struct cp_ovpn_session *session, enum cp_ovpn_next next, enum cp_rank rank,
                          const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- ovpn_session_negotiate.c ---- */
+
+/* A new negotiation takes the place of the current one; OPCODE is our reset. */
+void cp_ovpn_session_negotiate(struct cp_ovpn_session *session, uint8_t key_id,
+                               enum cp_ovpn_opcode opcode, uint64_t now_ms);
+/* Either side wants new keys. */
+void cp_ovpn_session_negotiate_again(struct cp_ovpn_session *session, uint64_t now_ms);
+/* Takes the current negotiation as far as it goes. */
+void cp_ovpn_session_advance(struct cp_ovpn_session *session, uint64_t now_ms);
 
 /* ---- ovpn_messages.c ---- */
 
