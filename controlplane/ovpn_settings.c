@@ -43,17 +43,22 @@ int cp_ovpn_cipher_parse(const char *name, enum cp_ovpn_cipher *cipher)
 	return -EINVAL;
 }
 
+/* Also as "SHA-256" and "RSA-SHA256". */
 int cp_ovpn_digest_parse(const char *name, enum cp_ovpn_digest *digest)
 {
-	for (size_t i = 1; i < COUNT(digest_names); i++) {
-		const char *plain = digest_names[i] + strlen("SHA");
+	static const struct {
+		enum cp_ovpn_digest digest;
+		const char *size;
+	} sizes[] = { { CP_OVPN_SHA1, "1" }, { CP_OVPN_SHA256, "256" }, { CP_OVPN_SHA512, "512" } };
 
-		/* also as "SHA-256", "RSA-SHA256" */
-		if (strcasecmp(digest_names[i], name) == 0 ||
-		    (strncasecmp(name, "SHA-", 4) == 0 && strcmp(name + 4, plain) == 0) ||
-		    (strncasecmp(name, "RSA-", 4) == 0 &&
-		     strcasecmp(name + 4, digest_names[i]) == 0)) {
-			*digest = (enum cp_ovpn_digest)i;
+	if (strncasecmp(name, "RSA-", 4) == 0)
+		name += 4;
+	if (strncasecmp(name, "SHA", 3) != 0)
+		return -EINVAL;
+	name += name[3] == '-' ? 4 : 3;
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		if (strcmp(sizes[i].size, name) == 0) {
+			*digest = sizes[i].digest;
 			return 0;
 		}
 	}
