@@ -7,6 +7,7 @@
 #include "dataplane/crypto_mb.h"
 
 #include "common/secret.h"
+#include "dataplane/wire.h"
 
 #include <intel-ipsec-mb.h>
 
@@ -295,13 +296,14 @@ void dp_crypto_key_wipe(struct dp_crypto_key *schedule)
 }
 
 /* In constant time. */
+static inline uint64_t icv_difference(const uint8_t *a, const uint8_t *b)
+{
+	return (dp_load64(a) ^ dp_load64(b)) | (dp_load64(a + 8) ^ dp_load64(b + 8));
+}
+
 static inline bool is_icv_equal(const uint8_t *a, const uint8_t *b)
 {
-	uint64_t x[2], y[2];
-
-	memcpy(x, a, GCM_ICV);
-	memcpy(y, b, GCM_ICV);
-	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+	return icv_difference(a, b) == 0;
 }
 
 static inline uint8_t *text_of(const struct dp_pkt *p, const struct dp_crypto_suite *suite)
@@ -376,15 +378,12 @@ static inline void copy_icv(uint8_t *to, const uint8_t *from, unsigned length)
 /* In constant time. */
 static inline bool is_tag_equal(const struct tags *t, unsigned length)
 {
-	struct tags short_ones = { 0 };
+	const uint8_t *a = t->computed, *b = t->received;
 
-	if (length == ICV_SHORT) {
-		memcpy(short_ones.computed, t->computed, ICV_SHORT);
-		memcpy(short_ones.received, t->received, ICV_SHORT);
-		return is_icv_equal(short_ones.computed, short_ones.received);
-	}
-	return is_icv_equal(t->computed, t->received) &
-	       is_icv_equal(t->computed + length - ICV_PIECE, t->received + length - ICV_PIECE);
+	if (length == ICV_SHORT)
+		return ((dp_load64(a) ^ dp_load64(b)) | (dp_load64(a + 4) ^ dp_load64(b + 4))) == 0;
+	return (icv_difference(a, b) |
+	        icv_difference(a + length - ICV_PIECE, b + length - ICV_PIECE)) == 0;
 }
 
 /* Jobs come back in the order they were given, so the first one may bring others. */
