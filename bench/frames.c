@@ -7,6 +7,7 @@
 #include <rte_ether.h>
 
 #include "dataplane/ipv4.h"
+#include "dataplane/ovpn.h"
 #include "dataplane/tcp_track.h"
 
 #define ESP_HEADER 8u
@@ -90,17 +91,29 @@ static void write_packet(uint8_t *ip, const struct frame *frame, const struct tu
 	dp_store16(tcp + 18, 0);
 }
 
-/* ---- ESP as the server sends it ---- */
+/* ---- as the server sends it ---- */
 
-static unsigned text_bytes(const struct dp_crypto_suite *suite, unsigned size)
+static unsigned text_bytes(const struct world *world, unsigned size)
 {
+	const struct dp_crypto_suite *suite = world->suite;
+
+	if (world->protocol == WORLD_OPENVPN)
+		return size;
 	return (size + TRAILER + suite->block_bytes - 1u) & ~(suite->block_bytes - 1u);
 }
 
 /* Outer bytes before the ESP header. */
 static unsigned outer_bytes(const struct world *world)
 {
-	return DP_IPV4_HEADER + (world->is_udp ? UDP_HEADER : 0);
+	return DP_IPV4_HEADER + (world->protocol == WORLD_ESP ? 0 : UDP_HEADER);
+}
+
+static void write_trailer(uint8_t *end, unsigned pad)
+{
+	for (unsigned i = 0; i < pad; i++)
+		end[i] = (uint8_t)(i + 1);
+	end[pad] = (uint8_t)pad;
+	end[pad + 1] = NEXT_IPV4;
 }
 
 /* The trailer of the inner packet and everything in front of it, ready to be sealed as P. */
@@ -109,20 +122,20 @@ static void wrap(struct world *world, uint32_t tunnel, struct dp_pkt *p, uint8_t
 {
 	struct world_tunnel *t = &world->tunnels[tunnel];
 	const struct dp_crypto_suite *suite = world->suite;
-	unsigned before = outer_bytes(world) + ESP_HEADER + suite->iv_bytes;
-	unsigned text = text_bytes(suite, size), pad = text - size - TRAILER;
-	uint16_t total = (uint16_t)(before + text + suite->icv_bytes);
-	uint8_t *end = outer + before + size;
+	unsigned before = outer_bytes(world) + suite->text_at;
+	unsigned text = text_bytes(world, size);
+	uint16_t total = (uint16_t)(before + text + suite->tail_bytes);
+	uint32_t ports = 4500u << 16 | 4500u;
 	uint64_t iv;
 
-	for (unsigned i = 0; i < pad; i++)
-		end[i] = (uint8_t)(i + 1);
-	end[pad] = (uint8_t)pad;
-	end[pad + 1] = NEXT_IPV4;
-	dp_ipv4_write(outer, total, TTL, world->is_udp ? IPPROTO_UDP : IPPROTO_ESP,
+	if (world->protocol == WORLD_OPENVPN)
+		ports = WORLD_OPENVPN_SERVER_PORT << 16 | (WORLD_OPENVPN_PORT + tunnel);
+	else
+		write_trailer(outer + before + size, text - size - TRAILER);
+	dp_ipv4_write(outer, total, TTL, world->protocol == WORLD_ESP ? IPPROTO_ESP : IPPROTO_UDP,
 	              rte_cpu_to_be_32(WORLD_SERVER + tunnel), rte_cpu_to_be_32(WORLD_UPLINK));
-	if (world->is_udp) {
-		dp_store32(outer + 20, rte_cpu_to_be_32(4500u << 16 | 4500u));
+	if (world->protocol != WORLD_ESP) {
+		dp_store32(outer + 20, rte_cpu_to_be_32(ports));
 		dp_store32(outer + 24, rte_cpu_to_be_32((uint32_t)(total - DP_IPV4_HEADER) << 16));
 	}
 	iv = rte_cpu_to_be_64(atomic_fetch_add(&t->sequence, 1) + 1);
@@ -130,11 +143,17 @@ static void wrap(struct world *world, uint32_t tunnel, struct dp_pkt *p, uint8_t
 	p->l3 = outer;
 	p->l3_length = total;
 	p->esp = outer + outer_bytes(world);
-	dp_store32(p->esp, t->spi_in_be);
 	memcpy(p->esp + 4, (uint8_t *)&iv + 4, 4);
-	memcpy(p->esp + ESP_HEADER, &iv, sizeof(iv));
-	dp_store32(p->iv, t->salt);
-	memcpy(p->iv + 4, &iv, sizeof(iv));
+	if (world->protocol == WORLD_OPENVPN) {
+		dp_store32(p->esp, rte_cpu_to_be_32((DP_OVPN_DATA_V2 << 3 | world->key_id) << 24));
+		memcpy(p->iv, (uint8_t *)&iv + 4, 4);
+		memcpy(p->iv + 4, t->iv, sizeof(t->iv));
+	} else {
+		dp_store32(p->esp, t->spi_in_be);
+		memcpy(p->esp + ESP_HEADER, &iv, sizeof(iv));
+		dp_store32(p->iv, t->salt);
+		memcpy(p->iv + 4, &iv, sizeof(iv));
+	}
 	memcpy(p->aad, p->esp, 8);
 }
 
@@ -161,9 +180,7 @@ static void write_ethernet(const struct world *world, enum dp_port_id port, uint
 static unsigned before_packet(const struct world *world, const struct frame *frame)
 {
 	return RTE_ETHER_HDR_LEN +
-	       (frame->way == FRAME_FROM_TUNNEL
-	                ? outer_bytes(world) + ESP_HEADER + world->suite->iv_bytes
-	                : 0u);
+	       (frame->way == FRAME_FROM_TUNNEL ? outer_bytes(world) + world->suite->text_at : 0u);
 }
 
 /* As each tunnel's server does it. */
@@ -223,7 +240,7 @@ struct raw_text frames_text(const struct world *world, const struct frame *frame
 {
 	uint8_t *text = frame_begin(m) + before_packet(world, frame);
 
-	return (struct raw_text){ .esp = text - world->suite->iv_bytes - ESP_HEADER,
+	return (struct raw_text){ .esp = text - world->suite->text_at,
 		                  .text = text,
-		                  .length = text_bytes(world->suite, frame->size) };
+		                  .length = text_bytes(world, frame->size) };
 }

@@ -17,6 +17,7 @@
 #include "dataplane/nat_flow.h"
 #include "dataplane/nat_session.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/ovpn_sa.h"
 #include "dataplane/path.h"
 #include "dataplane/wire.h"
 
@@ -206,18 +207,8 @@ static int commit(struct world *world)
 
 static int raise_tunnels(struct world *world)
 {
-	int rc = 0;
+	int rc = world_rekey(world, IPC_AES128_GCM16, WORLD_ESP);
 
-	for (uint32_t i = 0; rc == 0 && i < world->tunnel_count; i++) {
-		struct ipc_peer peer = { .id = tunnel_id(world, i),
-			                 .remote_be = server_be(i),
-			                 .ike_port_be = rte_cpu_to_be_16(IKE_PORT),
-			                 .natt_port_be = rte_cpu_to_be_16(NATT_PORT) };
-
-		rc = request(world, IPC_PEER_SET, &peer, sizeof(peer));
-	}
-	if (rc == 0)
-		rc = world_rekey(world, IPC_AES128_GCM16, false);
 	for (uint32_t i = 0; rc == 0 && i < world->tunnel_count; i++) {
 		struct ipc_tunnel_state up = { .id = tunnel_id(world, i),
 			                       .inner_address_be = rte_cpu_to_be_32(
@@ -321,6 +312,11 @@ void world_stop(struct world *world)
 
 /* ---- keys ---- */
 
+static uint16_t openvpn_port_be(uint32_t tunnel)
+{
+	return rte_cpu_to_be_16((uint16_t)(WORLD_OPENVPN_PORT + tunnel));
+}
+
 static struct ipc_sa_add describe_sa(const struct world *world, uint32_t tunnel,
                                      enum ipc_direction direction, uint32_t spi_be)
 {
@@ -329,14 +325,22 @@ static struct ipc_sa_add describe_sa(const struct world *world, uint32_t tunnel,
 		                  .id = { .spi_be = spi_be, .direction = (uint8_t)direction },
 		                  .local_be = rte_cpu_to_be_32(WORLD_UPLINK),
 		                  .remote_be = server_be(tunnel),
-		                  .flags = world->is_udp ? IPC_SA_UDP : 0,
 		                  .algorithm = suite->algorithm,
 		                  .replay_window = WINDOW };
 
-	if (world->is_udp)
+	if (world->protocol == WORLD_ESP_UDP) {
+		add.flags = IPC_SA_UDP;
 		add.local_port_be = add.remote_port_be = rte_cpu_to_be_16(NATT_PORT);
+	} else if (world->protocol == WORLD_OPENVPN) {
+		add.flags = IPC_SA_OPENVPN;
+		add.local_port_be = openvpn_port_be(tunnel);
+		add.remote_port_be = rte_cpu_to_be_16(WORLD_OPENVPN_SERVER_PORT);
+		add.openvpn.key_id = world->key_id;
+	}
 	add.id.destination_be = direction == IPC_IN ? add.local_be : add.remote_be;
 	add.key_length = (uint16_t)(suite->key_bytes + suite->salt_bytes + suite->integrity_bytes);
+	if (world->protocol == WORLD_OPENVPN)
+		add.key_length = (uint16_t)(suite->key_bytes + sizeof(world->tunnels->iv));
 	memset(add.key, direction, add.key_length);
 	return add;
 }
@@ -348,6 +352,20 @@ static void remove_sa(struct world *world, uint32_t tunnel, enum ipc_direction d
 
 	if (spi_be)
 		request(world, IPC_SA_DEL, &old.id, sizeof(old.id));
+}
+
+static int set_peer(struct world *world, uint32_t tunnel)
+{
+	struct ipc_peer peer = { .id = tunnel_id(world, tunnel), .remote_be = server_be(tunnel) };
+
+	if (world->protocol == WORLD_OPENVPN) {
+		peer.openvpn_port_be = openvpn_port_be(tunnel);
+		peer.remote_port_be = rte_cpu_to_be_16(WORLD_OPENVPN_SERVER_PORT);
+	} else {
+		peer.ike_port_be = rte_cpu_to_be_16(IKE_PORT);
+		peer.natt_port_be = rte_cpu_to_be_16(NATT_PORT);
+	}
+	return request(world, IPC_PEER_SET, &peer, sizeof(peer));
 }
 
 static int rekey(struct world *world, uint32_t tunnel)
@@ -367,26 +385,37 @@ static int rekey(struct world *world, uint32_t tunnel)
 	in = describe_sa(world, tunnel, IPC_IN, t->spi_in_be);
 	out = describe_sa(world, tunnel, IPC_OUT, t->spi_out_be);
 	rc = dp_crypto_key_init(world->crypto[0], &t->key, world->suite->algorithm, in.key,
-	                        in.key_length, seed);
+	                        (size_t)world->suite->key_bytes + world->suite->salt_bytes +
+	                                world->suite->integrity_bytes,
+	                        seed);
+	if (rc == 0)
+		rc = set_peer(world, tunnel);
 	if (rc == 0)
 		rc = request(world, IPC_SA_ADD, &in, sizeof(in));
 	if (rc == 0)
 		rc = request(world, IPC_SA_ADD, &out, sizeof(out));
 	memcpy(&t->salt, in.key + world->suite->key_bytes, sizeof(t->salt));
+	memcpy(t->iv, in.key + world->suite->key_bytes, sizeof(t->iv));
 	t->sequence = 0;
 	remove_sa(world, tunnel, IPC_IN, old_in_be);
 	remove_sa(world, tunnel, IPC_OUT, old_out_be);
 	return rc;
 }
 
-int world_rekey(struct world *world, unsigned algorithm, bool is_udp)
+int world_rekey(struct world *world, unsigned algorithm, enum world_protocol protocol)
 {
+	const struct ipc_sa_add like = { .algorithm = (uint16_t)algorithm };
 	int rc = 0;
 
 	world->suite = dp_crypto_suite(algorithm);
-	world->is_udp = is_udp;
+	world->protocol = protocol;
 	if (!world->suite)
 		return -ENOTSUP;
+	if (protocol == WORLD_OPENVPN) {
+		world->openvpn_suite = dp_ovpn_suite(&like);
+		world->suite = &world->openvpn_suite;
+		world->key_id ^= 1;
+	}
 	for (uint32_t i = 0; rc == 0 && i < world->tunnel_count; i++)
 		rc = rekey(world, i);
 	return rc;

@@ -46,11 +46,17 @@ struct world_options {
 	uint8_t hugepages;  /* enum ipc_hugepages */
 };
 
+/* What tunnels speak. */
+enum world_protocol { WORLD_ESP, WORLD_ESP_UDP, WORLD_OPENVPN };
+#define WORLD_OPENVPN_PORT 40000u /* + tunnel: ours */
+#define WORLD_OPENVPN_SERVER_PORT 1194u
+
 /* The server's side of a tunnel, as far as it sends. */
 struct world_tunnel {
 	struct dp_crypto_key key;
 	_Atomic uint64_t sequence; /* last one it sent */
 	uint32_t salt;
+	uint8_t iv[8]; /* OpenVPN: implicit part of the nonce */
 	uint32_t spi_in_be;
 	uint32_t spi_out_be;
 };
@@ -66,7 +72,9 @@ struct world {
 	uint32_t tunnel_count;
 	const struct dp_crypto_suite *suite;
 	struct dp_crypto *crypto[WORLD_WORKERS_MAX]; /* of those who write frames */
-	bool is_udp;                                 /* ESP in UDP */
+	struct dp_crypto_suite openvpn_suite;        /* what suite is, of WORLD_OPENVPN */
+	enum world_protocol protocol;
+	uint8_t key_id;                  /* OpenVPN: of the newest keys */
 	uint16_t *ports_be[WORLD_KINDS]; /* by session: our port towards the target or remote; NULL:
 	                                    none is open */
 };
@@ -82,8 +90,9 @@ uint32_t world_tunnel(const struct world *world, uint32_t session);
 uint32_t world_remote_be(uint32_t session); /* of egress */
 struct dp_worker *world_home(const struct world *world, enum world_kind kind, uint32_t session);
 
-/* Gives all tunnels new SAs: another cipher (enum ipc_algorithm), ESP in UDP or not. */
-int world_rekey(struct world *world, unsigned algorithm, bool is_udp);
+/* Gives all tunnels new SAs: another cipher (enum ipc_algorithm; OpenVPN: AEAD alone), another
+ * protocol. */
+int world_rekey(struct world *world, unsigned algorithm, enum world_protocol protocol);
 
 /* Opens all sessions of a kind, by TCP handshakes that pass through the path; all workers' by the
  * calling thread. */
