@@ -124,7 +124,7 @@ static unsigned receive_released(struct dp_worker *w)
 }
 
 /* Frames of both ports come mixed: those of one port are a burst. */
-static unsigned receive_handed(struct dp_worker *w)
+unsigned dp_worker_receive_handed(struct dp_worker *w)
 {
 	struct rte_mbuf *m[DP_BURST];
 	unsigned n = rte_ring_dequeue_burst(w->handoff_in, (void **)m, DP_BURST, NULL), from = 0;
@@ -176,7 +176,7 @@ int dp_worker_run(void *worker)
 		dp_failover_tick(w);
 		work = receive_released(w);
 		work += receive(w);
-		work += receive_handed(w);
+		work += dp_worker_receive_handed(w);
 		work += dp_port_send_others(w);
 		work += dp_worker_tend(w);
 		dp_port_flush(w);

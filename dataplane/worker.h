@@ -192,6 +192,9 @@ int dp_worker_call(struct dp_worker *w, dp_worker_fn fn, void *argument);
 /* The loop; returns when stop is set. An rte_eal_remote_launch() function. */
 int dp_worker_run(void *worker);
 
+/* Takes a burst that other workers handed over through the path; returns how many. */
+unsigned dp_worker_receive_handed(struct dp_worker *w);
+
 /* What is due in each turn of the loop besides packets and ports: probes, keepalives, expiry.
  * Returns how much there was. */
 unsigned dp_worker_tend(struct dp_worker *w);
