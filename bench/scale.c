@@ -104,18 +104,35 @@ static unsigned take_sent(struct source *s)
 	return n;
 }
 
-/* A burst, and what others handed over meanwhile: the cycles of the path alone. */
-static uint64_t run_burst(struct source *s, struct rte_mbuf **m, unsigned n)
+/* What was handed over. Timed apart from the burst before it: both together may fill the buffer of
+ * what is sent, which is emptied then. */
+static void run_handed(struct source *s, struct sample *sample)
 {
 	unsigned unused;
 	uint64_t cycles;
 
 	_mm_lfence();
 	cycles = __rdtsc();
-	world_turn(s->w, s->path->from, m, n);
-	cycles = __rdtscp(&unused) - cycles;
+	dp_worker_receive_handed(s->w);
+	sample->cycles += (uint32_t)(__rdtscp(&unused) - cycles);
 	_mm_lfence();
-	return cycles;
+	sample->packets += take_sent(s);
+}
+
+/* A burst, and what others handed over meanwhile: the cycles of the path alone. */
+static void run_burst(struct source *s, struct rte_mbuf **m, struct sample *sample)
+{
+	unsigned unused;
+	uint64_t cycles;
+
+	_mm_lfence();
+	cycles = __rdtsc();
+	world_turn(s->w, s->path->from, m, DP_BURST);
+	sample->cycles += (uint32_t)(__rdtscp(&unused) - cycles);
+	_mm_lfence();
+	sample->packets += take_sent(s);
+	if (s->w->worker_count > 1)
+		run_handed(s, sample);
 }
 
 static bool is_behind(const struct source *s)
@@ -133,12 +150,10 @@ static bool is_behind(const struct source *s)
 static void wait_for_others(struct source *s, struct sample *sample)
 {
 	while (atomic_load(s->running) && is_behind(s)) {
-		if (rte_ring_count(s->w->handoff_in)) {
-			sample->cycles += (uint32_t)run_burst(s, NULL, 0);
-			sample->packets += take_sent(s);
-		} else {
+		if (rte_ring_count(s->w->handoff_in))
+			run_handed(s, sample);
+		else
 			rte_pause();
-		}
 	}
 }
 
@@ -159,8 +174,7 @@ static int run_chunk(struct source *s, struct sample *sample)
 		frames_write(s->world, &frame, &m[i], &sessions[i], DP_BURST);
 	for (unsigned i = 0; i < CHUNK; i += DP_BURST) {
 		wait_for_others(s, sample);
-		sample->cycles += (uint32_t)run_burst(s, &m[i], DP_BURST);
-		sample->packets += take_sent(s);
+		run_burst(s, &m[i], sample);
 	}
 	sample->probe = RTE_MAX(before, raw_probe(s->raw));
 	return 0;
@@ -272,11 +286,10 @@ static void drain(struct world *world, const struct path *path)
 	for (unsigned i = 0; i < 2 * world->core.worker_count; i++) {
 		struct source s = { .w = world->core.workers[i % world->core.worker_count],
 			            .path = path };
+		struct sample scratch = { 0 };
 
-		while (rte_ring_count(s.w->handoff_in)) {
-			run_burst(&s, NULL, 0);
-			take_sent(&s);
-		}
+		while (rte_ring_count(s.w->handoff_in))
+			run_handed(&s, &scratch);
 	}
 }
 

@@ -428,8 +428,6 @@ void world_turn(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, 
 	dp_worker_tick(w);
 	dp_failover_tick(w);
 	dp_path_received(w, port, m, n);
-	if (w->worker_count > 1)
-		dp_worker_receive_handed(w);
 	dp_worker_tend(w);
 }
 

@@ -98,8 +98,7 @@ int world_rekey(struct world *world, unsigned algorithm, enum world_protocol pro
  * calling thread. */
 int world_open(struct world *world, enum world_kind kind);
 
-/* One turn of the worker's loop with this burst, but for the ports; also with what other workers
- * handed over. */
+/* One turn of the worker's loop with this burst, but for the ports and what others hand over. */
 void world_turn(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n);
 
 /* The routers answer who asks for them. */

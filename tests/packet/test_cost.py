@@ -66,3 +66,18 @@ def test_sessions(tmp_path):
     assert all(case["any_overhead"] > 1 for case in result["lookups"])
     # quiet samples may be missing, and then there is nothing to draw
     assert not plot.exists() or "<polyline" in plot.read_text(encoding="utf-8")
+
+
+def test_scale():
+    result = bench("scale", "--chunks", "8", "--tunnels", "64", "--environments", "64")
+    workers = {(case["what"], case["path"], case["arrival"]): case for case in result["workers"]}
+    # nobody can steer what is all one worker's
+    assert {key[1:] for key in workers if key[0] == "one environment"} == {
+        ("forward-out", "spread"), ("forward-in", "spread")}
+    assert len(workers) == 10
+    for case in workers.values():
+        assert case["one_pps"] > 1000 and case["two_pps"] > 1000, case
+    for case in result["tunnels"] + result["forwards"]:
+        assert case["any_cycles"] > 1 and case["any_ratio"] > 0, case
+    assert {case["tunnels"] for case in result["tunnels"]} == {1, 64}
+    assert {case["forwards"] for case in result["forwards"]} == {4, 256}
