@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <rte_common.h>
+#include <rte_prefetch.h>
 
 #include "common/ipc_proto.h"
 #include "dataplane/batch.h"
@@ -44,6 +45,19 @@ _Static_assert(sizeof(struct dp_crypto_suite) == 12, "dp_crypto_suite");
 struct dp_crypto_key {
 	uint8_t schedule[1024];
 } __rte_cache_aligned;
+
+#define DP_CRYPTO_KEY_LINES (sizeof(struct dp_crypto_key) / RTE_CACHE_LINE_SIZE)
+#define DP_CRYPTO_KEY_ENDS 4u /* lines */
+
+/* What a short packet needs of the key: round keys stand at the beginning, powers of GCM's hash key
+ * at the end. */
+static inline void dp_crypto_key_prefetch(const struct dp_crypto_key *key)
+{
+	for (unsigned i = 0; i < DP_CRYPTO_KEY_ENDS; i++) {
+		rte_prefetch0(&key->schedule[i * RTE_CACHE_LINE_SIZE]);
+		rte_prefetch0(&key->schedule[(DP_CRYPTO_KEY_LINES - 1 - i) * RTE_CACHE_LINE_SIZE]);
+	}
+}
 
 /* NULL: not known. aad_bytes is that of 32-bit sequence numbers. */
 const struct dp_crypto_suite *dp_crypto_suite(unsigned algorithm);

@@ -91,6 +91,7 @@ static inline void find_sa(struct dp_worker *w, struct dp_pkt *p)
 	p->sa_in = place->sa;
 	rte_prefetch0(place->sa);
 	rte_prefetch0(&place->sa->packets);
+	dp_crypto_key_prefetch(&place->sa->key);
 }
 
 /* Packets [P, END) of several SAs: what is needed of each is on its way while the others are looked
