@@ -326,16 +326,17 @@ static void gcm_encrypt(struct dp_crypto *c, aes_gcm_enc_dec_t encrypt,
                         const struct dp_crypto_suite *suite, const struct dp_crypto_key *key,
                         struct dp_batch *b, unsigned from, unsigned to)
 {
-	for (unsigned i = from; i < to; i++) {
-		struct dp_pkt *p = &b->p[i];
+	const struct dp_crypto_suite own = *suite; /* which no store changes */
+
+	for (struct dp_pkt *p = b->p + from, *end = b->p + to; p < end; p++) {
 		uint8_t *text;
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		text = text_of(p, suite);
+		text = text_of(p, &own);
 		encrypt((const struct gcm_key_data *)key, &c->gcm, text, text,
-		        (uint64_t)(end_of(p, suite) - text), p->iv, p->aad, suite->aad_bytes,
-		        icv_of(p, suite), GCM_ICV);
+		        (uint64_t)(end_of(p, &own) - text), p->iv, p->aad, own.aad_bytes,
+		        icv_of(p, &own), GCM_ICV);
 	}
 }
 

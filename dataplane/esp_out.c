@@ -143,12 +143,10 @@ static inline void prefetch_sa(const struct dp_worker *w, uint16_t tunnel)
 void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 {
 	struct dp_pkt *end = b->p + b->n;
-	uint16_t last = DP_NONE_SLOT;
 
-	for (const struct dp_pkt *p = b->p; p < end; p++) {
-		if (unlikely(p->tunnel != last))
+	if (b->n > 1 && unlikely(end[-1].tunnel != b->p->tunnel)) {
+		for (const struct dp_pkt *p = b->p; p < end; p++)
 			prefetch_sa(w, p->tunnel);
-		last = p->tunnel;
 	}
 	for (struct dp_pkt *p = b->p; p < end;)
 		p = encapsulate_run(w, p, end);

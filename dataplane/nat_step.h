@@ -60,17 +60,19 @@ static inline enum dp_tcp_verdict dp_nat_track(struct dp_worker *w, const struct
 {
 	const uint8_t *tcp = p->l3 + DP_IPV4_HEADER;
 	unsigned room, header;
+	uint32_t word; /* data offset, flags, window */
 
 	if (f->state == DP_FLOW_UDP)
 		return DP_TCP_PASS;
+	word = rte_be_to_cpu_32(dp_load32(tcp + 12));
 	room = p->l3_length - DP_IPV4_HEADER;
-	header = (tcp[12] >> 4) * 4u;
-	if (unlikely(f->state != DP_FLOW_ESTABLISHED || (tcp[13] & DP_TCP_CONTROL) != DP_TCP_ACK ||
+	header = (word >> 28) * 4u;
+	if (unlikely(f->state != DP_FLOW_ESTABLISHED ||
+	             (word & DP_TCP_CONTROL << 16) != DP_TCP_ACK << 16 ||
 	             header - DP_TCP_HEADER_MIN > room - DP_TCP_HEADER_MIN))
 		return dp_session_track(w, p, f);
 	dp_tcp_track_established(f, rte_be_to_cpu_32(dp_load32(tcp + 4)) + room - header,
-	                         rte_be_to_cpu_32(dp_load32(tcp + 8)),
-	                         rte_be_to_cpu_16(dp_load16(tcp + 14)));
+	                         rte_be_to_cpu_32(dp_load32(tcp + 8)), (uint16_t)word);
 	return DP_TCP_PASS;
 }
 

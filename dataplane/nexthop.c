@@ -153,10 +153,14 @@ static struct ethernet make_ethernet(const struct dp_port *port, uint64_t mac)
 		                  own | (uint64_t)rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) << 48 };
 }
 
-static inline void write_ethernet(struct rte_mbuf *m, struct ethernet header)
+/* In front of L3, where M's data begins; who wrote that left room for it. */
+static inline void write_ethernet(struct rte_mbuf *m, uint8_t *l3, struct ethernet header)
 {
-	uint8_t *frame = (uint8_t *)rte_pktmbuf_prepend(m, RTE_ETHER_HDR_LEN);
+	uint8_t *frame = l3 - RTE_ETHER_HDR_LEN;
 
+	m->data_off -= RTE_ETHER_HDR_LEN;
+	m->data_len += RTE_ETHER_HDR_LEN;
+	m->pkt_len += RTE_ETHER_HDR_LEN;
 	memcpy(frame, &header.begin, sizeof(header.begin));
 	memcpy(frame + 6, &header.end, sizeof(header.end));
 }
@@ -257,7 +261,7 @@ void dp_nexthop(struct dp_worker *w, struct dp_batch *b)
 			if (unlikely(p->verdict != DP_OK))
 				continue;
 		}
-		write_ethernet(p->m, way.header);
+		write_ethernet(p->m, p->l3, way.header);
 	}
 }
 
@@ -272,7 +276,8 @@ void dp_nexthop_poll(struct dp_worker *w)
 		uint64_t mac = at >= 0 ? read_mac(w->nexthops, at) : 0;
 
 		if (mac) {
-			write_ethernet(h->m, make_ethernet(&w->ports[h->port], mac));
+			write_ethernet(h->m, rte_pktmbuf_mtod(h->m, uint8_t *),
+			               make_ethernet(&w->ports[h->port], mac));
 			dp_port_send(w, h->port, h->m);
 		} else if (w->now_ns > h->deadline_ns) {
 			w->count->drop[DP_NEXTHOP_UNRESOLVED]++;

@@ -257,31 +257,37 @@ static const struct to_home final = { dp_handoff_forward_final, dp_handoff_esp_f
 	                              dp_handoff_openvpn_final, dp_handoff_egress_out_final,
 	                              dp_handoff_egress_in_final };
 
+static inline void bring_home(struct dp_worker *w, struct dp_batch *b, stage_fn stage)
+{
+	if (w->worker_count > 1)
+		run(w, b, stage);
+}
+
 static inline void from_cluster(struct dp_worker *w, struct rte_mbuf **m, unsigned n,
                                 const struct to_home *to_home)
 {
 	struct dp_from_cluster sorted;
 
 	dp_parse_cluster(w, m, n, &sorted);
-	run(w, &sorted.forward, to_home->forward);
+	bring_home(w, &sorted.forward, to_home->forward);
 	forward_out(w, &sorted.forward);
-	run(w, &sorted.egress, to_home->egress_out);
+	bring_home(w, &sorted.egress, to_home->egress_out);
 	egress_out(w, &sorted.egress);
 	local(w, &sorted.local);
 	if (likely(sorted.hairpin.n == 0))
 		return;
-	run(w, &sorted.hairpin, to_home->egress_out);
+	bring_home(w, &sorted.hairpin, to_home->egress_out);
 	hairpin(w, &sorted.hairpin);
 }
 
 static void process_uplink(struct dp_worker *w, struct dp_from_uplink *sorted,
                            const struct to_home *to_home)
 {
-	run(w, &sorted->esp, to_home->esp);
+	bring_home(w, &sorted->esp, to_home->esp);
 	out_of_ipsec(w, &sorted->esp);
-	run(w, &sorted->openvpn, to_home->openvpn);
+	bring_home(w, &sorted->openvpn, to_home->openvpn);
 	out_of_openvpn(w, &sorted->openvpn);
-	run(w, &sorted->egress, to_home->egress_in);
+	bring_home(w, &sorted->egress, to_home->egress_in);
 	egress_in(w, &sorted->egress);
 	local(w, &sorted->local);
 }
