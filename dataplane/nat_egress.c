@@ -123,7 +123,7 @@ bool dp_nat_egress_allows(struct dp_worker *w, uint32_t session)
 
 /* ---- from the cluster ---- */
 
-static inline void prepare(const struct dp_worker *w, struct dp_pkt *p,
+static inline void prepare(const struct dp_flow_table *flows, struct dp_pkt *p,
                            enum dp_flow_direction direction)
 {
 	p->verdict = (uint8_t)dp_nat_check_header(p);
@@ -133,9 +133,9 @@ static inline void prepare(const struct dp_worker *w, struct dp_pkt *p,
 		p->verdict = DP_EGRESS_PROTOCOL;
 		return;
 	}
-	p->hash = dp_flow_key_load(w->flows, p->key, p->l3,
+	p->hash = dp_flow_key_load(flows, p->key, p->l3,
 	                           dp_flow_word(p->protocol, direction, DP_SCOPE_EGRESS));
-	dp_flow_prefetch(w->flows, p->hash);
+	dp_flow_prefetch(flows, p->hash);
 }
 
 /* The policy is asked when a session is opened, and for all of them after a new generation. */
@@ -170,9 +170,11 @@ static inline void egress_out(struct dp_worker *w, struct dp_pkt *p, uint16_t mt
 static inline void look_up(struct dp_worker *w, struct dp_batch *b,
                            enum dp_flow_direction direction)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		if (likely(b->p[i].verdict == DP_OK))
-			prepare(w, &b->p[i], direction);
+	const struct dp_flow_table *flows = w->flows;
+
+	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
+		if (likely(p->verdict == DP_OK))
+			prepare(flows, p, direction);
 	}
 	dp_nat_find_candidates(w, b);
 }
@@ -183,9 +185,7 @@ void dp_nat_egress_out(struct dp_worker *w, struct dp_batch *b)
 	uint64_t packets = 0, bytes = 0;
 
 	look_up(w, b, DP_FLOW_OUTWARD);
-	for (unsigned i = 0; i < b->n; i++) {
-		struct dp_pkt *p = &b->p[i];
-
+	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
 		if (unlikely(p->verdict != DP_OK))
 			continue;
 		egress_out(w, p, mtu, mss);
@@ -232,9 +232,7 @@ void dp_nat_egress_in(struct dp_worker *w, struct dp_batch *b)
 	uint64_t packets = 0, bytes = 0;
 
 	look_up(w, b, DP_FLOW_INWARD);
-	for (unsigned i = 0; i < b->n; i++) {
-		struct dp_pkt *p = &b->p[i];
-
+	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
 		if (unlikely(p->verdict != DP_OK))
 			continue;
 		egress_in(w, p, mtu, mss);
