@@ -489,6 +489,27 @@ static void test_token(void **state)
 	peer_fini(&peer);
 }
 
+/* A server that restarts knows its tokens no more, unless it says so. */
+static void test_token_over_a_restart(void **state)
+{
+	static const char *const texts[] = { "RESTART,[P]", "RESTART" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct peer peer;
+
+		peer_init(&peer);
+		peer.push = PUSHED ",auth-token first";
+		peer_start(&peer);
+		peer_settle(&peer);
+		assert_int_equal(peer.token->length, strlen("alice") + 1 + strlen("first"));
+		peer_say(&peer, texts[i]);
+		assert_string_equal(peer_events(&peer), "up key0 use0 ended ");
+		assert_int_equal(peer.token->length > 0, i == 0);
+		peer_fini(&peer);
+	}
+}
+
 static void test_leave(void **state)
 {
 	struct peer peer;
@@ -634,6 +655,7 @@ int main(void)
 		cmocka_unit_test(test_what_the_server_says),
 		cmocka_unit_test(test_what_does_not_end_it),
 		cmocka_unit_test(test_token),
+		cmocka_unit_test(test_token_over_a_restart),
 		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_wrong_server),
