@@ -301,8 +301,12 @@ void cp_ike_keepsake_read(struct cp_ike *ike)
 {
 	for (size_t i = 0; i < ike->tunnel_count; i++) {
 		struct ipc_keepsake message;
-		int rc = cp_dp_call(ike->dp, IPC_KEEPSAKE_GET, &ike->tunnels[i].id,
-		                    sizeof(ike->tunnels[i].id), &message, sizeof(message));
+		int rc;
+
+		if (ike->tunnels[i].server->openvpn)
+			continue; /* it is another one's */
+		rc = cp_dp_call(ike->dp, IPC_KEEPSAKE_GET, &ike->tunnels[i].id,
+		                sizeof(ike->tunnels[i].id), &message, sizeof(message));
 
 		if (rc == 0)
 			take_records(i, &message);

@@ -18,6 +18,7 @@ struct cp_orphan {
 	struct ipc_tunnel tunnel;
 	struct ipc_sa_id id;
 	uint32_t suite;
+	bool is_openvpn;
 	bool is_begun; /* the negotiation: whether it came to its end is not known */
 	uint64_t added_ns;
 	struct cp_orphan *next;
@@ -43,6 +44,7 @@ static void take_entry(void *context, const void *entry)
 		.tunnel = info->tunnel,
 		.id = info->id,
 		.suite = CP_IKE_SUITE(info->algorithm, info->flags),
+		.is_openvpn = info->flags & IPC_SA_OPENVPN,
 		.is_begun = info->flags & IPC_SA_EARLY && info->packets == 0,
 		.added_ns = info->added_ns,
 		.next = orphans->list,
@@ -113,6 +115,15 @@ static bool carries_traffic(struct cp_orphans *orphans, uint32_t spi_be, uint32_
 	       info.packets > 0;
 }
 
+static uint64_t keep_ms(const struct cp_orphans *orphans, const struct ipc_tunnel *tunnel)
+{
+	for (const struct cp_orphan *orphan = orphans->list; orphan; orphan = orphan->next) {
+		if (is_same_tunnel(&orphan->tunnel, tunnel) && orphan->is_openvpn)
+			return CP_ORPHANS_KEEP_OPENVPN_MS;
+	}
+	return CP_ORPHANS_KEEP_MS;
+}
+
 /* Takes *AT out of the list and its SA out of the dataplane. */
 static void remove_one(struct cp_orphans *orphans, struct cp_orphan **at)
 {
@@ -136,7 +147,7 @@ size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tu
 	if (!*switched_ms && carries_traffic(orphans, spi_be, local_be))
 		*switched_ms = now_ms;
 	if (*switched_ms ? now_ms - *switched_ms < CP_ORPHANS_GRACE_MS
-	                 : now_ms - added_ms < CP_ORPHANS_KEEP_MS)
+	                 : now_ms - added_ms < keep_ms(orphans, tunnel))
 		return cp_orphans_count(orphans, tunnel);
 	while (*at) {
 		if (is_same_tunnel(&(*at)->tunnel, tunnel))

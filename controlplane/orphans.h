@@ -14,6 +14,8 @@
 #include "controlplane/dp_client.h"
 
 #define CP_ORPHANS_KEEP_MS 10000u /* at most, after our own outbound SA is there */
+/* The same of OpenVPN: a stock server sends with the old key for a minute. */
+#define CP_ORPHANS_KEEP_OPENVPN_MS 75000u
 #define CP_ORPHANS_GRACE_MS \
 	2000u /* after the switch: what the server sent before is still on its way */
 #define CP_ORPHANS_POLL_MS 200u
@@ -42,7 +44,8 @@ bool cp_orphans_were_up(const struct cp_orphans *orphans, const struct ipc_tunne
 
 /* The orphans of TUNNEL, which has an inbound SA SPI_BE of ours at LOCAL_BE since ADDED_MS: removed
  * CP_ORPHANS_GRACE_MS after that one began to carry traffic (noted in *SWITCHED_MS, 0: not yet), or
- * CP_ORPHANS_KEEP_MS after ADDED_MS without any. Returns how many are left. */
+ * CP_ORPHANS_KEEP_MS (CP_ORPHANS_KEEP_OPENVPN_MS) after ADDED_MS without any. Returns how many are
+ * left. */
 size_t cp_orphans_retire(struct cp_orphans *orphans, const struct ipc_tunnel *tunnel,
                          uint32_t spi_be, uint32_t local_be, uint64_t added_ms,
                          uint64_t *switched_ms, uint64_t now_ms);

@@ -20,11 +20,17 @@
 #include "controlplane/protocol.h"
 
 #define LONG_MS 3600000u
+/* A stock server that was told of a session's end forgets it 5 to 6 s later, and carries its data
+ * until then. Before that, a new session from our port would be the old client to it, with the old
+ * cipher and account. */
+#define FORGOTTEN_MS 6500u
+#define MAKE_WAY_S 15u
 
 /* What a server gave in place of a password. */
 struct token {
 	struct sp_secret *secret;
 	struct ipc_tunnel tunnel; /* places are given to others */
+	bool is_known;            /* there was a login of ours */
 };
 
 struct cp_ovpn_client {
@@ -37,6 +43,7 @@ struct cp_ovpn_client {
 
 	/* the thread's own */
 	struct cp_ovpn_login *logins;
+	struct cp_ovpn_order *waiting; /* CONNECT, until the server has forgotten a session */
 	struct token tokens[CP_IKE_TUNNELS_MAX];
 };
 
@@ -59,7 +66,7 @@ static struct cp_ovpn_login *find(const struct cp_ovpn_client *client, uint32_t 
 	return login;
 }
 
-static struct sp_secret *token_of(struct cp_ovpn_client *client, size_t tunnel)
+static struct token *token_of(struct cp_ovpn_client *client, size_t tunnel)
 {
 	const struct ipc_tunnel *id = &client->ike->tunnels[tunnel].id;
 	struct token *token = &client->tokens[tunnel];
@@ -68,26 +75,72 @@ static struct sp_secret *token_of(struct cp_ovpn_client *client, size_t tunnel)
 		sp_secret_destroy(token->secret);
 		*token = (struct token){ .secret = sp_secret_create(), .tunnel = *id };
 	}
-	return token->secret;
+	return token;
 }
 
-static void connect_to(struct cp_ovpn_client *client, const struct cp_ovpn_order *order)
+static void begin_login(struct cp_ovpn_client *client, const struct cp_ovpn_order *order)
 {
 	struct cp_event failed = { .type = CP_EVENT_NOT_BEGUN, .why = "no memory" };
 	const struct cp_ike_tunnel *tunnel = &client->ike->tunnels[order->tunnel];
-	struct sp_secret *token = token_of(client, order->tunnel);
+	struct token *token = token_of(client, order->tunnel);
+	const enum cp_ovpn_beginning beginning = token->is_known ? CP_OVPN_ANEW : CP_OVPN_GO_ON;
 	struct cp_ovpn_login *login = NULL;
 
-	if (token)
+	token->is_known = true;
+	if (token->secret)
 		login = cp_ovpn_login_create(client->ike, tunnel, order->remote, order->remote_be,
 		                             order->number, &client->known, &client->next_child,
-		                             token, now_ms(), failed.why);
+		                             token->secret, beginning, now_ms(), failed.why);
 	if (!login) {
 		cp_ike_report(client->ike, tunnel, &failed);
 		return;
 	}
 	login->next = client->logins;
 	client->logins = login;
+}
+
+/* Whether an older login there has to end first. */
+static bool must_wait(const struct cp_ovpn_client *client, const struct cp_ovpn_order *order)
+{
+	const struct cp_ike_tunnel *tunnel = &client->ike->tunnels[order->tunnel];
+	bool must = false;
+
+	for (struct cp_ovpn_login *login = client->logins; login; login = login->next)
+		if (login->tunnel == tunnel && login->leases.path.remote_be == order->remote_be)
+			must |= cp_ovpn_login_make_way(login, MAKE_WAY_S, now_ms());
+	return must;
+}
+
+static void connect_to(struct cp_ovpn_client *client, const struct cp_ovpn_order *order)
+{
+	struct cp_ovpn_order *copy = must_wait(client, order) ? malloc(sizeof(*copy)) : NULL;
+
+	if (!copy) {
+		begin_login(client, order);
+		return;
+	}
+	*copy = *order;
+	copy->due_ms = now_ms() + FORGOTTEN_MS;
+	copy->next = client->waiting;
+	client->waiting = copy;
+}
+
+/* Those whose time has come. */
+static void begin_waiting(struct cp_ovpn_client *client)
+{
+	struct cp_ovpn_order **at = &client->waiting;
+
+	while (*at) {
+		struct cp_ovpn_order *order = *at;
+
+		if (now_ms() < order->due_ms) {
+			at = &order->next;
+			continue;
+		}
+		*at = order->next;
+		begin_login(client, order);
+		free(order);
+	}
 }
 
 static void rekey(struct cp_ovpn_client *client, uint32_t spi_be)
@@ -136,6 +189,9 @@ static uint64_t next_deadline_ms(const struct cp_ovpn_client *client)
 {
 	uint64_t deadline = now_ms() + LONG_MS;
 
+	for (const struct cp_ovpn_order *order = client->waiting; order; order = order->next)
+		if (order->due_ms < deadline)
+			deadline = order->due_ms;
 	for (const struct cp_ovpn_login *login = client->logins; login; login = login->next)
 		if (cp_ovpn_login_deadline_ms(login) < deadline)
 			deadline = cp_ovpn_login_deadline_ms(login);
@@ -175,6 +231,7 @@ static void *run(void *argument)
 		for (struct cp_ovpn_login *login = client->logins; login; login = login->next)
 			cp_ovpn_login_tick(login, is_rung, now_ms());
 		remove_what_is_over(client);
+		begin_waiting(client);
 	}
 	return NULL;
 }

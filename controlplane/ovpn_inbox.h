@@ -32,6 +32,7 @@ struct cp_ovpn_order {
 	unsigned remote; /* of its settings */
 	uint32_t remote_be;
 	uint32_t number;      /* the login's, to be */
+	uint64_t due_ms;      /* for its taker: not before */
 	uint32_t spi_be;      /* REKEY */
 	unsigned seconds;     /* END_LATE */
 	struct ipc_punt punt; /* DATAGRAM, with what follows it in payload[] */

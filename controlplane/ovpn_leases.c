@@ -55,12 +55,11 @@ static int add_sa(struct cp_ovpn_leases *leases, const struct ipc_sa_add *add)
 
 /* ---- keys of others ---- */
 
-#define FOREIGN_MAX 4u
-
 struct search {
 	const struct cp_ovpn_leases *leases;
-	struct ipc_sa_id found[FOREIGN_MAX];
-	size_t count;
+	int key_id; /* -1: any */
+	struct ipc_sa_id oldest;
+	uint64_t oldest_ns; /* UINT64_MAX: none was found */
 };
 
 static void look_at(void *context, const void *entry)
@@ -70,24 +69,28 @@ static void look_at(void *context, const void *entry)
 	const struct cp_ovpn_leases *leases = search->leases;
 
 	if (!(info->flags & IPC_SA_OPENVPN) || info->id.direction != IPC_IN ||
-	    memcmp(&info->tunnel, &leases->path.tunnel, sizeof(info->tunnel)) != 0)
+	    memcmp(&info->tunnel, &leases->path.tunnel, sizeof(info->tunnel)) != 0 ||
+	    (search->key_id >= 0 && info->key_id != search->key_id))
 		return;
 	for (size_t i = 0; i < CP_OVPN_LEASES_MAX; i++)
 		if (leases->keys[i].spi_be == info->id.spi_be)
 			return;
-	if (search->count < FOREIGN_MAX)
-		search->found[search->count++] = info->id;
+	if (info->added_ns < search->oldest_ns) {
+		search->oldest_ns = info->added_ns;
+		search->oldest = info->id;
+	}
 }
 
-/* Keys of another session of ours or of a predecessor: a server knows one session for an address
- * and port, so it has forgotten them by now. */
-static void make_room(struct cp_ovpn_leases *leases)
+/* The oldest key, of KEY_ID or any (-1), that another session of ours or a predecessor has. A
+ * server knows one session for an address and port, and two keys of it, so it has forgotten that
+ * one. */
+static void make_room(struct cp_ovpn_leases *leases, int key_id)
 {
-	struct search search = { .leases = leases };
+	struct search search = { .leases = leases, .key_id = key_id, .oldest_ns = UINT64_MAX };
 
 	cp_dp_list(leases->dp, IPC_SA_LIST, sizeof(struct ipc_sa_info), look_at, &search);
-	for (size_t i = 0; i < search.count; i++)
-		remove_sa(leases, &search.found[i]);
+	if (search.oldest_ns != UINT64_MAX)
+		remove_sa(leases, &search.oldest);
 }
 
 /* ---- public ---- */
@@ -127,8 +130,8 @@ static int add_inbound(struct cp_ovpn_leases *leases, const struct cp_ovpn_key *
 
 	fill(leases, key, spi_be, IPC_IN, &add);
 	rc = add_sa(leases, &add);
-	if (rc == -EEXIST || rc == -ENOSPC) {
-		make_room(leases);
+	for (int i = 0; i < 2 && (rc == -EEXIST || rc == -ENOSPC); i++) {
+		make_room(leases, rc == -EEXIST ? key->key_id : -1);
 		rc = add_sa(leases, &add);
 	}
 	sp_wipe(&add, sizeof(add));

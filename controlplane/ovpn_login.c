@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "controlplane/ovpn_material.h"
 #include "controlplane/ovpn_push.h"
+#include "controlplane/ovpn_resume.h"
 #include "controlplane/ovpn_settings.h"
 
 #define KEY_SECONDS_MAX 86400u /* of a key that nobody renews */
@@ -24,6 +25,16 @@
 #define ASK_AGAIN_MS 10000u    /* new keys cost a handshake */
 #define UNANSWERED_MS 2500u
 #define SILENT_MS 10000u
+
+/* What of a login is left to a successor. */
+struct kept {
+	uint32_t remote_be;
+	uint16_t remote_port_be;
+	uint16_t local_port_be;
+	uint64_t who; /* we are at the server */
+	uint8_t session[IPC_KEEPSAKE_MAX - 16];
+};
+_Static_assert(sizeof(struct kept) == IPC_KEEPSAKE_MAX, "kept");
 
 /* ---- what the supervisor is told ---- */
 
@@ -105,6 +116,8 @@ static void on_up(void *context, const struct cp_ovpn_push *push)
 		       login->tunnel->name, push->ignored);
 }
 
+static void use_key(struct cp_ovpn_login *login, uint8_t key_id);
+
 static void on_key(void *context, const struct cp_ovpn_key *key)
 {
 	struct cp_ovpn_login *login = context;
@@ -114,11 +127,21 @@ static void on_key(void *context, const struct cp_ovpn_key *key)
 	                       login->broken) != 0)
 		login->is_broken = true;
 	login->look_ms = 0;
+	login->is_unsaved = true;
+	if (login->has_lost_keys) { /* there is nothing else to send with */
+		login->has_lost_keys = false;
+		login->is_renewed_twice = true;
+		use_key(login, key->key_id);
+	}
 }
 
 static void on_use(void *context, uint8_t key_id)
 {
-	struct cp_ovpn_login *login = context;
+	use_key(context, key_id);
+}
+
+static void use_key(struct cp_ovpn_login *login, uint8_t key_id)
+{
 	struct cp_ovpn_lease *lease = cp_ovpn_leases_find(&login->leases, key_id);
 
 	if (!lease || lease->is_sending)
@@ -164,11 +187,14 @@ static void on_ended(void *context, const struct cp_ovpn_end *end)
 		                   .rank = end->rank,
 		                   .pause_s = end->pause_s };
 
+	if (login->makes_way)
+		return;
 	if (end->next == CP_OVPN_NEVER && reason.pause_s < server->retry_max_s)
 		reason.pause_s = server->retry_max_s;
 	snprintf(reason.why, sizeof(reason.why), "%s", end->why);
 	report(login, &reason);
 	login->is_over = true;
+	login->is_unsaved = true;
 }
 
 static const struct cp_ovpn_calls calls = {
@@ -182,6 +208,73 @@ static const struct cp_ovpn_calls calls = {
 	.ended = on_ended,
 };
 
+/* ---- what a successor needs ---- */
+
+/* FNV-1a: as whom we log in. */
+static uint64_t who_of(const struct cp_server *server)
+{
+	uint64_t hash = 14695981039346656037u ^ server->openvpn->certificate_hash;
+
+	for (const char *c = server->account; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 1099511628211u;
+	return (hash ^ (uint64_t)server->openvpn->wrapping) * 1099511628211u;
+}
+
+static void describe(const struct cp_ovpn_login *login, struct kept *kept)
+{
+	const struct cp_ovpn_path *path = &login->leases.path;
+
+	kept->remote_be = path->remote_be;
+	kept->remote_port_be = path->remote_port_be;
+	kept->local_port_be = path->local_port_be;
+	kept->who = who_of(login->tunnel->server);
+}
+
+/* Leaves it with the dataplane; an empty one while there is nothing to go on with. */
+static void save(struct cp_ovpn_login *login)
+{
+	struct ipc_keepsake keepsake = { .id = login->tunnel->id };
+	struct kept *kept = (struct kept *)(void *)keepsake.data;
+	size_t length = login->session ? cp_ovpn_session_save(login->session, kept->session,
+	                                                      sizeof(kept->session))
+	                               : 0;
+	int rc;
+
+	login->is_unsaved = false;
+	if (length) {
+		describe(login, kept);
+		keepsake.length = (uint32_t)(offsetof(struct kept, session) + length);
+	}
+	rc = cp_dp_call(login->ike->dp, IPC_KEEPSAKE_SET, &keepsake, sizeof(keepsake), NULL, 0);
+	sp_wipe(&keepsake, sizeof(keepsake));
+	if (rc != 0)
+		sp_log(SP_LOG_DEBUG, "ovpn: no keepsake tunnel=%s error=%s", login->tunnel->name,
+		       strerror(-rc));
+}
+
+/* Whether it goes on with the session of a predecessor. */
+static bool resume(struct cp_ovpn_login *login, uint64_t now_ms)
+{
+	const size_t head = offsetof(struct kept, session);
+	struct ipc_keepsake keepsake;
+	const struct kept *kept = (const struct kept *)(const void *)keepsake.data;
+	struct kept ours = { 0 };
+	int rc = cp_dp_call(login->ike->dp, IPC_KEEPSAKE_GET, &login->tunnel->id,
+	                    sizeof(login->tunnel->id), &keepsake, sizeof(keepsake));
+
+	describe(login, &ours);
+	if (rc == 0 && (keepsake.length < head || memcmp(kept, &ours, head) != 0))
+		rc = -ENOENT;
+	if (rc == 0)
+		rc = cp_ovpn_session_resume(login->session, kept->session, keepsake.length - head,
+		                            now_ms);
+	sp_wipe(&keepsake, sizeof(keepsake));
+	if (rc == 0)
+		sp_log(SP_LOG_INFO, "ovpn: going on with the session of a predecessor tunnel=%s",
+		       login->tunnel->name);
+	return rc == 0;
+}
+
 /* ---- its life ---- */
 
 /* After anything that may have ended it. */
@@ -194,12 +287,19 @@ static void settle(struct cp_ovpn_login *login)
 		report(login, &reason);
 		login->is_over = true;
 	}
-	if (!login->is_over || !login->session)
+	if (!login->is_over) {
+		if (login->is_unsaved)
+			save(login);
+		return;
+	}
+	if (!login->session)
 		return;
 	cp_ovpn_leases_remove_all(&login->leases);
 	report_end(login);
 	cp_ovpn_session_destroy(login->session);
 	login->session = NULL;
+	if (login->is_unsaved)
+		save(login);
 }
 
 /* A key lives until the one after next, or that long after everybody went silent. */
@@ -214,7 +314,8 @@ struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
                                            const struct cp_ike_tunnel *tunnel, unsigned remote,
                                            uint32_t remote_be, uint32_t number,
                                            struct cp_ike_sas *known, _Atomic uint32_t *next_child,
-                                           struct sp_secret *token, uint64_t now_ms,
+                                           struct sp_secret *token,
+                                           enum cp_ovpn_beginning beginning, uint64_t now_ms,
                                            char why[CP_WHY_LEN])
 {
 	const struct cp_server *server = tunnel->server;
@@ -258,7 +359,8 @@ struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
 		goto err_login;
 	cp_ovpn_material_wipe(&material);
 	report_type(login, CP_EVENT_IKE_BEGUN);
-	cp_ovpn_session_start(login->session, now_ms);
+	if (beginning == CP_OVPN_ANEW || !resume(login, now_ms))
+		cp_ovpn_session_start(login->session, now_ms);
 	settle(login);
 	return login;
 
@@ -345,6 +447,10 @@ void cp_ovpn_login_tick(struct cp_ovpn_login *login, bool have_keys_changed, uin
 	if (!login->is_over && now_ms >= cp_ovpn_session_deadline_ms(login->session))
 		cp_ovpn_session_tick(login->session, now_ms);
 	doubt(login, now_ms);
+	if (login->is_renewed_twice && !login->is_over) {
+		login->is_renewed_twice = false;
+		cp_ovpn_session_renegotiate(login->session, now_ms);
+	}
 	settle(login);
 }
 
@@ -372,6 +478,19 @@ void cp_ovpn_login_end(struct cp_ovpn_login *login)
 	settle(login);
 }
 
+bool cp_ovpn_login_make_way(struct cp_ovpn_login *login, unsigned seconds, uint64_t now_ms)
+{
+	if (login->is_over || !login->child || login->is_unanswered)
+		return false;
+	if (!login->makes_way) {
+		login->makes_way = true;
+		login->end_ms = now_ms + seconds * UINT64_C(1000);
+		cp_ovpn_session_stop(login->session, now_ms);
+		settle(login);
+	}
+	return true;
+}
+
 void cp_ovpn_login_leave(struct cp_ovpn_login *login, uint64_t now_ms)
 {
 	if (login->is_over)
@@ -385,10 +504,8 @@ void cp_ovpn_login_rekey(struct cp_ovpn_login *login, struct cp_ovpn_lease *leas
 	if (login->is_over)
 		return;
 	cp_ovpn_leases_look(&login->leases, lease);
-	if (lease->spi_be)
-		cp_ovpn_session_renegotiate(login->session, now_ms);
-	else /* of a dataplane that is no more: the server goes on with it for a minute */
-		login->is_over = true;
+	login->has_lost_keys |= !lease->spi_be;
+	cp_ovpn_session_renegotiate(login->session, now_ms);
 	settle(login);
 }
 

@@ -28,24 +28,32 @@ struct cp_ovpn_login {
 	size_t range_count;
 	uint64_t poll_ms; /* between two looks at the keys in use; 0: none are wanted */
 
-	uint32_t child;      /* what the supervisor knows as its child; 0: it is not up */
-	uint64_t look_ms;    /* the next look; UINT64_MAX: none */
-	uint64_t asked_ms;   /* whether the server is there; 0: answered, or nobody asks */
-	uint64_t renewed_ms; /* the last time that keys were renewed to ask that */
-	bool is_unanswered;  /* told */
-	bool is_broken;      /* the dataplane did not take a key */
-	uint64_t end_ms;     /* shall end then; UINT64_MAX: nobody wants that */
-	bool is_over;        /* to be destroyed */
+	uint32_t child;        /* what the supervisor knows as its child; 0: it is not up */
+	uint64_t look_ms;      /* the next look; UINT64_MAX: none */
+	uint64_t asked_ms;     /* whether the server is there; 0: answered, or nobody asks */
+	uint64_t renewed_ms;   /* the last time that keys were renewed to ask that */
+	bool is_unanswered;    /* told */
+	bool is_broken;        /* the dataplane did not take a key */
+	bool has_lost_keys;    /* the dataplane has none of them any more */
+	bool is_renewed_twice; /* shall be: see cp_ovpn_login_rekey() */
+	bool is_unsaved;       /* what a successor needs is not in the dataplane yet */
+	bool makes_way;        /* it has taken leave: its keys live on until its successor's */
+	uint64_t end_ms;       /* shall end then; UINT64_MAX: nobody wants that */
+	bool is_over;          /* to be destroyed */
 	char broken[CP_WHY_LEN];
 	struct cp_ovpn_login *next;
 };
 
-/* Begins a login; NULL with WHY in words. Reads the tunnel's secrets. TOKEN outlives it. */
+/* Begins a login; NULL with WHY in words. Reads the tunnel's secrets. TOKEN outlives it. With
+ * CP_OVPN_GO_ON it goes on with the session of a predecessor, if the dataplane keeps one that fits.
+ */
+enum cp_ovpn_beginning { CP_OVPN_ANEW = 1, CP_OVPN_GO_ON = 2 };
 struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
                                            const struct cp_ike_tunnel *tunnel, unsigned remote,
                                            uint32_t remote_be, uint32_t number,
                                            struct cp_ike_sas *known, _Atomic uint32_t *next_child,
-                                           struct sp_secret *token, uint64_t now_ms,
+                                           struct sp_secret *token,
+                                           enum cp_ovpn_beginning beginning, uint64_t now_ms,
                                            char why[CP_WHY_LEN]);
 
 /* Frees it; its keys stay in the dataplane. */
@@ -64,9 +72,15 @@ uint64_t cp_ovpn_login_deadline_ms(const struct cp_ovpn_login *login);
  * too. */
 void cp_ovpn_login_end(struct cp_ovpn_login *login);
 
+/* Takes leave of the server, which goes on with its keys for some seconds; so do we, at most for
+ * SECONDS. False: the server has fallen silent and is not told. */
+bool cp_ovpn_login_make_way(struct cp_ovpn_login *login, unsigned seconds, uint64_t now_ms);
+
 /* Takes leave of the server. */
 void cp_ovpn_login_leave(struct cp_ovpn_login *login, uint64_t now_ms);
 
+/* New keys. If the dataplane has lost this one, so it has all: the server would send with it for a
+ * minute, but not if it is two keys old. */
 void cp_ovpn_login_rekey(struct cp_ovpn_login *login, struct cp_ovpn_lease *lease, uint64_t now_ms);
 
 /* Finds out whether the server still knows us: by new keys, since OpenVPN has no other question. */

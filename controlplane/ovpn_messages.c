@@ -12,6 +12,7 @@
 
 #define ASK_FIRST_MS 1000u /* the server may push unasked before that */
 #define ASK_AGAIN_MS 5000u
+#define RESTART_S 3u /* a stock server that says so is there for two seconds more */
 
 /* ---- account and password ---- */
 
@@ -197,6 +198,8 @@ static void restart(struct cp_ovpn_session *session, const struct cp_ovpn_messag
 {
 	if (!message->keeps_login)
 		drop_token(session);
+	if (message->advance != CP_OVPN_ADVANCE_REMOTE)
+		session->end.pause_s = RESTART_S;
 	cp_ovpn_session_end(session,
 	                    message->advance == CP_OVPN_ADVANCE_REMOTE ? CP_OVPN_RETRY_OTHER
 	                                                               : CP_OVPN_RETRY,

@@ -55,6 +55,7 @@ struct cp_ovpn_session {
 	uint64_t made_ms;
 
 	enum cp_ovpn_state state;
+	bool is_resuming; /* another process began it; until we send with a key of our own */
 	uint8_t own_id[CP_OVPN_SESSION_ID_LEN];
 	uint8_t server_id[CP_OVPN_SESSION_ID_LEN];
 	bool has_server_id;

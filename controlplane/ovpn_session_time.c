@@ -4,6 +4,8 @@
  */
 #include "controlplane/ovpn_session_private.h"
 
+#define RESUME_S 4u /* to answer a session that another process began */
+
 /* Why there is no session in time. */
 static void give_up(struct cp_ovpn_session *session)
 {
@@ -42,6 +44,8 @@ static uint64_t window_ms(const struct cp_ovpn_session *session)
 		return cp_ovpn_after_s(session->current->begun_ms, settings->connect_timeout_s);
 	if (session->state == CP_OVPN_OPENING || session->state == CP_OVPN_PULLING)
 		return session->up_until_ms;
+	if (session->is_resuming && session->current->phase != CP_OVPN_ACTIVE)
+		return cp_ovpn_after_s(session->current->begun_ms, RESUME_S);
 	if (session->state == CP_OVPN_UP && session->current->phase != CP_OVPN_ACTIVE)
 		return cp_ovpn_after_s(session->current->begun_ms, settings->hand_window_s);
 	return UINT64_MAX;
@@ -66,7 +70,9 @@ static void tick_up(struct cp_ovpn_session *session, uint64_t now_ms)
 {
 	if (now_ms >= window_ms(session)) {
 		cp_ovpn_session_end(session, CP_OVPN_RETRY, CP_RANK_NOTIFY,
-		                    "the server did not answer when new keys were due");
+		                    session->is_resuming
+		                            ? "the server has forgotten the session of before"
+		                            : "the server did not answer when new keys were due");
 		return;
 	}
 	if (now_ms >= silence_ms(session)) {

@@ -226,8 +226,9 @@ class Datagrams:
         if not report or not report["target"]:
             raise LabError(f"the stream's end did not get through: {report}")
         after = self._own_losses()
-        own = {way: {place: after[way][place] - count for place, count in self._before[way].items()}
-               for way in ("out", "back")}
+        # one that went back counted a frame as lost before that was on its way
+        own = {way: {place: max(0, after[way][place] - count)
+                     for place, count in self._before[way].items()} for way in ("out", "back")}
         report["own"] = {way: {place: n for place, n in own[way].items() if n} for way in own}
         missing = {"out": report["sent"] - report["target"]["got"] - sum(own["out"].values()),
                    "back": (report["target"]["sent"] - report["got"] - sum(own["back"].values())

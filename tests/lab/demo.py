@@ -19,6 +19,13 @@ NAME = "demo"
 DOWNLOAD_MB = 64
 RATE_MB = 16  # a second
 TICKS = 33001
+LETTERS = ("a", "b")
+SERVERS = {
+    "ipsec": ("Two strongSwan servers (stock Debian)",
+              "accounts with passwords (EAP-MSCHAPv2) and virtual addresses"),
+    "openvpn": ("Two OpenVPN servers (stock Debian)", "accounts with passwords"),
+}
+OUTER = {"ipsec": ("udp port 4500", "udp port 500"), "openvpn": ("udp port 1194",)}
 STATE = "/run/sallyport-demo"  # of a demo that was kept: a symbolic link to its directory
 
 
@@ -50,11 +57,11 @@ def show(command, output):
     print(textwrap.indent(output.rstrip("\n"), "  "), end="\n\n", flush=True)
 
 
-def build(topology):
-    say(f"""1. The customer. Two strongSwan servers (stock Debian) in two zones, 198.51.100.101 and
-        198.51.100.102, with certificates of the customer's own authority, accounts with passwords
-        (EAP-MSCHAPv2) and virtual addresses; behind both a private network with nginx on
-        {TARGET}:8080.""")
+def build(topology, protocol):
+    servers, accounts = SERVERS[protocol]
+    say(f"""1. The customer. {servers} in two zones, 198.51.100.101 and 198.51.100.102, with
+        certificates of the customer's own authority and {accounts}; behind both a private network
+        with nginx on {TARGET}:8080.""")
     topology.site.start()
     say("""2. The gateway. sallyport-dataplane has the two ports, the cluster's and the Internet's;
         the kernel has no address on either. sallyport-controlplane reads the configuration, and
@@ -84,10 +91,10 @@ def fetch(topology):
         raise LabError(f"that is not the customer's page: {done.stdout!r} {done.stderr.strip()}")
 
 
-def watch(topology, capture):
+def watch(topology, capture, protocol):
     capture.stop()
-    seen = capture.select("udp port 4500")
-    clear = capture.select("not arp and not udp port 500 and not udp port 4500")
+    seen = capture.select(OUTER[protocol][0])
+    clear = capture.select(" and ".join(["not arp", *(f"not {port}" for port in OUTER[protocol])]))
     if not seen or clear or capture.contains(b"Hello"):
         raise LabError(f"the Internet saw what it should not: {clear}")
     say(f"""4. The Internet. It saw {len(seen)} packets between the gateway and the server, every one
@@ -175,7 +182,7 @@ def stop():
     print("demo: ended, nothing is left")
 
 
-def demonstrate(is_kept):
+def demonstrate(is_kept, protocol):
     if is_kept and os.path.islink(STATE):
         stop()
     say("""A service in a private cluster needs a page of a customer's internal web server. Every host
@@ -186,11 +193,12 @@ def demonstrate(is_kept):
     if is_kept:
         os.symlink(run.directory, STATE)
     try:
-        topology = Topology(run, redundant="routes")
+        topology = Topology(run, redundant="routes",
+                            protocols={letter: protocol for letter in LETTERS})
         capture = topology.capture("uplink")["uplink"]
-        build(topology)
+        build(topology, protocol)
         fetch(topology)
-        watch(topology, capture)
+        watch(topology, capture, protocol)
         fail(topology)
         if is_kept:
             explain(topology)
@@ -211,10 +219,12 @@ def demonstrate(is_kept):
 def main(arguments):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if arguments == ["--stop"]:
+        if "--stop" in arguments:
             stop()
         else:
-            demonstrate(arguments == ["--keep"])
+            protocol = arguments[arguments.index("--protocol") + 1] \
+                if "--protocol" in arguments else "ipsec"
+            demonstrate("--keep" in arguments, protocol)
     except LabError as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return 1

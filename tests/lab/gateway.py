@@ -34,6 +34,7 @@ class Server:
     auth: str = "eap-mschapv2"
     protocol: str = "ipsec"
     profile: str = ""  # OpenVPN: the text of a profile, in place of all but account and secret
+    secret_files: dict = dataclasses.field(default_factory=dict)  # further ones: paths by key
     authority: str = ""
     key: str = ""  # of our certificate: paths
     certificate: str = ""
@@ -147,6 +148,11 @@ environment: {{
         settings = {"name": server.name, "account": server.account}
         if server.secret:
             settings["password_file"] = self.write_secret(name, server.secret)
+        for key, path in server.secret_files.items():
+            with open(path, encoding="ascii") as file:
+                settings[key] = self.write_secret(f"{name}-{key}", file.read())
+        if server.certificate:
+            settings["certificate_file"] = self._copy("certificates", name, server.certificate)
         if server.profile:
             settings["profile"] = self.write_secret(f"{name}.ovpn", server.profile)
         else:

@@ -413,7 +413,7 @@ static void test_what_the_server_says(void **state)
 		{ "INFO_PRE,CR_TEXT:R,E:Your code?",
 		  "the server asks what only a person can answer", CP_OVPN_RETRY, 0 },
 		{ "RESTART,[N]maintenance", "the server restarts", CP_OVPN_RETRY_OTHER, 0 },
-		{ "RESTART", "the server restarts", CP_OVPN_RETRY, 0 },
+		{ "RESTART", "the server restarts", CP_OVPN_RETRY, 3 },
 		{ "HALT,gone", "the server sent us away for good (HALT)", CP_OVPN_NEVER, 0 },
 	};
 

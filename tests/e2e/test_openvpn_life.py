@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an OpenVPN tunnel lives through: new keys, and restarts of either process and of the server."""
+
+import json
+
+import pytest
+
+from datagrams import PORT, TARGET_PORT, Datagrams
+from lab.host import wait_until
+from lab.server import PAGE
+from lab.topology import FORWARDS, TARGET
+
+STREAM = {PORT: {"to": f"{TARGET}:{TARGET_PORT}", "transport": "udp"}}
+RATE = 5000
+
+
+class Life:
+    """A gateway whose tunnel is up and carries a stream."""
+
+    def __init__(self, lab, settings=None, secret_files=None, **options):
+        lab.site.server.settings.update(settings or {})
+        lab.site.start()
+        servers = [lab.site.as_server(options=options, secret_files=secret_files or {})]
+        self.gateway = lab.add_gateway([lab.environment(servers=servers,
+                                                        forwards={**FORWARDS, **STREAM})])
+        self.gateway.start()
+        self.inner = self.gateway.wait_up()["inner_address"]
+        self.stream = Datagrams(lab, rate=RATE)
+
+    def check(self):
+        """No packet was lost or came twice."""
+        report = self.stream.end()
+        assert (report["out"], report["back"]) == (0, 0), json.dumps(report)
+        assert report["again"] == 0 and report["target"]["again"] == 0, json.dumps(report)
+        tunnel = self.gateway.tunnel()
+        assert (tunnel["phase"], tunnel["inner_address"]) == ("up", self.inner)
+
+
+@pytest.mark.parametrize("side", ("us", "server"))
+def test_new_keys_under_load(openvpn, side):
+    """Key ids go round in the session that there is: it is not begun anew."""
+    life = Life(openvpn, {"reneg-sec": "5"} if side == "server" else None,
+                **({"child_rekey": 5} if side == "us" else {}))
+    wait_until(lambda: life.gateway.tunnel()["child_rekeys"] >= 2, 60, "two renegotiations")
+    life.stream.wait_for_more(RATE)
+    life.check()
+    assert life.gateway.tunnel()["connects"] == 1
+
+
+@pytest.mark.parametrize("wrapping", (None, "tls-crypt"))
+def test_control_plane_is_killed(openvpn, wrapping):
+    """The next one goes on with the session: the server sees new keys, not a new client."""
+    server = openvpn.site.server
+    if wrapping:
+        server.wrap(wrapping)
+    life = Life(openvpn, secret_files={"tls_crypt_file": server.wrapping[1]} if wrapping else None)
+    life.gateway.kill_controlplane()
+    life.stream.wait_for_more(RATE // 5)
+    life.gateway.start_controlplane()
+    life.gateway.wait_up()
+    wait_until(lambda: "retired an orphan" in life.gateway.controlplane.output(), 30,
+               "the old keys are gone")
+    life.stream.wait_for_more(RATE)
+    life.check()
+    assert server.counted("Peer Connection Initiated") == 1
+
+
+def test_dataplane_is_killed(openvpn):
+    """Its keys are gone: the session gives new ones."""
+    openvpn.site.start()
+    gateway = openvpn.add_gateway()
+    gateway.start()
+    gateway.wait_up()
+    gateway.kill_dataplane()
+    wait_until(lambda: gateway.tunnel().get("phase") == "idle", 20, "it is known to be gone")
+    gateway.start_dataplane()
+    gateway.wait_up()
+    assert openvpn.curl().stdout == PAGE
+    assert openvpn.site.server.counted("Peer Connection Initiated") == 1
+
+
+@pytest.mark.parametrize("notice", (True, False), ids=("told", "untold"))
+def test_server_restarts(openvpn, notice):
+    """With `explicit-exit-notify` it tells; otherwise its silence does."""
+    life = Life(openvpn, {"explicit-exit-notify": "1"} if notice else None)
+    server = openvpn.site.server
+    if notice:
+        server.stop()
+    else:
+        server.kill()
+    server.start()
+    wait_until(server.clients, 40, "the server knows us again")
+    life.gateway.wait_up()
+    wait_until(lambda: openvpn.curl(timeout=8).stdout == PAGE, 40, "the page comes")
