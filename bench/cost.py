@@ -15,6 +15,8 @@ import statistics
 import subprocess
 import sys
 
+import plot
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("SALLYPORT_BUILD", "build"))
 PROCESSES = 5
@@ -41,6 +43,7 @@ def parse(argv):
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)),
                         help="where to run (default: the last one)")
     parser.add_argument("--no-huge", action="store_true", help="no hugepages even if there are")
+    parser.add_argument("--svg", metavar="FILE", help="draw the cost by size")
     return parser.parse_args(argv)
 
 
@@ -172,6 +175,21 @@ def show(result):
             print(f"    {cycles:8.1f}  {name}")
 
 
+def draw(cases, path):
+    """A line for each path, and one for what its cipher takes alone."""
+    lines = []
+    for name in dict.fromkeys((case["path"], case["cipher"]) for case in cases):
+        listed = [case for case in cases if (case["path"], case["cipher"]) == name]
+        title = " ".join(filter(None, name))
+        lines.append((title, [(case["size"], case["cycles"]) for case in listed
+                              if case["cycles"] is not None]))
+        if name[1]:
+            lines.append((f"{title} alone", [(case["size"], case["raw"]) for case in listed
+                                             if case["raw"] is not None]))
+    plot.write(path, title="TSC cycles of a packet, by size", x="IPv4 bytes", y="cycles",
+               lines=lines)
+
+
 def main(argv):
     options = parse(argv)
     processes = []
@@ -183,6 +201,8 @@ def main(argv):
               "processes": options.processes,
               "cases": [judge(runs, of, head["packets_per_sample"])
                         for runs in zip(*(cases for _, cases in processes))]}
+    if options.svg:
+        draw(result["cases"], options.svg)
     if options.json:
         print(json.dumps(result))
     else:
