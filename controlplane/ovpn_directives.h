@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Inside the reader of profiles: what is known while one is read, and the directives' functions.
- * Only for ovpn_profile.c and ovpn_directives.c.
+ * Only for ovpn_profile.c, ovpn_directives.c,
+ * ovpn_trust.c and ovpn_refusals.c.
  */
 #pragma once
 
@@ -33,8 +34,13 @@ struct cp_ovpn_reading {
 
 typedef void (*cp_ovpn_take_fn)(struct cp_ovpn_reading *reading);
 
-/* The function of a directive that is honoured; NULL: it is not. */
-cp_ovpn_take_fn cp_ovpn_find_taker(const char *name);
+/* The directives that are honoured; name NULL ends a table. */
+struct cp_ovpn_taker {
+	const char *name;
+	cp_ovpn_take_fn take;
+};
+extern const struct cp_ovpn_taker cp_ovpn_way_takers[];   /* ovpn_directives.c */
+extern const struct cp_ovpn_taker cp_ovpn_trust_takers[]; /* ovpn_trust.c */
 
 /* A directive that has no meaning here. */
 bool cp_ovpn_is_skipped(const char *name);
@@ -45,3 +51,12 @@ const char *cp_ovpn_find_refusal(const char *name);
 /* Tells a mistake of the directive being read. */
 void cp_ovpn_complain(struct cp_ovpn_reading *reading, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* The directive's word at INDEX, 0 is its name; "" behind the last one. */
+const char *cp_ovpn_word(const struct cp_ovpn_reading *reading, unsigned index);
+bool cp_ovpn_has_word(const struct cp_ovpn_reading *reading, unsigned index);
+
+/* Reads that word, or complains; false: it is not good. */
+bool cp_ovpn_read_number(struct cp_ovpn_reading *reading, unsigned index, uint64_t min,
+                         uint64_t max, uint64_t *number);
+bool cp_ovpn_read_text(struct cp_ovpn_reading *reading, unsigned index, char *target, size_t size);

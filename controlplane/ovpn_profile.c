@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/secret.h"
@@ -26,6 +27,60 @@ void cp_ovpn_complain(struct cp_ovpn_reading *reading, const char *format, ...)
 	                  reading->line->count ? reading->line->words[0] : "", text);
 }
 
+const char *cp_ovpn_word(const struct cp_ovpn_reading *reading, unsigned index)
+{
+	return index < reading->line->count ? reading->line->words[index] : "";
+}
+
+bool cp_ovpn_has_word(const struct cp_ovpn_reading *reading, unsigned index)
+{
+	return index < reading->line->count;
+}
+
+bool cp_ovpn_read_number(struct cp_ovpn_reading *reading, unsigned index, uint64_t min,
+                         uint64_t max, uint64_t *number)
+{
+	const char *text = cp_ovpn_word(reading, index);
+	const size_t digits = strspn(text, "0123456789");
+	const uint64_t value = digits && digits < 19 ? strtoull(text, NULL, 10) : UINT64_MAX;
+
+	if (text[digits] || value < min || value > max) {
+		cp_ovpn_complain(reading, "must be a number from %llu to %llu, not \"%.40s\"",
+		                 (unsigned long long)min, (unsigned long long)max, text);
+		return false;
+	}
+	*number = value;
+	return true;
+}
+
+bool cp_ovpn_read_text(struct cp_ovpn_reading *reading, unsigned index, char *target, size_t size)
+{
+	const char *text = cp_ovpn_word(reading, index);
+
+	if (!*text || strlen(text) >= size) {
+		cp_ovpn_complain(reading, "must have a text of up to %zu bytes behind it",
+		                 size - 1);
+		return false;
+	}
+	memcpy(target, text, strlen(text) + 1);
+	return true;
+}
+
+/* NULL: it is not honoured. */
+static cp_ovpn_take_fn find_taker(const char *name)
+{
+	static const struct cp_ovpn_taker *const tables[] = { cp_ovpn_way_takers,
+		                                              cp_ovpn_trust_takers };
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		for (const struct cp_ovpn_taker *taker = tables[i]; taker->name; taker++) {
+			if (strcmp(taker->name, name) == 0)
+				return taker->take;
+		}
+	}
+	return NULL;
+}
+
 static bool is_tolerated(const struct cp_ovpn_reading *reading, const char *name)
 {
 	for (size_t i = 0; i < reading->tolerated_count; i++) {
@@ -38,7 +93,7 @@ static bool is_tolerated(const struct cp_ovpn_reading *reading, const char *name
 static void read_directive(struct cp_ovpn_reading *reading)
 {
 	const char *name = reading->line->words[0], *why;
-	cp_ovpn_take_fn take = cp_ovpn_find_taker(name);
+	cp_ovpn_take_fn take = find_taker(name);
 
 	if (take)
 		take(reading);
@@ -196,7 +251,7 @@ void cp_ovpn_profile_read(struct cp_ovpn_profile *profile, const char *path, con
 
 enum cp_ovpn_treatment cp_ovpn_profile_treats(const char *directive)
 {
-	if (cp_ovpn_find_taker(directive))
+	if (find_taker(directive))
 		return CP_OVPN_HONOURED;
 	if (cp_ovpn_is_skipped(directive))
 		return CP_OVPN_SKIPPED;
