@@ -157,9 +157,11 @@ def _end_by_server(site):
 
 
 @pytest.fixture(scope="module")
-def sessions():
-    """Of each session what its client printed, and its exit status."""
+def sessions(request):
+    """Of each session its exit status and what its client printed."""
+    failures_before = request.session.testsfailed
     run = Run()
+    is_clean = False
     try:
         site = Site(run)
         _add_servers(site)
@@ -169,8 +171,11 @@ def sessions():
         for process in site.sessions.values():
             process.wait(90)
         yield {name: (process.status, process.output()) for name, process in site.sessions.items()}
+        is_clean = request.session.testsfailed == failures_before
     finally:
-        run.close()
+        if not is_clean:
+            print(f"logs of the servers: {run.directory}")
+        run.close(keep_files=not is_clean)
 
 
 def _lines(output, word):
