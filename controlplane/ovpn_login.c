@@ -111,6 +111,10 @@ static void on_up(void *context, const struct cp_ovpn_push *push)
 	login->poll_ms = restart_ms ? restart_ms / 8 : 0;
 	if (login->poll_ms && login->poll_ms < POLL_MIN_MS)
 		login->poll_ms = POLL_MIN_MS;
+	if (push->has_lzo)
+		sp_log(SP_LOG_WARN,
+		       "ovpn: the server may compress with LZO, and such packets are dropped tunnel=%s",
+		       login->tunnel->name);
 	if (push->ignored[0])
 		sp_log(SP_LOG_INFO, "ovpn: ignored what the server pushed tunnel=%s options=\"%s\"",
 		       login->tunnel->name, push->ignored);
