@@ -74,9 +74,10 @@ struct source {
 	uint32_t session_count;
 	uint32_t chunks;
 	uint64_t random;
-	struct sample *samples; /* [chunks] */
-	atomic_uint *running;   /* sources that have not measured all yet */
-	atomic_uint *waiting;   /* that are not ready yet */
+	struct sample *samples;  /* [chunks] */
+	atomic_uint *running;    /* sources that have not measured all yet */
+	atomic_uint *waiting;    /* that are not ready yet */
+	atomic_bool *has_failed; /* one of them: nobody waits for it */
 	int cpu;
 	int result;
 } __rte_cache_aligned;
@@ -149,7 +150,7 @@ static bool is_behind(const struct source *s)
 /* Lets others catch up with what was handed to them, and does the same. */
 static void wait_for_others(struct source *s, struct sample *sample)
 {
-	while (atomic_load(s->running) && is_behind(s)) {
+	while (atomic_load(s->running) && !atomic_load(s->has_failed) && is_behind(s)) {
 		if (rte_ring_count(s->w->handoff_in))
 			run_handed(s, sample);
 		else
@@ -203,9 +204,14 @@ static int run_source(void *source)
 		s->result = run_chunk(s, &scratch);
 	for (uint32_t i = 0; s->result == 0 && i < s->chunks; i++)
 		s->result = run_chunk(s, &s->samples[i]);
+	if (s->result)
+		atomic_store(s->has_failed, true);
 	atomic_fetch_sub(s->running, 1);
-	while (s->result == 0 && atomic_load(s->running))
+	while (atomic_load(s->running) && !atomic_load(s->has_failed)) {
 		s->result = run_chunk(s, &scratch);
+		if (s->result)
+			atomic_store(s->has_failed, true);
+	}
 	return s->result;
 }
 
@@ -308,6 +314,7 @@ static int run_case(struct world *world, const struct options *o, const struct p
 	unsigned n = world->core.worker_count;
 	struct source sources[WORLD_WORKERS_MAX];
 	atomic_uint running = n, waiting = n;
+	atomic_bool has_failed = false;
 	int rc = 0;
 
 	memset(sources, 0, sizeof(sources));
@@ -316,6 +323,7 @@ static int run_case(struct world *world, const struct options *o, const struct p
 		sources[i].cpu = (int)((o->cpu + i) % (unsigned)get_nprocs());
 		sources[i].running = &running;
 		sources[i].waiting = &waiting;
+		sources[i].has_failed = &has_failed;
 		rc = make_source(&sources[i], world, (uint16_t)i, arrival, o->chunks);
 		/* all is one worker's: the other one has nothing to do */
 		if (rc == 0 && sources[i].session_count == 0)
@@ -424,8 +432,9 @@ int main(int argc, char **argv)
 	if (!world)
 		return 1;
 	sp_log_init("bench", SP_LOG_WARN);
-	/* beside what it takes by itself, keys of 16,384 tunnels */
-	o.world.memory_mb = 400 + o.world.sessions / 1024;
+	/* two workers, and sessions and keys, of which the dataplane expects fewer by itself */
+	o.world.memory_mb = 224 + o.world.sessions / 1024 +
+	                    o.world.environments * RTE_MAX(o.world.servers, 1u) / 128;
 	rc = world_start(world, &o.world, why);
 	if (rc == 0) {
 		snprintf(why, sizeof(why), "packets were lost");

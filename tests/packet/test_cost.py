@@ -49,7 +49,7 @@ def test_stages():
 def test_sessions(tmp_path):
     plot = tmp_path / "sessions.svg"
     result = bench("sessions", "--capacity", "16384", "--count", "2560", "--lookups", "100,1000",
-                   "--rounds", "4", "--svg", str(plot))
+                   "--rounds", "4", "--no-huge", "--svg", str(plot))
     assert [case["destinations"] for case in result["set_up"]] == ["all", "hot"]
     for case in result["set_up"]:
         assert case["refused"] == 0, case
@@ -69,7 +69,8 @@ def test_sessions(tmp_path):
 
 
 def test_scale():
-    result = bench("scale", "--chunks", "8", "--tunnels", "64", "--environments", "64")
+    result = bench("scale", "--chunks", "8", "--tunnels", "64", "--environments", "64",
+                   "--no-huge")
     workers = {(case["what"], case["path"], case["arrival"]): case for case in result["workers"]}
     # nobody can steer what is all one worker's
     assert {key[1:] for key in workers if key[0] == "one environment"} == {
