@@ -105,9 +105,10 @@ static void resolve_login(struct cp_reader *reader, const struct cp_node *node,
 		cp_mistake(reader, node, "password_file",
 		           "is missing, as is account: the profile asks for them (auth-user-pass)");
 	if (settings->certificate.file[0] && !settings->key.file[0])
-		cp_mistake(reader, node, "key_file", "is missing: certificate_file needs it");
+		cp_mistake(reader, node, "key_file", "is missing: a certificate needs its key");
 	if (settings->key.file[0] && !settings->certificate.file[0])
-		cp_mistake(reader, node, "certificate_file", "is missing: key_file needs it");
+		cp_mistake(reader, node, "certificate_file",
+		           "is missing: a key needs its certificate");
 	if (!settings->has_password && !server->account[0] && !settings->certificate.file[0] &&
 	    !settings->key.file[0] && is_whole(draft))
 		cp_mistake(

@@ -226,10 +226,6 @@ static void conclude(struct cp_ovpn_reading *reading)
 		settings->key_direction = -1;
 	if (!reading->has_client && !(reading->has_tls_client && reading->has_pull))
 		cp_ovpn_complain(reading, "must say `client`: only servers that push are called");
-	if (settings->certificate.file[0] && !settings->key.file[0])
-		cp_ovpn_complain(reading, "has cert, but no key");
-	if (settings->key.file[0] && !settings->certificate.file[0])
-		cp_ovpn_complain(reading, "has key, but no cert");
 }
 
 void cp_ovpn_profile_read(struct cp_ovpn_profile *profile, const char *path, const char *text,

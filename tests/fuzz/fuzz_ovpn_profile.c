@@ -46,7 +46,6 @@ static void check(const struct cp_ovpn_profile *profile)
 	for (size_t i = 0; i < settings->cipher_count; i++)
 		require(strcmp(cp_ovpn_cipher_name(settings->ciphers[i]), "none") != 0);
 	require(settings->digest && settings->framing && settings->wrapping);
-	require(!settings->certificate.file[0] == !settings->key.file[0]);
 	require((settings->wrapping == CP_OVPN_WRAP_NONE) == !settings->wrap_key.file[0]);
 	check_place(&settings->ca);
 	check_place(&settings->key);

@@ -550,6 +550,18 @@ static void test_profile_and_keys(void **state)
 	assert_int_equal(b->openvpn->ciphers[0], CP_OVPN_AES_128_GCM);
 	cp_config_release(config);
 
+	/* what it lacks may come from keys */
+	write_text("acme.ovpn", PROFILE "cert ca.pem\n", 0400);
+	write_environment("one", "33", "profile = \"%s/acme.ovpn\"; key_file = \"%s/password\";",
+	                  "{ name = \"a\"; }");
+	config = load();
+	a = &config->environments[0].servers[0];
+	assert_non_null(strstr(a->openvpn->certificate.file, "/ca.pem"));
+	assert_non_null(strstr(a->openvpn->key.file, "/password"));
+	cp_config_release(config);
+	write_environment("one", "33", "profile = \"%s/acme.ovpn\";", "{ name = \"a\"; }");
+	assert_mistake("one.conf", 3, "a certificate needs its key");
+
 	/* what is wrong with a shared profile is told once */
 	write_text("acme.ovpn", PROFILE "plugin x\n", 0400);
 	write_environment("one", "33", "profile = \"%s/acme.ovpn\";",
