@@ -78,6 +78,10 @@ static void dispatch(struct cp_dp *client, const struct ipc_header *header, cons
 		const struct ipc_event *event = body;
 
 		client->callbacks.changed(client->callbacks.context, event->changed);
+	} else if (header->type == IPC_STREAM_RX && client->callbacks.stream) {
+		const struct ipc_punt *punt = body;
+
+		client->callbacks.stream(client->callbacks.context, punt, punt + 1);
 	} else if (header->type == IPC_PUNT_RX) {
 		const struct ipc_punt *punt = body;
 
@@ -499,14 +503,25 @@ void cp_dp_close_flow(struct cp_dp *client, const struct ipc_flow *flow)
 	cp_dp_call(client, IPC_FLOW_DEL, flow, sizeof(*flow), NULL, 0);
 }
 
-int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const void *payload)
+static int send_one_way(struct cp_dp *client, uint16_t type, const struct ipc_punt *punt,
+                        const void *payload)
 {
 	int rc = -ENOTCONN;
 
 	pthread_mutex_lock(&client->lock);
 	if (client->state.is_connected)
-		rc = ipc_send(client->fd, IPC_PUNT_TX, 0, 0, 0, punt, sizeof(*punt), payload,
+		rc = ipc_send(client->fd, type, 0, 0, 0, punt, sizeof(*punt), payload,
 		              punt->length);
 	pthread_mutex_unlock(&client->lock);
 	return rc;
+}
+
+int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const void *payload)
+{
+	return send_one_way(client, IPC_PUNT_TX, punt, payload);
+}
+
+int cp_dp_open_packet(struct cp_dp *client, const struct ipc_punt *punt, const void *packet)
+{
+	return send_one_way(client, IPC_STREAM_TX, punt, packet);
 }

@@ -25,6 +25,8 @@ struct cp_dp_callbacks {
 	void (*lost)(void *context);
 	void (*changed)(void *context, uint64_t changed); /* IPC_EVENT */
 	void (*datagram)(void *context, const struct ipc_punt *punt, const void *payload);
+	/* a sealed packet for the byte stream from that port of ours; NULL: there are none */
+	void (*stream)(void *context, const struct ipc_punt *punt, const void *packet);
 	void *context;
 };
 
@@ -100,3 +102,7 @@ void cp_dp_close_flow(struct cp_dp *client, const struct ipc_flow *flow);
 /* Sends a datagram to the network. Returns 0, -ENOTCONN, -EAGAIN (queue full: it is lost, as
  * datagrams are). */
 int cp_dp_send_datagram(struct cp_dp *client, const struct ipc_punt *punt, const void *payload);
+
+/* The same with a data packet out of a byte stream: the dataplane opens it, as if it were a
+ * datagram from there to the tunnel's port. */
+int cp_dp_open_packet(struct cp_dp *client, const struct ipc_punt *punt, const void *packet);

@@ -29,6 +29,7 @@
 #include "dataplane/larval.h"
 #include "dataplane/mbufs.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/ovpn_stream.h"
 #include "dataplane/peers.h"
 #include "dataplane/portpool.h"
 #include "dataplane/reassembly.h"
@@ -141,6 +142,7 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	w->ports = core->ports;
 	w->workers = core->workers;
 	w->punt = core->punt;
+	w->stream = core->stream;
 	w->mbufs = core->mbufs;
 	w->datagrams = core->datagrams;
 	w->identification = (uint16_t)random64();
@@ -198,11 +200,13 @@ static int make_shared(struct dp_core *core, char why[256])
 		rte_zmalloc("environments", DP_ENVIRONMENTS_MAX * sizeof(*core->environments),
 	                    RTE_CACHE_LINE_SIZE);
 	core->punt = rte_ring_create("punt", RING_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	core->stream =
+		rte_ring_create("stream", DP_OVPN_STREAM_WAITING, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	core->mbufs = dp_mbufs_create(dp_eal_mbuf_count(&core->node, core->worker_count),
 	                              dp_eal_mbuf_room(&core->node));
 	core->datagrams = rte_pktmbuf_pool_create("datagrams", DP_DATAGRAM_BUFFERS, 0, 0,
 	                                          UINT16_MAX, SOCKET_ID_ANY);
-	if (!core->tunnels || !core->environments || !core->punt || !core->mbufs ||
+	if (!core->tunnels || !core->environments || !core->punt || !core->stream || !core->mbufs ||
 	    !core->datagrams)
 		return say(why, "shared tables (more memory: dataplane.memory_mb, hugepages)",
 		           -ENOMEM);

@@ -45,6 +45,7 @@ struct dp_core {
 	struct rte_mempool *mbufs;
 	struct rte_mempool *datagrams;
 	struct rte_ring *punt;
+	struct rte_ring *stream;
 	struct dp_stats *stats;
 	/* what is configured */
 	struct dp_generation *generation; /* NULL before the first commit */

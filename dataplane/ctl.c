@@ -24,6 +24,7 @@
 #include "dataplane/exception_port.h"
 #include "dataplane/failover.h"
 #include "dataplane/nexthop.h"
+#include "dataplane/ovpn_stream.h"
 #include "dataplane/pmtu.h"
 #include "dataplane/punt.h"
 #include "dataplane/sa.h"
@@ -34,6 +35,7 @@
 #define ARP_NS 10000000ull
 #define SECOND_NS 1000000000ull
 #define PUNT_BURST 64u
+#define STREAM_AT_ONCE 256u
 #define EXPIRE_AT_ONCE 64u
 #define REQUESTS_AT_ONCE 256u
 #define ARP_LENGTH 28u
@@ -53,7 +55,7 @@ struct ctl {
 	uint64_t second_due_ns;
 	uint64_t refusal_due_ns; /* before it, no datagram that was refused is told of */
 	bool link_up[DP_PORT_COUNT];
-	bool is_behind; /* packets of the exception port wait */
+	bool is_behind; /* packets of the exception port or of streams wait */
 	uint8_t message[IPC_MSG_MAX] __attribute__((aligned(8)));
 };
 
@@ -214,6 +216,18 @@ static void transmit_datagram(struct ctl *c, const struct ipc_punt *punt)
 	own_counters(c)->ike_out++;
 }
 
+/* Out of a byte stream. */
+static void open_packet(struct ctl *c, const struct ipc_punt *punt)
+{
+	enum dp_verdict verdict;
+
+	if (!c->core->is_started)
+		return;
+	verdict = dp_ovpn_stream_open(c->core, punt, (const uint8_t *)(punt + 1));
+	if (verdict != DP_TAKEN)
+		own_counters(c)->drop[verdict]++;
+}
+
 static int send_reply(struct ctl *c, const struct ipc_header *request)
 {
 	struct dp_reply *reply = &c->reply;
@@ -246,6 +260,10 @@ static bool serve_one(struct ctl *c)
 	rc = ipc_decode(c->message, (size_t)length, &header, &body);
 	if (rc == 0 && header->type == IPC_PUNT_TX) {
 		transmit_datagram(c, body);
+		return true;
+	}
+	if (rc == 0 && header->type == IPC_STREAM_TX) {
+		open_packet(c, body);
 		return true;
 	}
 	if ((size_t)length < sizeof(struct ipc_header)) {
@@ -299,7 +317,8 @@ static bool has_room(int fd)
 	return poll(&room, 1, 0) == 1 && room.revents == POLLOUT;
 }
 
-static void forward_ike(struct ctl *c, const struct rte_mbuf *m)
+static void forward_datagram(struct ctl *c, const struct rte_mbuf *m, enum ipc_type type,
+                             enum dp_verdict full)
 {
 	const uint8_t *l3 = rte_pktmbuf_mtod(m, const uint8_t *), *udp = l3 + 20;
 	struct ipc_punt punt = { .source_be = dp_load32(l3 + 12),
@@ -310,9 +329,9 @@ static void forward_ike(struct ctl *c, const struct rte_mbuf *m)
 
 	if (c->client < 0)
 		own_counters(c)->drop[DP_NO_CONTROL_PLANE]++;
-	else if (!has_room(c->client) || ipc_send(c->client, IPC_PUNT_RX, 0, 0, 0, &punt,
+	else if (!has_room(c->client) || ipc_send(c->client, (uint16_t)type, 0, 0, 0, &punt,
 	                                          sizeof(punt), udp + 8, punt.length) != 0)
-		own_counters(c)->drop[DP_PUNT_QUEUE_FULL]++;
+		own_counters(c)->drop[full]++;
 }
 
 /* The SA it quotes may be at home on any worker. */
@@ -343,10 +362,25 @@ static unsigned take_punted(struct ctl *c)
 		else if (rte_pktmbuf_mtod(m[i], const uint8_t *)[9] == IPPROTO_ICMP)
 			learn_pmtu(c, m[i]);
 		else
-			forward_ike(c, m[i]);
+			forward_datagram(c, m[i], IPC_PUNT_RX, DP_PUNT_QUEUE_FULL);
 	}
 	rte_pktmbuf_free_bulk(m, n);
 	return n;
+}
+
+/* What is for byte streams, a bounded number. Returns whether there is more. */
+static bool take_stream(struct ctl *c)
+{
+	struct rte_mbuf *m[PUNT_BURST];
+	unsigned n = PUNT_BURST;
+
+	for (unsigned taken = 0; n == PUNT_BURST && taken < STREAM_AT_ONCE; taken += n) {
+		n = rte_ring_dequeue_burst(c->core->stream, (void **)m, PUNT_BURST, NULL);
+		for (unsigned i = 0; i < n; i++)
+			forward_datagram(c, m[i], IPC_STREAM_RX, DP_OVPN_STREAM_FULL);
+		rte_pktmbuf_free_bulk(m, n);
+	}
+	return n == PUNT_BURST;
 }
 
 /* RFC 826. */
@@ -527,6 +561,7 @@ static void turn(struct ctl *c)
 	while (take_punted(c) == PUNT_BURST)
 		;
 	c->is_behind = dp_exception_port_run(c->requests.exception, now);
+	c->is_behind |= take_stream(c);
 	keep_house(c, now);
 	watch_failover(c);
 	send_events(c);

@@ -6,6 +6,7 @@
 #include "dataplane/ipv4.h"
 #include "dataplane/outer.h"
 #include "dataplane/ovpn_framing.h"
+#include "dataplane/ovpn_stream.h"
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
@@ -282,7 +283,10 @@ bool dp_ovpn_out_ping(struct dp_worker *w, struct dp_sa_out *sa)
 		rte_pktmbuf_free(m);
 		return true;
 	}
-	dp_answer_queue(w, m, DP_PORT_UPLINK);
+	if (sa->lease.flags & IPC_SA_STREAM)
+		dp_ovpn_stream_give(w, m);
+	else
+		dp_answer_queue(w, m, DP_PORT_UPLINK);
 	w->count->ovpn_pings++;
 	return true;
 }

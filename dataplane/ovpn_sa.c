@@ -27,7 +27,7 @@ int dp_ovpn_check(const struct ipc_sa_add *add)
 {
 	const struct dp_crypto_suite *suite = dp_crypto_suite(add->algorithm);
 
-	if (add->openvpn.format != IPC_OPENVPN_FORMAT_DEFAULT || (add->flags & IPC_SA_STREAM))
+	if (add->openvpn.format != IPC_OPENVPN_FORMAT_DEFAULT)
 		return -ENOTSUP;
 	if (!is_aead(add->algorithm) && add->algorithm < IPC_AES128_CBC_SHA1_160)
 		return -ENOTSUP; /* ESP's, with a short ICV */

@@ -21,6 +21,7 @@
 #include "dataplane/nexthop.h"
 #include "dataplane/ovpn_in.h"
 #include "dataplane/ovpn_out.h"
+#include "dataplane/ovpn_stream.h"
 #include "dataplane/parse.h"
 #include "dataplane/port.h"
 #include "dataplane/probe.h"
@@ -70,6 +71,8 @@ static void into_openvpn(struct dp_worker *w, struct dp_batch *b)
 	/* the tunnel's key: outer headers, number, framing */
 	run(w, b, dp_ovpn_out_encapsulate);
 	run(w, b, dp_ovpn_out_seal); /* whole burst */
+	if (unlikely(w->sas->stream_out))
+		run(w, b, dp_ovpn_stream_take); /* over TCP: not by the uplink */
 	leave(w, b);
 }
 

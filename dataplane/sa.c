@@ -148,7 +148,8 @@ static void set_addresses(struct dp_sa_lease *lease, uint32_t local_be, uint32_t
 	lease->remote_be = remote_be;
 	lease->local_port_be = is_udp ? local_port_be : 0;
 	lease->remote_port_be = is_udp ? remote_port_be : 0;
-	lease->flags = (lease->flags & (IPC_SA_ESN | IPC_SA_OPENVPN)) | (flags & IPC_SA_UDP);
+	lease->flags = (lease->flags & (IPC_SA_ESN | IPC_SA_OPENVPN | IPC_SA_STREAM)) |
+	               (flags & IPC_SA_UDP);
 }
 
 static void apply_in(struct dp_sa_in *sa)
@@ -261,7 +262,7 @@ static void fill_lease(struct dp_sa_lease *lease, const struct dp_worker *w,
 	lease->control_epoch = control_epoch;
 	lease->added_ns = w->now_ns;
 	lease->entry = entry;
-	lease->flags = add->flags & (IPC_SA_ESN | IPC_SA_OPENVPN);
+	lease->flags = add->flags & (IPC_SA_ESN | IPC_SA_OPENVPN | IPC_SA_STREAM);
 	set_addresses(lease, add->local_be, add->remote_be, add->local_port_be, add->remote_port_be,
 	              add->flags);
 }
@@ -361,6 +362,7 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 	if (add->flags & IPC_SA_OPENVPN) {
 		dp_ovpn_begin_out(sa, add);
 		w->sas->openvpn_out++;
+		w->sas->stream_out += (add->flags & IPC_SA_STREAM) != 0;
 	}
 	fill_lease(&sa->lease, w, add, control_epoch, place.entry);
 	apply_out(sa, path_mtu(w, tunnel, link_mtu));
@@ -474,6 +476,7 @@ static void *remove_at(struct dp_worker *w, struct dp_sa_place *place)
 
 	if (e->kind == DP_SA_OUT) {
 		t->openvpn_out -= (e->out->lease.flags & IPC_SA_OPENVPN) != 0;
+		t->stream_out -= (e->out->lease.flags & IPC_SA_STREAM) != 0;
 		tunnel_unlink(w, e->out);
 		dp_sa_place_remove(t, t->out, place);
 	} else {

@@ -54,6 +54,7 @@ struct dp_sa_table {
 	uint32_t free;        /* head of the list of free entries, or DP_SA_NO_ENTRY */
 	uint32_t earliest_s;  /* no deadline before it; 0: none at all */
 	uint32_t openvpn_out; /* outbound OpenVPN keys */
+	uint32_t stream_out;  /* those of them whose packets go into a byte stream */
 	uint16_t worker;
 	bool is_changed; /* dp_sa_take_changed() */
 };

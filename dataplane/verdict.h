@@ -102,6 +102,7 @@ enum dp_answer {
 	X(NO_CONTROL_PLANE, "no-control-plane", NONE, "for the control plane, which is not connected")                 \
 	X(EXCEPTION_FLOW, "exception-flow", NONE, "of our own TCP stack, but of no registered flow")                   \
 	X(EXCEPTION_QUEUE_FULL, "exception-queue-full", NONE, "for our own TCP stack, which does not take it")         \
+	X(OVPN_STREAM_FULL, "openvpn-stream-full", NONE, "for a TCP connection of OpenVPN, which does not take it")       \
 	/* leaving */                                                                                                  \
 	X(NEXTHOP_UNRESOLVED, "nexthop-unresolved", NONE, "the next hop does not answer ARP")                          \
 	X(NEXTHOP_QUEUE_FULL, "nexthop-queue-full", NONE, "too many packets wait for an ARP answer")                   \

@@ -142,8 +142,9 @@ struct dp_worker {
 	struct dp_worker **workers;              /* [worker_count] */
 	struct rte_ring *handoff_in;             /* mbufs to process, from other workers */
 	struct dp_handoff_share *handoff_shares; /* [worker_count], of the others' handoff_in */
-	struct rte_ring *send; /* frames to send, from other workers and the control thread */
-	struct rte_ring *punt; /* to the control thread (shared) */
+	struct rte_ring *send;   /* frames to send, from other workers and the control thread */
+	struct rte_ring *punt;   /* to the control thread (shared) */
+	struct rte_ring *stream; /* the same, for byte streams */
 	struct rte_mempool *mbufs;
 	struct rte_mempool *datagrams; /* large buffers: of reassembly (shared) */
 	/* one each, so that no flood stops another kind: a host that pings us must not make us deaf

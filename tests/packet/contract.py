@@ -413,6 +413,7 @@ class Contract(Raw):
         self.timeout = timeout
         self.seq = 0
         self.punts = collections.deque()
+        self.streams = collections.deque()
         self.changed = 0
         mine = hello(instance, epoch=epoch)
         self.epoch = mine.epoch
@@ -436,6 +437,9 @@ class Contract(Raw):
         elif header.type == PUNT_RX:
             punt = Punt.from_buffer_copy(body)
             self.punts.append((punt, body[ctypes.sizeof(Punt):]))
+        elif header.type == STREAM_RX:
+            punt = Punt.from_buffer_copy(body)
+            self.streams.append((punt, body[ctypes.sizeof(Punt):]))
         elif header.type == EVENT:
             self.changed |= Event.from_buffer_copy(body).changed
         else:
@@ -476,11 +480,18 @@ class Contract(Raw):
             query.cursor = head.next
 
     def wait_punt(self, timeout=5.0):
+        return self._wait(self.punts, timeout)
+
+    def wait_stream(self, timeout=5.0):
+        """The next packet for a byte stream."""
+        return self._wait(self.streams, timeout)
+
+    def _wait(self, queue, timeout):
         deadline = time.monotonic() + timeout
-        while not self.punts:
+        while not queue:
             header, body = self.receive(max(0.0, deadline - time.monotonic()))
             assert self._dispatch(header, body), header
-        return self.punts.popleft()
+        return queue.popleft()
 
     # configuration
 

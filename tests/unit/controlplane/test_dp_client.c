@@ -533,8 +533,8 @@ static int set_up(void **state)
 	const struct cp_dp_options options = {
 		.socket_path = SOCKET, .instance = "lab", .epoch = OUR_EPOCH, .config = &config
 	};
-	const struct cp_dp_callbacks callbacks = { on_ready, on_lost, on_changed, on_datagram,
-		                                   NULL };
+	const struct cp_dp_callbacks callbacks = { on_ready,    on_lost,     on_changed,
+		                                   on_datagram, on_datagram, NULL };
 
 	if (unit_enter_directory(state) != 0)
 		return -1;
