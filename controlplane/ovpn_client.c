@@ -16,7 +16,9 @@
 #include "common/secret.h"
 #include "controlplane/ovpn_inbox.h"
 #include "controlplane/ovpn_login.h"
+#include "controlplane/ovpn_packet.h"
 #include "controlplane/ovpn_settings.h"
+#include "controlplane/ovpn_stream.h"
 #include "controlplane/protocol.h"
 
 #define LONG_MS 3600000u
@@ -37,6 +39,7 @@ struct cp_ovpn_client {
 	struct cp_ike *ike;
 	struct cp_ovpn_inbox inbox;
 	struct cp_ike_sas known; /* the SAs that the dataplane acknowledged */
+	struct cp_ovpn_streams *streams;
 	_Atomic uint32_t next_login;
 	_Atomic uint32_t next_child;
 	pthread_t thread;
@@ -90,7 +93,8 @@ static void begin_login(struct cp_ovpn_client *client, const struct cp_ovpn_orde
 	if (token->secret)
 		login = cp_ovpn_login_create(client->ike, tunnel, order->remote, order->remote_be,
 		                             order->number, &client->known, &client->next_child,
-		                             token->secret, beginning, now_ms(), failed.why);
+		                             token->secret, client->streams, beginning, now_ms(),
+		                             failed.why);
 	if (!login) {
 		cp_ike_report(client->ike, tunnel, &failed);
 		return;
@@ -106,7 +110,8 @@ static bool must_wait(const struct cp_ovpn_client *client, const struct cp_ovpn_
 	bool must = false;
 
 	for (struct cp_ovpn_login *login = client->logins; login; login = login->next)
-		if (login->tunnel == tunnel && login->leases.path.remote_be == order->remote_be)
+		if (login->tunnel == tunnel && !login->streams &&
+		    login->leases.path.remote_be == order->remote_be)
 			must |= cp_ovpn_login_make_way(login, MAKE_WAY_S, now_ms());
 	return must;
 }
@@ -156,6 +161,12 @@ static void rekey(struct cp_ovpn_client *client, uint32_t spi_be)
 /* Two logins of a tunnel share a port: each knows its own packets. */
 static void deliver(struct cp_ovpn_client *client, const struct cp_ovpn_order *order)
 {
+	struct cp_ovpn_login *of = order->login ? find(client, order->login) : NULL;
+
+	if (of && !of->is_over)
+		cp_ovpn_login_receive(of, order->payload, order->punt.length, now_ms());
+	if (order->login)
+		return;
 	for (struct cp_ovpn_login *login = client->logins; login; login = login->next)
 		if (cp_ovpn_login_matches(login, &order->punt))
 			cp_ovpn_login_receive(login, order->payload, order->punt.length, now_ms());
@@ -173,6 +184,10 @@ static void obey(struct cp_ovpn_client *client, const struct cp_ovpn_order *orde
 		deliver(client, order);
 	else if (!login)
 		return; /* it ended meanwhile */
+	else if (order->type == CP_OVPN_CONNECTED)
+		cp_ovpn_login_connected(login, now_ms());
+	else if (order->type == CP_OVPN_BROKEN)
+		cp_ovpn_login_broken(login, (const char *)order->payload);
 	else if (order->type == CP_OVPN_END)
 		cp_ovpn_login_end(login);
 	else if (order->type == CP_OVPN_END_LATE)
@@ -236,10 +251,53 @@ static void *run(void *argument)
 	return NULL;
 }
 
+/* ---- TCP connections, on their thread ---- */
+
+static void on_stream_open(void *context, uint32_t number)
+{
+	struct cp_ovpn_client *client = context;
+	const struct cp_ovpn_order order = { .type = CP_OVPN_CONNECTED, .login = number };
+
+	cp_ovpn_inbox_put(&client->inbox, &order, NULL, 0);
+}
+
+static bool is_data(uint8_t first)
+{
+	return first >> 3 == CP_OVPN_DATA_V1 || first >> 3 == CP_OVPN_DATA_V2;
+}
+
+/* Data goes to the dataplane at once; what it has no room for is lost, as on any full queue. */
+static void on_stream_packet(void *context, uint32_t number, const struct ipc_punt *from,
+                             const uint8_t *packet)
+{
+	struct cp_ovpn_client *client = context;
+	const struct cp_ovpn_order order = { .type = CP_OVPN_DATAGRAM,
+		                             .login = number,
+		                             .punt = *from };
+
+	if (client->ike->is_muted)
+		return;
+	if (is_data(packet[0]))
+		cp_dp_open_packet(client->ike->dp, from, packet);
+	else
+		cp_ovpn_inbox_put(&client->inbox, &order, packet, from->length);
+}
+
+static void on_stream_broken(void *context, uint32_t number, const char *why)
+{
+	struct cp_ovpn_client *client = context;
+	const struct cp_ovpn_order order = { .type = CP_OVPN_BROKEN, .login = number };
+
+	cp_ovpn_inbox_put(&client->inbox, &order, why, strlen(why) + 1);
+}
+
 /* ---- from other threads ---- */
 
 int cp_ovpn_client_start(struct cp_ike *ike)
 {
+	static const struct cp_ovpn_stream_calls stream_calls = { .open = on_stream_open,
+		                                                  .packet = on_stream_packet,
+		                                                  .broken = on_stream_broken };
 	struct cp_ovpn_client *client = calloc(1, sizeof(*client));
 	int rc;
 
@@ -250,7 +308,9 @@ int cp_ovpn_client_start(struct cp_ike *ike)
 	cp_ike_sas_init(&client->known);
 	client->next_login = client->next_child = 1;
 	ike->openvpn = client;
-	rc = -pthread_create(&client->thread, NULL, run, client);
+	rc = cp_ovpn_streams_start(&stream_calls, client, &client->streams);
+	if (rc == 0)
+		rc = -pthread_create(&client->thread, NULL, run, client);
 	if (rc != 0) {
 		ike->openvpn = NULL;
 		cp_ike_sas_fini(&client->known);
@@ -275,6 +335,13 @@ bool cp_ovpn_client_receive(const struct cp_ike *ike, const struct ipc_punt *pun
 		return true;
 	}
 	return false;
+}
+
+void cp_ovpn_client_send(const struct cp_ike *ike, const struct ipc_punt *punt, const void *packet)
+{
+	if (ike->openvpn && !ike->is_muted)
+		cp_ovpn_streams_send_data(ike->openvpn->streams, punt->source_port_be, packet,
+		                          punt->length);
 }
 
 void cp_ovpn_client_keys_changed(const struct cp_ike *ike)
@@ -332,10 +399,7 @@ static int connect_login(struct cp_ike *ike, const struct cp_ike_tunnel *tunnel,
 		.number = ike->openvpn->next_login++ | CP_OVPN_NUMBERS,
 	};
 
-	if (tunnel->server->openvpn->remotes[remote].transport != IPPROTO_UDP) {
-		snprintf(why, CP_WHY_LEN, "OpenVPN over TCP is not supported");
-		return -EPROTONOSUPPORT;
-	}
+	(void)why; /* what fails later is an event */
 	cp_ovpn_inbox_put(&ike->openvpn->inbox, &order, NULL, 0);
 	return 0;
 }

@@ -22,6 +22,10 @@ int cp_ovpn_client_start(struct cp_ike *ike);
 bool cp_ovpn_client_receive(const struct cp_ike *ike, const struct ipc_punt *punt,
                             const void *payload);
 
+/* A sealed packet, for the TCP connection from its source's port. It is dropped if that does not
+ * take it. */
+void cp_ovpn_client_send(const struct cp_ike *ike, const struct ipc_punt *punt, const void *packet);
+
 /* Keys in the dataplane changed, or were used for the first time. */
 void cp_ovpn_client_keys_changed(const struct cp_ike *ike);
 

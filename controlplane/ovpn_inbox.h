@@ -23,11 +23,13 @@ enum cp_ovpn_order_type {
 	CP_OVPN_REKEY,
 	CP_OVPN_ASK,
 	CP_OVPN_DATAGRAM,
+	CP_OVPN_CONNECTED, /* its TCP connection */
+	CP_OVPN_BROKEN,    /* the same, over: why is in payload[], terminated */
 };
 
 struct cp_ovpn_order {
 	enum cp_ovpn_order_type type;
-	uint32_t login;  /* of all but CONNECT, REKEY and DATAGRAM */
+	uint32_t login;  /* of all but CONNECT and REKEY; DATAGRAM: if it came by TCP, else 0 */
 	size_t tunnel;   /* CONNECT; and the next three */
 	unsigned remote; /* of its settings */
 	uint32_t remote_be;

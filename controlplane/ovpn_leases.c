@@ -99,15 +99,16 @@ static void fill(const struct cp_ovpn_leases *leases, const struct cp_ovpn_key *
                  uint32_t spi_be, enum ipc_direction direction, struct ipc_sa_add *add)
 {
 	const struct cp_ovpn_path *path = &leases->path;
+	const bool is_to_stream = path->stream_port_be && direction == IPC_OUT;
 
 	*add = (struct ipc_sa_add){
 		.tunnel = path->tunnel,
 		.id = id_of(leases, spi_be, direction),
 		.local_be = path->local_be,
 		.remote_be = path->remote_be,
-		.local_port_be = path->local_port_be,
+		.local_port_be = is_to_stream ? path->stream_port_be : path->local_port_be,
 		.remote_port_be = path->remote_port_be,
-		.flags = IPC_SA_OPENVPN,
+		.flags = IPC_SA_OPENVPN | (path->stream_port_be ? IPC_SA_STREAM : 0),
 		.algorithm = key->algorithm,
 		.key_length = key->length,
 		.replay_window = direction == IPC_IN ? path->replay_window : 0,

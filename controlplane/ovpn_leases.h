@@ -38,7 +38,8 @@ struct cp_ovpn_path {
 	uint32_t remote_be;
 	uint16_t local_port_be;
 	uint16_t remote_port_be;
-	uint32_t replay_window; /* packets */
+	uint16_t stream_port_be; /* our own of its TCP connection; 0: datagrams */
+	uint32_t replay_window;  /* packets */
 	uint32_t hard_seconds;
 	uint16_t ping_s; /* 0: never */
 };

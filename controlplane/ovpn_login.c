@@ -94,7 +94,12 @@ static void on_send(void *context, const uint8_t *packet, size_t length)
 		.destination_port_be = path->remote_port_be,
 		.length = (uint32_t)length,
 	};
-	int rc = login->ike->is_muted ? 0 : cp_dp_send_datagram(login->ike->dp, &punt, packet);
+	int rc = 0;
+
+	if (login->streams && !login->ike->is_muted)
+		rc = cp_ovpn_streams_send(login->streams, login->number, packet, length);
+	else if (!login->ike->is_muted)
+		rc = cp_dp_send_datagram(login->ike->dp, &punt, packet);
 
 	if (rc != 0) /* as good as lost on the way: it is sent again */
 		sp_log(SP_LOG_DEBUG, "ovpn: a packet was not sent error=%s", strerror(-rc));
@@ -239,9 +244,10 @@ static void save(struct cp_ovpn_login *login)
 {
 	struct ipc_keepsake keepsake = { .id = login->tunnel->id };
 	struct kept *kept = (struct kept *)(void *)keepsake.data;
-	size_t length = login->session ? cp_ovpn_session_save(login->session, kept->session,
-	                                                      sizeof(kept->session))
-	                               : 0;
+	size_t length =
+		login->session && !login->streams
+			? cp_ovpn_session_save(login->session, kept->session, sizeof(kept->session))
+			: 0;
 	int rc;
 
 	login->is_unsaved = false;
@@ -279,6 +285,46 @@ static bool resume(struct cp_ovpn_login *login, uint64_t now_ms)
 	return rc == 0;
 }
 
+/* ---- over TCP ---- */
+
+static int connect_stream(struct cp_ovpn_login *login, uint64_t now_ms, char why[CP_WHY_LEN])
+{
+	const struct cp_ovpn_settings *settings = login->tunnel->server->openvpn;
+	struct cp_ovpn_path *path = &login->leases.path;
+	const struct ipc_punt from = { .source_be = path->remote_be,
+		                       .destination_be = path->local_be,
+		                       .source_port_be = path->remote_port_be,
+		                       .destination_port_be = path->local_port_be };
+	int rc;
+
+	login->flow = (struct ipc_flow){ .remote_be = path->remote_be,
+		                         .remote_port_be = path->remote_port_be };
+	rc = cp_dp_open_flow(login->ike->dp, &login->flow);
+	if (rc >= 0) {
+		rc = cp_ovpn_streams_connect(login->streams, login->number, rc, &from,
+		                             login->flow.local_port_be);
+		if (rc != 0)
+			cp_dp_close_flow(login->ike->dp, &login->flow);
+	}
+	if (rc != 0) {
+		snprintf(why, CP_WHY_LEN, "the TCP connection could not be made: %s",
+		         strerror(-rc));
+		return rc;
+	}
+	path->stream_port_be = login->flow.local_port_be;
+	login->connect_ms = now_ms + settings->connect_timeout_s * UINT64_C(1000);
+	return 0;
+}
+
+static void close_stream(struct cp_ovpn_login *login)
+{
+	if (!login->streams)
+		return;
+	cp_ovpn_streams_close(login->streams, login->number);
+	cp_dp_close_flow(login->ike->dp, &login->flow);
+	login->streams = NULL;
+}
+
 /* ---- its life ---- */
 
 /* After anything that may have ended it. */
@@ -299,6 +345,7 @@ static void settle(struct cp_ovpn_login *login)
 	if (!login->session)
 		return;
 	cp_ovpn_leases_remove_all(&login->leases);
+	close_stream(login);
 	report_end(login);
 	cp_ovpn_session_destroy(login->session);
 	login->session = NULL;
@@ -318,13 +365,13 @@ struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
                                            const struct cp_ike_tunnel *tunnel, unsigned remote,
                                            uint32_t remote_be, uint32_t number,
                                            struct cp_ike_sas *known, _Atomic uint32_t *next_child,
-                                           struct sp_secret *token,
+                                           struct sp_secret *token, struct cp_ovpn_streams *streams,
                                            enum cp_ovpn_beginning beginning, uint64_t now_ms,
                                            char why[CP_WHY_LEN])
 {
 	const struct cp_server *server = tunnel->server;
 	const struct cp_ovpn_settings *settings = server->openvpn;
-	const struct cp_ovpn_link link = { .is_tcp = false };
+	struct cp_ovpn_link link = { .is_tcp = false };
 	struct cp_ovpn_material material = { 0 };
 	struct cp_ovpn_login *login;
 
@@ -332,6 +379,7 @@ struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
 		snprintf(why, CP_WHY_LEN, "its settings have just changed");
 		return NULL;
 	}
+	link.is_tcp = settings->remotes[remote].transport == IPPROTO_TCP;
 	if (cp_ovpn_material_load(server, &material, why) != 0)
 		return NULL;
 	login = calloc(1, sizeof(*login));
@@ -344,6 +392,8 @@ struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
 		.ike = ike,
 		.tunnel = tunnel,
 		.next_child = next_child,
+		.streams = link.is_tcp ? streams : NULL,
+		.connect_ms = UINT64_MAX,
 		.look_ms = UINT64_MAX,
 		.end_ms = UINT64_MAX,
 		.leases = { .dp = ike->dp,
@@ -361,13 +411,17 @@ struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
 	                                        (uint32_t)time(NULL), &calls, login, why);
 	if (!login->session)
 		goto err_login;
+	if (login->streams && connect_stream(login, now_ms, why) != 0)
+		goto err_session;
 	cp_ovpn_material_wipe(&material);
 	report_type(login, CP_EVENT_IKE_BEGUN);
-	if (beginning == CP_OVPN_ANEW || !resume(login, now_ms))
+	if (!login->streams && (beginning == CP_OVPN_ANEW || !resume(login, now_ms)))
 		cp_ovpn_session_start(login->session, now_ms);
 	settle(login);
 	return login;
 
+err_session:
+	cp_ovpn_session_destroy(login->session);
 err_login:
 	free(login);
 err_material:
@@ -380,6 +434,7 @@ void cp_ovpn_login_destroy(struct cp_ovpn_login *login)
 	if (!login)
 		return;
 	cp_ovpn_leases_forget(&login->leases);
+	close_stream(login);
 	cp_ovpn_session_destroy(login->session);
 	free(login);
 }
@@ -388,9 +443,35 @@ bool cp_ovpn_login_matches(const struct cp_ovpn_login *login, const struct ipc_p
 {
 	const struct cp_ovpn_path *path = &login->leases.path;
 
-	return !login->is_over && punt->source_be == path->remote_be &&
+	return !login->is_over && !login->streams && punt->source_be == path->remote_be &&
 	       punt->source_port_be == path->remote_port_be &&
 	       punt->destination_port_be == path->local_port_be;
+}
+
+static bool is_connecting(const struct cp_ovpn_login *login)
+{
+	return login->connect_ms != UINT64_MAX;
+}
+
+void cp_ovpn_login_connected(struct cp_ovpn_login *login, uint64_t now_ms)
+{
+	if (login->is_over || !is_connecting(login))
+		return;
+	login->connect_ms = UINT64_MAX;
+	cp_ovpn_session_start(login->session, now_ms);
+	settle(login);
+}
+
+void cp_ovpn_login_broken(struct cp_ovpn_login *login, const char *why)
+{
+	struct cp_event reason = { .type = CP_EVENT_REASON, .rank = CP_RANK_VAGUE };
+
+	if (login->is_over)
+		return;
+	snprintf(reason.why, sizeof(reason.why), "%s", why);
+	report(login, &reason);
+	login->is_over = true;
+	settle(login);
 }
 
 void cp_ovpn_login_receive(struct cp_ovpn_login *login, const uint8_t *packet, size_t length,
@@ -444,7 +525,10 @@ void cp_ovpn_login_tick(struct cp_ovpn_login *login, bool have_keys_changed, uin
 {
 	if (now_ms >= login->end_ms)
 		cp_ovpn_login_end(login);
-	if (login->is_over)
+	if (!login->is_over && now_ms >= login->connect_ms)
+		cp_ovpn_login_broken(login,
+		                     "no answer: the TCP connection could not be made in time");
+	if (login->is_over || is_connecting(login))
 		return;
 	if (have_keys_changed || now_ms >= login->look_ms)
 		look_at_keys(login, now_ms);
@@ -469,6 +553,8 @@ uint64_t cp_ovpn_login_deadline_ms(const struct cp_ovpn_login *login)
 
 	if (login->is_over)
 		return 0;
+	if (is_connecting(login))
+		return sooner(deadline, login->connect_ms);
 	if (login->asked_ms)
 		deadline =
 			sooner(deadline, login->asked_ms + (login->is_unanswered ? SILENT_MS
@@ -499,6 +585,10 @@ void cp_ovpn_login_leave(struct cp_ovpn_login *login, uint64_t now_ms)
 {
 	if (login->is_over)
 		return;
+	if (is_connecting(login)) {
+		cp_ovpn_login_end(login);
+		return;
+	}
 	cp_ovpn_session_stop(login->session, now_ms);
 	settle(login);
 }
@@ -508,6 +598,10 @@ void cp_ovpn_login_rekey(struct cp_ovpn_login *login, struct cp_ovpn_lease *leas
 	if (login->is_over)
 		return;
 	cp_ovpn_leases_look(&login->leases, lease);
+	if (!lease->spi_be && login->streams) {
+		cp_ovpn_login_broken(login, "the TCP connection ended with the dataplane");
+		return;
+	}
 	login->has_lost_keys |= !lease->spi_be;
 	cp_ovpn_session_renegotiate(login->session, now_ms);
 	settle(login);
@@ -515,7 +609,7 @@ void cp_ovpn_login_rekey(struct cp_ovpn_login *login, struct cp_ovpn_lease *leas
 
 void cp_ovpn_login_ask(struct cp_ovpn_login *login, uint64_t now_ms)
 {
-	if (login->is_over || login->asked_ms ||
+	if (login->is_over || is_connecting(login) || login->asked_ms ||
 	    (login->renewed_ms && now_ms - login->renewed_ms < ASK_AGAIN_MS))
 		return;
 	login->asked_ms = login->renewed_ms = now_ms;

@@ -13,12 +13,16 @@
 #include "controlplane/ike_tunnels.h"
 #include "controlplane/ovpn_leases.h"
 #include "controlplane/ovpn_session.h"
+#include "controlplane/ovpn_stream.h"
 
 struct cp_ovpn_login {
 	uint32_t number; /* CP_OVPN_NUMBERS is set */
 	const struct cp_ike *ike;
 	const struct cp_ike_tunnel *tunnel;
 	struct cp_ovpn_session *session;
+	struct cp_ovpn_streams *streams; /* its TCP connection is there; NULL: datagrams */
+	struct ipc_flow flow;            /* of that connection */
+	uint64_t connect_ms; /* it must stand by then; UINT64_MAX: it does, or there is none */
 	struct cp_ovpn_leases leases;
 	_Atomic uint32_t *next_child; /* where its keys get their numbers from */
 
@@ -44,15 +48,15 @@ struct cp_ovpn_login {
 	struct cp_ovpn_login *next;
 };
 
-/* Begins a login; NULL with WHY in words. Reads the tunnel's secrets. TOKEN outlives it. With
- * CP_OVPN_GO_ON it goes on with the session of a predecessor, if the dataplane keeps one that fits.
- */
+/* Begins a login; NULL with WHY in words. Reads the tunnel's secrets. TOKEN and STREAMS outlive it.
+ * With CP_OVPN_GO_ON it goes on with the session of a predecessor, if the dataplane keeps one that
+ * fits, which there is not over TCP. */
 enum cp_ovpn_beginning { CP_OVPN_ANEW = 1, CP_OVPN_GO_ON = 2 };
 struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
                                            const struct cp_ike_tunnel *tunnel, unsigned remote,
                                            uint32_t remote_be, uint32_t number,
                                            struct cp_ike_sas *known, _Atomic uint32_t *next_child,
-                                           struct sp_secret *token,
+                                           struct sp_secret *token, struct cp_ovpn_streams *streams,
                                            enum cp_ovpn_beginning beginning, uint64_t now_ms,
                                            char why[CP_WHY_LEN]);
 
@@ -63,6 +67,10 @@ void cp_ovpn_login_destroy(struct cp_ovpn_login *login);
 bool cp_ovpn_login_matches(const struct cp_ovpn_login *login, const struct ipc_punt *punt);
 void cp_ovpn_login_receive(struct cp_ovpn_login *login, const uint8_t *packet, size_t length,
                            uint64_t now_ms);
+
+/* Its TCP connection stands; or is over, WHY in words. */
+void cp_ovpn_login_connected(struct cp_ovpn_login *login, uint64_t now_ms);
+void cp_ovpn_login_broken(struct cp_ovpn_login *login, const char *why);
 
 /* Does what is due; HAVE_KEYS_CHANGED: the dataplane said so. */
 void cp_ovpn_login_tick(struct cp_ovpn_login *login, bool have_keys_changed, uint64_t now_ms);

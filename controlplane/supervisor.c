@@ -70,6 +70,13 @@ static void on_dp_datagram(void *context, const struct ipc_punt *punt, const voi
 		cp_ike_socket_receive(punt, payload);
 }
 
+static void on_dp_stream(void *context, const struct ipc_punt *punt, const void *packet)
+{
+	const struct cp_supervisor *supervisor = context;
+
+	cp_ovpn_client_send(&supervisor->ike, punt, packet);
+}
+
 /* A look-up's tag: the tunnel, and which look-up of it. */
 #define LOOKUP_SHIFT 16u
 _Static_assert(CP_IKE_TUNNELS_MAX <= 1u << LOOKUP_SHIFT, "a tunnel's number in a tag");
@@ -550,6 +557,7 @@ int cp_supervisor_connect(struct cp_supervisor *supervisor)
 		.lost = on_dp_lost,
 		.changed = on_dp_changed,
 		.datagram = on_dp_datagram,
+		.stream = on_dp_stream,
 		.context = supervisor,
 	};
 

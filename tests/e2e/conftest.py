@@ -111,6 +111,12 @@ def redundant_masquerading(request):
 
 
 @pytest.fixture
+def redundant_openvpn(request):
+    """The same with OpenVPN in both zones."""
+    yield from _use(request, redundant="masquerades", protocols={"a": "openvpn", "b": "openvpn"})
+
+
+@pytest.fixture
 def up(lab):
     """The topology with everything running and the tunnel up."""
     lab.site.start()

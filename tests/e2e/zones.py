@@ -16,12 +16,12 @@ FORWARDS = {
 class Zones:
     """Built on LAB, a topology with a redundant site; both tunnels live, a is active."""
 
-    def __init__(self, lab, forwards=None, only_forwards=None, **options):
+    def __init__(self, lab, forwards=None, only_forwards=None, servers=None, **options):
         self.lab = lab
         self.site = lab.site
         forwards = only_forwards or {**FORWARDS, **(forwards or {})}
         self.gateway = lab.add_gateway([lab.environment(
-            servers=self.site.as_servers(), forwards=forwards,
+            servers=servers or self.site.as_servers(), forwards=forwards,
             options={"probe": {"target": self.site.probe_target},
                      "keep_sessions": self.site.is_routing, **options})])
         self.site.start()
