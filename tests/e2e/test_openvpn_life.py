@@ -92,3 +92,23 @@ def test_server_restarts(openvpn, notice):
     wait_until(server.clients, 40, "the server knows us again")
     life.gateway.wait_up()
     wait_until(lambda: openvpn.curl(timeout=8).stdout == PAGE, 40, "the page comes")
+
+
+def test_upgrade(openvpn):
+    """The successor goes on with the session that the old control plane has put down."""
+    life = Life(openvpn)
+    done = life.gateway.upgrade()
+    assert done.returncode == 0, done.stderr
+    life.stream.wait_for_more(RATE)
+    life.check()
+    assert openvpn.site.server.counted("Peer Connection Initiated") == 1
+
+
+def test_reconnect(openvpn):
+    """An operator's new login: the server first forgets the old one, which carries until then."""
+    life = Life(openvpn)
+    assert life.gateway.command("reconnect", "production").returncode == 0
+    wait_until(lambda: openvpn.site.server.counted("Peer Connection Initiated") == 2, 30,
+               "it logs in again")
+    life.stream.wait_for_more(RATE)
+    assert life.gateway.wait_up()["connects"] == 1, "the tunnel was up all the time"

@@ -4,6 +4,8 @@
  */
 #include "tests/unit/controlplane/ovpn_peer.h"
 
+#include "controlplane/ovpn_resume.h"
+
 #include "controlplane/ovpn_bytes.h"
 #include "controlplane/ovpn_push.h"
 #include "controlplane/ovpn_tls.h"
@@ -335,14 +337,28 @@ void peer_fini(struct peer *peer)
 	SSL_CTX_free(peer->tls);
 }
 
-void peer_start(struct peer *peer)
+static void create(struct peer *peer, uint32_t unix_s)
 {
 	char why[CP_WHY_LEN] = "";
 
 	peer->session = cp_ovpn_session_create(&peer->settings, &peer->material, &peer->link,
-	                                       peer->token, 100, &calls, peer, why);
+	                                       peer->token, unix_s, &calls, peer, why);
 	assert_string_equal(why[0] && !peer->session ? why : "", "");
+}
+
+void peer_start(struct peer *peer)
+{
+	create(peer, 100);
 	cp_ovpn_session_start(peer->session, peer->now_ms);
+}
+
+int peer_resume(struct peer *peer, const uint8_t *bytes, size_t length, uint32_t unix_s)
+{
+	cp_ovpn_session_destroy(peer->session);
+	peer->token->length = 0;
+	peer->to_server.count = peer->to_client.count = 0;
+	create(peer, unix_s);
+	return cp_ovpn_session_resume(peer->session, bytes, length, peer->now_ms);
 }
 
 void peer_settle(struct peer *peer)

@@ -74,6 +74,10 @@ void peer_fini(struct peer *peer);
 /* Begins the session with the settings as they are. */
 void peer_start(struct peer *peer);
 
+/* Another control plane, which has only BYTES, in place of the session that there is; UNIX_S is its
+ * clock. Returns what cp_ovpn_session_resume() does; nothing settles yet. */
+int peer_resume(struct peer *peer, const uint8_t *bytes, size_t length, uint32_t unix_s);
+
 /* Carries packets to and fro until there are none. */
 void peer_settle(struct peer *peer);
 
