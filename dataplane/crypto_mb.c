@@ -13,6 +13,7 @@
 
 #include <rte_branch_prediction.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <immintrin.h>
 #include <stdio.h>
@@ -304,6 +305,25 @@ static inline uint64_t icv_difference(const uint8_t *a, const uint8_t *b)
 static inline bool is_icv_equal(const uint8_t *a, const uint8_t *b)
 {
 	return icv_difference(a, b) == 0;
+}
+
+void dp_crypto_hmac_sha256(struct dp_crypto *crypto, const uint8_t key[32], const uint8_t *bytes,
+                           size_t length, uint8_t to[32])
+{
+	uint8_t inner[64 + 64], outer[64 + 32];
+
+	assert(length <= 64);
+	memset(inner, 0x36, 64);
+	memset(outer, 0x5c, 64);
+	for (unsigned i = 0; i < 32; i++) {
+		inner[i] ^= key[i];
+		outer[i] ^= key[i];
+	}
+	memcpy(inner + 64, bytes, length);
+	IMB_SHA256(crypto->mgr, inner, 64 + length, outer + 64);
+	IMB_SHA256(crypto->mgr, outer, sizeof(outer), to);
+	sp_wipe(inner, sizeof(inner));
+	sp_wipe(outer, sizeof(outer));
 }
 
 static inline uint8_t *text_of(const struct dp_pkt *p, const struct dp_crypto_suite *suite)

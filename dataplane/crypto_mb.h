@@ -78,6 +78,10 @@ int dp_crypto_key_init(struct dp_crypto *crypto, struct dp_crypto_key *schedule,
                        const uint8_t *key, size_t length, const uint8_t seed[DP_CRYPTO_SEED]);
 void dp_crypto_key_wipe(struct dp_crypto_key *schedule);
 
+/* HMAC-SHA-256 (RFC 2104) of LENGTH <= 64 bytes under a key of 32. Not for packets. */
+void dp_crypto_hmac_sha256(struct dp_crypto *crypto, const uint8_t key[32], const uint8_t *bytes,
+                           size_t length, uint8_t to[32]);
+
 /* Whether packets of this suite are worked on together, with those of other SAs: they are done
  * after dp_crypto_flush(), not before. */
 static inline bool dp_crypto_is_queued(const struct dp_crypto_suite *suite)

@@ -21,6 +21,7 @@ enum dp_ovpn_shape {
 	DP_OVPN_AEAD = 0, /* DATA_V2: header, number, tag, text */
 	DP_OVPN_AEAD_V1,  /* the same without a peer id */
 	DP_OVPN_CBC,      /* header, HMAC, IV, text; the number is inside */
+	DP_OVPN_EPOCH,    /* header, epoch and counter, text, tag: dataplane/ovpn_epoch.h */
 };
 
 /* 16 bytes at the end of dp_sa_in's line 0. */

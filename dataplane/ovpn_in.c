@@ -49,18 +49,29 @@ static inline enum dp_verdict prepare_aead(struct dp_pkt *p, const struct dp_sa_
 	return DP_OK;
 }
 
+/* Epoch and counter. */
+static uint64_t epoch_number(const struct dp_pkt *p)
+{
+	return rte_be_to_cpu_64(dp_load64(p->esp + 4));
+}
+
 static inline enum dp_verdict check_packet(struct dp_pkt *p, struct dp_sa_in *sa)
 {
 	unsigned bytes = packet_bytes(p), text = bytes - sa->suite.text_at;
 
 	if (unlikely(rte_be_to_cpu_16(dp_load16(p->esp - 4)) != bytes + UDP_HEADER))
 		return DP_OVPN_TRUNCATED;
-	if (unlikely(bytes <= sa->suite.text_at || text & (sa->suite.block_bytes - 1u)))
+	if (unlikely(bytes <= (unsigned)sa->suite.text_at + sa->suite.tail_bytes ||
+	             text & (sa->suite.block_bytes - 1u)))
 		return DP_OVPN_TRUNCATED;
 	if (unlikely(!is_from_peer(sa, p)) && !(sa->openvpn.flags & IPC_OPENVPN_FLOAT))
 		return DP_OVPN_PEER;
 	p->environment = sa->environment;
-	return sa->openvpn.shape == DP_OVPN_CBC ? DP_OK : prepare_aead(p, sa);
+	if (likely(sa->openvpn.shape < DP_OVPN_CBC))
+		return prepare_aead(p, sa);
+	if (sa->openvpn.shape == DP_OVPN_EPOCH && !dp_replay_check(&sa->replay, epoch_number(p)))
+		return DP_OVPN_REPLAY;
+	return DP_OK;
 }
 
 void dp_ovpn_in_lookup(struct dp_worker *w, struct dp_batch *b)
@@ -156,11 +167,13 @@ static inline enum dp_verdict finish(struct dp_worker *w, struct dp_batch *b, st
                                      struct dp_sa_in *sa)
 {
 	uint8_t *payload = p->esp + sa->suite.text_at;
-	unsigned length = packet_bytes(p) - sa->suite.text_at;
+	unsigned length = packet_bytes(p) - sa->suite.text_at - sa->suite.tail_bytes;
 	uint64_t number = rte_be_to_cpu_32(dp_load32(p->iv)), top = sa->replay.top;
 
 	if (sa->openvpn.shape == DP_OVPN_CBC && !read_cbc(&payload, &length, &number))
 		return DP_OVPN_TRUNCATED;
+	if (sa->openvpn.shape == DP_OVPN_EPOCH)
+		number = epoch_number(p);
 	if (unlikely(!dp_replay_commit(&sa->replay, number)))
 		return DP_OVPN_REPLAY;
 	if (unlikely(!is_from_peer(sa, p)) && number > top)
@@ -226,14 +239,40 @@ static void finish_queued(struct dp_worker *w, struct dp_batch *b)
 		struct dp_pkt *p = &b->p[i];
 
 		if ((p->verdict == DP_OK || p->verdict == DP_ESP_ICV) &&
-		    dp_crypto_is_queued(&p->sa_in->suite))
+		    dp_crypto_is_queued(&p->sa_in->suite) &&
+		    p->sa_in->openvpn.shape != DP_OVPN_EPOCH)
 			finish_run(w, b, i, i + 1);
+	}
+}
+
+/* One by one: each may be the first of the next epoch. */
+static __rte_noinline void open_epochs(struct dp_worker *w, struct dp_batch *b, unsigned from)
+{
+	for (unsigned i = from; i < b->n; i++) {
+		struct dp_pkt *p = &b->p[i];
+		struct dp_sa_in *sa = p->sa_in;
+		uint16_t epoch;
+
+		if (p->verdict != DP_OK || !sa->epoch.number)
+			continue;
+		epoch = rte_be_to_cpu_16(dp_load16(p->esp + 4));
+		if (epoch > sa->epoch.number)
+			dp_ovpn_epoch_follow(w, sa, p);
+		if (epoch != sa->epoch.number) {
+			p->verdict = epoch < sa->epoch.number ? DP_OVPN_REPLAY : DP_OVPN_ICV;
+			continue;
+		}
+		dp_ovpn_epoch_nonce(&sa->epoch, p->esp + 4, p->iv);
+		memcpy(p->aad, p->esp, 12);
+		dp_crypto_decrypt(w->crypto, &sa->suite, &sa->key, b, i, i + 1);
+		dp_crypto_flush(w->crypto);
+		finish_run(w, b, i, i + 1);
 	}
 }
 
 void dp_ovpn_in_open(struct dp_worker *w, struct dp_batch *b)
 {
-	unsigned to;
+	unsigned to, first_epoch = b->n;
 
 	b->has_special = false;
 	for (unsigned from = 0; from < b->n; from = to) {
@@ -243,10 +282,15 @@ void dp_ovpn_in_open(struct dp_worker *w, struct dp_batch *b)
 		if (unlikely(b->p[from].verdict != DP_OK))
 			continue;
 		to = end_of_run(b, from);
+		if (unlikely(sa->epoch.number)) {
+			first_epoch = RTE_MIN(first_epoch, from);
+			continue;
+		}
 		dp_crypto_decrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
 		if (likely(!dp_crypto_is_queued(&sa->suite)))
 			finish_run(w, b, from, to);
 	}
 	if (dp_crypto_flush(w->crypto))
 		finish_queued(w, b);
+	open_epochs(w, b, first_epoch);
 }

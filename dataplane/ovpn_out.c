@@ -91,6 +91,15 @@ static inline void write_nonce(struct dp_pkt *p, const struct dp_sa_out *sa, uin
 	memcpy(p->aad, number + NUMBER - sa->suite.aad_bytes, 8);
 }
 
+static void write_epoch_nonce(struct dp_pkt *p, const struct dp_sa_out *sa)
+{
+	uint64_t number_be = rte_cpu_to_be_64(sa->sequence);
+
+	memcpy(p->esp + 4, &number_be, sizeof(number_be));
+	dp_ovpn_epoch_nonce(&sa->epoch, p->esp + 4, p->iv);
+	memcpy(p->aad, p->esp, 12);
+}
+
 /* Those without DF have an identification: RFC 6864 section 4. */
 static inline void identify(struct dp_worker *w, uint8_t *outer)
 {
@@ -147,12 +156,15 @@ static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out 
 	if (shape == DP_OVPN_CBC)
 		text = pad_cbc(text, &length, number_be);
 	outer = text - before;
-	total = before + length;
+	total = before + length + sa->suite.tail_bytes;
 	dp_outer_write(outer, sa, first, total);
 	p->esp = outer + sa->outer_bytes;
 	dp_store32(p->esp, sa->openvpn.first_be);
 	if (shape == DP_OVPN_CBC) {
 		memcpy(p->iv + 4, &sa->sequence, sizeof(sa->sequence)); /* for its IV */
+		identify(w, outer);
+	} else if (shape == DP_OVPN_EPOCH) {
+		write_epoch_nonce(p, sa);
 		identify(w, outer);
 	} else {
 		write_nonce(p, sa, number_be);
@@ -209,8 +221,6 @@ static struct sum encapsulate_all(struct dp_worker *w, struct dp_sa_out *sa, str
 	else
 		sum = encapsulate_loop(w, sa, p, end, sa->openvpn.shape, sa->openvpn.framing);
 	sa->openvpn.volume += sum.volume;
-	if (unlikely(sa->openvpn.volume >= sa->openvpn.volume_mark))
-		dp_sa_out_at_volume(w, sa);
 	return sum;
 }
 
@@ -241,6 +251,13 @@ void dp_ovpn_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 	}
 }
 
+/* Behind all that the key has sealed: it may be another one then. */
+static inline void check_volume(struct dp_worker *w, struct dp_sa_out *sa)
+{
+	if (unlikely(sa->openvpn.volume >= sa->openvpn.volume_mark))
+		dp_sa_out_at_volume(w, sa);
+}
+
 void dp_ovpn_out_seal(struct dp_worker *w, struct dp_batch *b)
 {
 	unsigned to, packets = 0;
@@ -258,6 +275,9 @@ void dp_ovpn_out_seal(struct dp_worker *w, struct dp_batch *b)
 	}
 	dp_crypto_flush(w->crypto);
 	w->count->ovpn_out_packets += packets;
+	for (unsigned i = 0; i < b->n; i++)
+		if (likely(b->p[i].verdict == DP_OK))
+			check_volume(w, b->p[i].sa_out);
 }
 
 bool dp_ovpn_out_ping(struct dp_worker *w, struct dp_sa_out *sa)

@@ -11,6 +11,7 @@
 
 #define NUMBER 4u /* packet id */
 #define CBC_IV 16u
+#define EPOCH_HEADER 12u
 #define IMPLICIT_IV 8u
 
 static bool is_aead(unsigned algorithm)
@@ -23,16 +24,24 @@ static unsigned header_bytes(const struct ipc_sa_add *add)
 	return add->openvpn.peer_id == IPC_OPENVPN_NO_PEER ? 1 : 4;
 }
 
+static bool is_epoch(const struct ipc_sa_add *add)
+{
+	return add->openvpn.format == IPC_OPENVPN_FORMAT_EPOCH;
+}
+
 int dp_ovpn_check(const struct ipc_sa_add *add)
 {
 	const struct dp_crypto_suite *suite = dp_crypto_suite(add->algorithm);
 
-	if (add->openvpn.format != IPC_OPENVPN_FORMAT_DEFAULT)
-		return -ENOTSUP;
 	if (!is_aead(add->algorithm) && add->algorithm < IPC_AES128_CBC_SHA1_160)
 		return -ENOTSUP; /* ESP's, with a short ICV */
 	if (add->openvpn.key_id >= IPC_OPENVPN_KEY_IDS)
 		return -EINVAL;
+	if (is_epoch(add))
+		return is_aead(add->algorithm) && add->key_length == DP_OVPN_EPOCH_SECRET &&
+		                       add->openvpn.peer_id != IPC_OPENVPN_NO_PEER
+		               ? 0
+		               : -EINVAL;
 	return add->key_length == suite->key_bytes + (is_aead(add->algorithm)
 	                                                      ? IMPLICIT_IV
 	                                                      : suite->integrity_bytes)
@@ -45,6 +54,11 @@ struct dp_crypto_suite dp_ovpn_suite(const struct ipc_sa_add *add)
 	struct dp_crypto_suite suite = *dp_crypto_suite(add->algorithm);
 	unsigned header = header_bytes(add);
 
+	if (is_epoch(add)) {
+		suite.aad_bytes = suite.text_at = EPOCH_HEADER;
+		suite.block_bytes = 1;
+		return suite;
+	}
 	suite.tail_bytes = 0;
 	if (is_aead(add->algorithm)) {
 		suite.aad_bytes = header == 1 ? NUMBER : 4 + NUMBER;
@@ -73,6 +87,8 @@ static uint32_t first_be(const struct ipc_sa_add *add)
 
 static uint8_t shape_of(const struct ipc_sa_add *add)
 {
+	if (is_epoch(add))
+		return DP_OVPN_EPOCH;
 	if (!is_aead(add->algorithm))
 		return DP_OVPN_CBC;
 	return header_bytes(add) == 1 ? DP_OVPN_AEAD_V1 : DP_OVPN_AEAD;
@@ -99,7 +115,7 @@ void dp_ovpn_begin_in(struct dp_sa_in *sa, const struct ipc_sa_add *add)
 	sa->openvpn.shape = shape_of(add);
 	sa->openvpn.framing = add->openvpn.framing;
 	sa->openvpn.flags = add->openvpn.flags;
-	if (is_aead(add->algorithm))
+	if (is_aead(add->algorithm) && !is_epoch(add))
 		memcpy(sa->openvpn.iv, add->key + sa->suite.key_bytes, IMPLICIT_IV);
 }
 
@@ -109,10 +125,14 @@ void dp_ovpn_begin_out(struct dp_sa_out *sa, const struct ipc_sa_add *add)
 	sa->openvpn.shape = shape_of(add);
 	sa->openvpn.framing = add->openvpn.framing;
 	sa->openvpn.ping_s = add->openvpn.ping_s;
-	if (is_aead(add->algorithm))
+	if (is_aead(add->algorithm) && !is_epoch(add))
 		memcpy(sa->openvpn.iv, add->key + sa->suite.key_bytes, IMPLICIT_IV);
 	sa->openvpn.volume_mark = DP_OVPN_VOLUME_MAX / 2;
 	sa->mark = DP_OVPN_SEQUENCE_MARK;
+	if (is_epoch(add)) { /* the volume ends an epoch, and 2^16 of them the key */
+		sa->limit = sa->mark = UINT64_MAX;
+		sa->sequence = (uint64_t)sa->epoch.number << DP_OVPN_COUNTER_BITS;
+	}
 }
 
 void dp_ovpn_link(struct dp_tunnel *tunnel, struct dp_sa_in *sa)

@@ -174,7 +174,8 @@ static uint16_t inner_mtu(const struct dp_sa_out *sa, uint16_t link_mtu)
 
 static bool has_no_quotable_number(const struct dp_sa_out *sa)
 {
-	return (sa->lease.flags & IPC_SA_OPENVPN) && sa->openvpn.shape == DP_OVPN_CBC;
+	return (sa->lease.flags & IPC_SA_OPENVPN) &&
+	       (sa->openvpn.shape == DP_OVPN_CBC || sa->openvpn.shape == DP_OVPN_EPOCH);
 }
 
 static void apply_out(struct dp_sa_out *sa, uint16_t link_mtu)
@@ -280,9 +281,11 @@ static struct dp_crypto_suite suite_for(const struct ipc_sa_add *add)
 
 /* SUITE's lengths tell what of the key is the cipher's and the HMAC's. */
 static int init_key(struct dp_worker *w, struct dp_crypto_key *schedule,
-                    const struct dp_crypto_suite *suite, const struct ipc_sa_add *add,
-                    const uint8_t *seed)
+                    struct dp_ovpn_epoch *epoch, const struct dp_crypto_suite *suite,
+                    const struct ipc_sa_add *add, const uint8_t *seed)
 {
+	if (add->openvpn.format == IPC_OPENVPN_FORMAT_EPOCH)
+		return dp_ovpn_epoch_begin(w, epoch, schedule, suite, add->key);
 	return dp_crypto_key_init(
 		w->crypto, schedule, add->algorithm, add->key,
 		(size_t)suite->key_bytes + suite->salt_bytes + suite->integrity_bytes, seed);
@@ -307,7 +310,8 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 		return rc;
 	memset(sa, 0, sizeof(*sa));
 	sa->suite = suite_for(add);
-	rc = init_key(w, &sa->key, &sa->suite, add, ((const struct sa_memory *)sa)->seed);
+	rc = init_key(w, &sa->key, &sa->epoch, &sa->suite, add,
+	              ((const struct sa_memory *)sa)->seed);
 	if (rc != 0)
 		return rc;
 	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
@@ -347,7 +351,8 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 		return -ENOSPC;
 	memset(sa, 0, sizeof(*sa));
 	sa->suite = suite_for(add);
-	rc = init_key(w, &sa->key, &sa->suite, add, ((const struct sa_memory *)sa)->seed);
+	rc = init_key(w, &sa->key, &sa->epoch, &sa->suite, add,
+	              ((const struct sa_memory *)sa)->seed);
 	if (rc != 0)
 		return rc;
 	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
@@ -587,7 +592,9 @@ void dp_sa_float(struct dp_worker *w, uint16_t tunnel, uint32_t remote_be, uint1
 
 void dp_sa_out_at_volume(struct dp_worker *w, struct dp_sa_out *sa)
 {
-	if (sa->openvpn.volume >= DP_OVPN_VOLUME_MAX)
+	if (sa->epoch.number && dp_ovpn_epoch_send(w, sa, sa->epoch.number + 1u))
+		return;
+	if (sa->openvpn.volume >= DP_OVPN_VOLUME_MAX || sa->epoch.number)
 		sa->limit = sa->mark = sa->sequence;
 	sa->openvpn.volume_mark = DP_OVPN_VOLUME_MAX;
 	w->sas->is_changed = true;

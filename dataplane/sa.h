@@ -22,6 +22,7 @@
 #include "dataplane/bucket.h"
 #include "dataplane/crypto_mb.h"
 #include "dataplane/ovpn.h"
+#include "dataplane/ovpn_epoch.h"
 #include "dataplane/replay.h"
 #include "dataplane/sa_table.h"
 
@@ -69,6 +70,7 @@ struct dp_sa_in {
 	struct dp_replay replay; /* its head ends line 1 */
 	/* line 10 */
 	struct dp_crypto_key key;
+	struct dp_ovpn_epoch epoch;
 	struct dp_sa_lease lease;
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_sa_in, openvpn) == 44, "dp_sa_in: the end of line 0");
@@ -107,6 +109,7 @@ struct dp_sa_out {
 	struct dp_ovpn_out openvpn;
 	/* line 3 */
 	struct dp_crypto_key key;
+	struct dp_ovpn_epoch epoch;
 	struct dp_sa_lease lease;
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_sa_out, packets) == 64, "dp_sa_out: line 1");

@@ -20,10 +20,12 @@ static void fill_info(struct ipc_sa_info *info, const struct dp_sa_lease *lease,
 	info->remote_port_be = lease->remote_port_be;
 }
 
+#define LATE_EPOCH 0xff00u
+
 /* OpenVPN: long before, as one renegotiation serves both directions. */
-static bool is_openvpn_expiring(uint64_t sequence)
+static bool is_openvpn_expiring(uint64_t sequence, const struct dp_ovpn_epoch *epoch)
 {
-	return sequence >= DP_OVPN_SEQUENCE_MARK;
+	return epoch->number ? epoch->number >= LATE_EPOCH : sequence >= DP_OVPN_SEQUENCE_MARK;
 }
 
 static bool is_expiring(uint64_t sequence, bool is_esn)
@@ -43,12 +45,13 @@ static void info_in(const struct dp_sa_in *sa, struct ipc_sa_info *info)
 	info->algorithm = sa->suite.algorithm;
 	if (sa->is_early)
 		info->flags |= IPC_SA_EARLY;
-	if (is_expiring(info->sequence, sa->is_esn))
-		info->flags |= IPC_SA_EXPIRING;
-	if (!(info->flags & IPC_SA_OPENVPN))
+	if (!(info->flags & IPC_SA_OPENVPN)) {
+		if (is_expiring(info->sequence, sa->is_esn))
+			info->flags |= IPC_SA_EXPIRING;
 		return;
+	}
 	info->key_id = sa->openvpn.first & 7u;
-	if (is_openvpn_expiring(info->sequence))
+	if (is_openvpn_expiring(info->sequence, &sa->epoch))
 		info->flags |= IPC_SA_EXPIRING;
 	if (sa->openvpn.is_exited)
 		info->flags |= IPC_SA_EXITED;
@@ -65,14 +68,16 @@ static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa,
 	info->used_ns = sa->used_ns;
 	info->sequence = sa->sequence;
 	info->algorithm = sa->suite.algorithm;
-	if (is_expiring(info->sequence, sa->is_esn))
-		info->flags |= IPC_SA_EXPIRING;
 	if (w->tunnels[sa->tunnel].out == sa)
 		info->flags |= IPC_SA_ACTIVE;
-	if (!(info->flags & IPC_SA_OPENVPN))
+	if (!(info->flags & IPC_SA_OPENVPN)) {
+		if (is_expiring(info->sequence, sa->is_esn))
+			info->flags |= IPC_SA_EXPIRING;
 		return;
+	}
 	info->key_id = rte_be_to_cpu_32(sa->openvpn.first_be) >> 24 & 7u;
-	if (is_openvpn_expiring(info->sequence) || sa->openvpn.volume >= DP_OVPN_VOLUME_MAX / 2)
+	if (is_openvpn_expiring(info->sequence, &sa->epoch) ||
+	    (!sa->epoch.number && sa->openvpn.volume >= DP_OVPN_VOLUME_MAX / 2))
 		info->flags |= IPC_SA_EXPIRING;
 }
 

@@ -4,9 +4,9 @@
  * and inner packet are as hostile as what is before the tag.
  *
  * Input: one byte chooses the key (bits 0 and 1 framing, bit 2 without a peer id, bit 3 LZ4, bits 4
- * to 7 the algorithm), then records of flags (1 byte: bit 0 sealed, bit 1 with our first bytes, bit
- * 2 the same number as the one before), length (2) and as many bytes: the payload to seal, or the
- * packet.
+ * to 7 the algorithm, from 13 on epochs), then records of flags (1 byte: bit 0 sealed, bit 1 with
+ * our first bytes, bit 2 the same number as the one before), length (2) and as many bytes: the
+ * payload to seal, or the packet.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -55,6 +55,7 @@ static void start(void)
 	worker.tunnels = tunnels;
 	worker.count = &counters;
 	worker.mbufs = pool;
+	worker.resync_limit.per_second = 1000000;
 	worker.now_s = 1000;
 	worker.now_ns = 1000 * 1000000000ull;
 	require(dp_crypto_create(&worker.crypto, true) == 0);
@@ -86,6 +87,12 @@ static struct ipc_sa_add request(uint8_t choice)
 
 	add.key_length = (uint16_t)(suite->key_bytes +
 	                            (suite->integrity_bytes ? suite->integrity_bytes : 8u));
+	if (kind > 12) {
+		add.algorithm = algorithms[kind - 12];
+		add.openvpn.format = IPC_OPENVPN_FORMAT_EPOCH;
+		add.openvpn.peer_id = 7;
+		add.key_length = DP_OVPN_EPOCH_SECRET;
+	}
 	memset(add.key, 0x5a, add.key_length);
 	return add;
 }

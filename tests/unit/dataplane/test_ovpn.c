@@ -339,6 +339,109 @@ static void keeps_two_keys(void **state)
 	destroy(f);
 }
 
+/* ---- epochs ---- */
+
+static struct ipc_sa_add request_epoch(enum ipc_direction direction, const char *secret,
+                                       uint32_t spi_be)
+{
+	struct ipc_sa_add add = request(direction, spi_be, IPC_AES256_GCM16);
+
+	memset(add.key, 0, sizeof(add.key));
+	add.key_length = (uint16_t)bytes_of(secret, add.key);
+	add.openvpn.format = IPC_OPENVPN_FORMAT_EPOCH;
+	return add;
+}
+
+static struct dp_pkt *push_received(struct fixture *f, unsigned i)
+{
+	uint8_t packet[PACKET_MAX];
+
+	return push_outer(f, packet, bytes_of(ovpn_epoch_received[i].packet, packet));
+}
+
+static void check_sent(struct fixture *f, unsigned i)
+{
+	uint8_t packet[PACKET_MAX], plain[PACKET_MAX];
+	unsigned length = bytes_of(ovpn_epoch_sent[i].packet, packet),
+		 n = bytes_of(ovpn_epoch_sent[i].plain, plain);
+	const struct dp_pkt *p = world_push_inner(f->x, plain, n, TUNNEL);
+
+	seal_all(f);
+	assert_int_equal(p->verdict, DP_OK);
+	assert_int_equal(p->l3_length, OUTER + length);
+	assert_memory_equal(p->l3 + OUTER, packet, length);
+	world_clear(f->x);
+}
+
+static void check_volume_moves_on(struct fixture *f, const struct dp_sa_out *sender)
+{
+	static const uint8_t inner[40] = { 0x45, 0, 0, 40 };
+	const struct dp_pkt *p = world_push_inner(f->x, inner, sizeof(inner), TUNNEL);
+
+	seal_all(f);
+	assert_int_equal(p->verdict, DP_OK);
+	assert_int_equal(ntohs(dp_load16(p->l3 + OUTER + 4)), 2);
+	world_clear(f->x);
+	p = world_push_inner(f->x, inner, sizeof(inner), TUNNEL);
+	seal_all(f);
+	assert_int_equal(p->verdict, DP_OK);
+	assert_int_equal(ntohs(dp_load16(p->l3 + OUTER + 4)), 3);
+	assert_true(sender->sequence == (3ull << DP_OVPN_COUNTER_BITS | 1));
+}
+
+static void speaks_in_epochs(void **state)
+{
+	struct fixture *f = create();
+	struct ipc_sa_add in = request_epoch(IPC_IN, ovpn_epoch_receive, 0), out;
+	struct dp_sa_in *sa = add_in(f, &in);
+	struct dp_sa_out *sender;
+	struct dp_pkt *p;
+
+	(void)state;
+	out = request_epoch(IPC_OUT, ovpn_epoch_send, in.id.spi_be);
+	assert_int_equal(world_add(f->x, &out, TUNNEL), 0);
+	sender = f->x->tunnels[TUNNEL].out;
+	for (unsigned i = 0; i < 3; i++)
+		check_sent(f, i);
+	p = push_received(f, 4); /* of epoch 2, forged */
+	p->l3[p->l3_length - 1] ^= 1;
+	open_all(f);
+	assert_int_equal(p->verdict, DP_OVPN_ICV);
+	assert_int_equal(sa->epoch.number, 1);
+	world_clear(f->x);
+	for (unsigned i = 0; i < 6; i++) /* all in one burst, but for one of epoch 1 */
+		if (i != 1)
+			push_received(f, i);
+	open_all(f);
+	for (unsigned i = 0, k = 0; i < 6; i++) {
+		uint8_t plain[PACKET_MAX];
+		unsigned n = bytes_of(ovpn_epoch_received[i].plain, plain);
+
+		if (i == 1)
+			continue;
+		p = &f->x->batch.p[k++];
+		assert_int_equal(p->verdict, DP_OK);
+		assert_int_equal(p->l3_length, n);
+		assert_memory_equal(p->l3, plain, n);
+	}
+	world_clear(f->x);
+	assert_int_equal(sa->epoch.number, 2);
+	p = push_received(f, 1); /* too late */
+	open_all(f);
+	assert_int_equal(p->verdict, DP_OVPN_REPLAY);
+	world_clear(f->x);
+	p = push_received(f, 5);
+	open_all(f);
+	assert_int_equal(p->verdict, DP_OVPN_REPLAY);
+	world_clear(f->x);
+	assert_int_equal(sender->epoch.number, 2); /* it followed */
+	for (unsigned i = 3; i < 6; i++)
+		check_sent(f, i);
+	sender->openvpn.volume = sender->openvpn.volume_mark; /* enough for this one */
+	check_volume_moves_on(f, sender);
+	destroy(f);
+}
+
 /* ---- the path's MTU ---- */
 
 /* What an error would quote of the packet P that was just sealed. */
@@ -542,6 +645,7 @@ int main(void)
 		cmocka_unit_test(ends_before_a_nonce_comes_again),
 		cmocka_unit_test(takes_a_number_once_in_a_burst),
 		cmocka_unit_test(keeps_two_keys),
+		cmocka_unit_test(speaks_in_epochs),
 		cmocka_unit_test(believes_who_quotes_its_packets),
 		cmocka_unit_test(lets_cbc_be_fragmented),
 		cmocka_unit_test(undoes_framing),
