@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long a failing zone is felt, and what it costs: the figures of docs/failover.md.
 
-Two stock strongSwan servers in two zones. The active one is cut off (packets vanish, no ICMP) under
-a stream of 1,000 packets a second and with 1,000 open TCP connections, again and again, so that both
-zones fail in turn. A customer that routes must not lose a connection; one that masquerades must have
-every connection reset at once. Moves by hand under 10,000 packets a second must lose nothing.
+Two stock servers, strongSwan or OpenVPN, in two zones. The active one is cut off (packets vanish,
+no ICMP) under a stream of 1,000 packets a second and with 1,000 open TCP connections, again and
+again, so that both zones fail in turn. A customer that routes must not lose a connection; one that
+masquerades must have every connection reset at once. Moves by hand under 10,000 packets a second
+must lose nothing.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import datagrams
 from lab import crowd, cut, pulse
 from lab.host import LabError, wait_until
 from lab.topology import TARGET, Topology
+from lab.zones import LETTERS
 
 CONNECTIONS = 1000
 CUTS = 30
@@ -48,8 +50,9 @@ def summary(values):
 class Zones:
     """A gateway whose environment has a server in each of two zones."""
 
-    def __init__(self, run, customer):
-        self.topology = Topology(run, redundant=customer)
+    def __init__(self, run, protocol, customer):
+        self.topology = Topology(run, redundant=customer,
+                                 protocols=dict.fromkeys(LETTERS, protocol))
         site = self.topology.site
         options = {"probe": {"target": site.probe_target},
                    "keep_sessions": customer == "routes", "failback": "manual"}
@@ -90,9 +93,9 @@ class Zones:
         return stream.longest_gap(begin)
 
 
-def fail_routing(run, cuts):
+def fail_routing(run, protocol, cuts):
     """The gaps in ms, the moves, and how many of CONNECTIONS were lost."""
-    zones = Zones(run, "routes")
+    zones = Zones(run, protocol, "routes")
     stream = pulse.Pulse(zones.topology)
     connections = crowd.Crowd(zones.topology, CONNECTIONS)
     before = zones.wait_ready()["moves"]
@@ -109,10 +112,10 @@ def fail_routing(run, cuts):
     return gaps, moves, lost
 
 
-def fail_masquerading(run, cuts):
+def fail_masquerading(run, protocol, cuts):
     """How long after the last answer each connection of each cut was reset, ms; and how many of them
     were not, or could not be opened anew."""
-    zones = Zones(run, "masquerades")
+    zones = Zones(run, protocol, "masquerades")
     stream = pulse.Pulse(zones.topology)
     connections = crowd.Crowd(zones.topology, CONNECTIONS)
     resets, gaps, hung = [], [], 0
@@ -132,9 +135,9 @@ def fail_masquerading(run, cuts):
             "connections": CONNECTIONS, "not_reset": hung}
 
 
-def move_by_hand(run, moves):
+def move_by_hand(run, protocol, moves):
     """What moves by hand cost a stream of 10,000 packets a second."""
-    zones = Zones(run, "routes")
+    zones = Zones(run, protocol, "routes")
     stream = datagrams.Datagrams(zones.topology)
     for _ in range(moves):
         zones.wait_ready()
@@ -171,13 +174,16 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/bench failover")
     parser.add_argument("--json", action="store_true", help="the figures and nothing else")
     parser.add_argument("--cuts", type=int, default=CUTS, help=f"default {CUTS}")
+    parser.add_argument("--protocol", choices=("ipsec", "openvpn"), default="ipsec",
+                        help="what the servers speak, default ipsec")
     options = parser.parse_args()
     if options.cuts < 1:
         parser.error("--cuts must be 1 at least")
     try:
-        gaps, moves, lost = in_run(fail_routing, options.cuts)
-        masquerading = in_run(fail_masquerading, min(options.cuts, MASQUERADING_CUTS))
-        by_hand = in_run(move_by_hand, MOVES_BY_HAND)
+        gaps, moves, lost = in_run(fail_routing, options.protocol, options.cuts)
+        masquerading = in_run(fail_masquerading, options.protocol,
+                              min(options.cuts, MASQUERADING_CUTS))
+        by_hand = in_run(move_by_hand, options.protocol, MOVES_BY_HAND)
     except LabError as error:
         say(f"error: {error}")
         return 1

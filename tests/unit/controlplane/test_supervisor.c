@@ -194,6 +194,13 @@ bool cp_ovpn_client_receive(const struct cp_ike *ike, const struct ipc_punt *pun
 	return false;
 }
 
+void cp_ovpn_client_send(const struct cp_ike *ike, const struct ipc_punt *punt, const void *packet)
+{
+	(void)ike;
+	(void)punt;
+	(void)packet;
+}
+
 void cp_ovpn_client_keys_changed(const struct cp_ike *ike)
 {
 	(void)ike;
