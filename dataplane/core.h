@@ -66,11 +66,10 @@ int dp_core_start(struct dp_core *core, const struct ipc_node *node, char why[25
 /* Stops the workers and ports, wipes all keys. */
 void dp_core_stop(struct dp_core *core);
 
-/* The worker that owns an environment's slot: the last one first, because where a port has fewer
- * queues than there are workers, the first ones carry its input and output. */
+/* The worker that owns an environment's slot. */
 static inline uint16_t dp_core_home(const struct dp_core *core, uint16_t environment_slot)
 {
-	return (uint16_t)(core->worker_count - 1 - environment_slot % core->worker_count);
+	return dp_worker_home(core->worker_count, environment_slot);
 }
 
 /* The worker that owns a tunnel's slot. */

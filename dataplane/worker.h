@@ -176,14 +176,25 @@ struct dp_worker {
 	atomic_bool has_stopped; /* the last that the worker writes */
 };
 
-/* The home of a tunnel, if that is of the configuration in use; else this worker. */
+/* The worker of WORKERS that owns an environment's slot: the last one first, because where a port
+ * has fewer queues than there are workers, the first ones carry its input and output. */
+static inline uint16_t dp_worker_home(uint16_t workers, uint16_t environment_slot)
+{
+	return (uint16_t)(workers - 1 - environment_slot % workers);
+}
+
+/* The home of a tunnel; of one that nobody has, this worker. Behind a commit that has it no more it
+ * is still the same: the keys are there until its home takes them down, and nobody else may look at
+ * them meanwhile. */
 static inline uint16_t dp_worker_tunnel_home(const struct dp_worker *w, uint16_t tunnel)
 {
 	uint16_t environment = w->tunnels[tunnel].environment;
 
-	if (!w->generation || environment == DP_NONE_SLOT || !w->generation->by_slot[environment])
+	if (unlikely(environment == DP_NONE_SLOT || w->worker_count <= 1))
 		return w->index;
-	return w->generation->by_slot[environment]->home;
+	if (likely(w->generation && w->generation->by_slot[environment]))
+		return w->generation->by_slot[environment]->home;
+	return dp_worker_home(w->worker_count, environment);
 }
 
 /* Runs FN on the worker between two bursts and returns its result; control thread only. In a

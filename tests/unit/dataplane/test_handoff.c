@@ -170,11 +170,37 @@ static void half_of_it_is_anybodys(void **state)
 	teardown();
 }
 
+/* Behind a commit that has an environment no more its tunnel's keys are still there, until their
+ * home takes them down: nobody else may touch them. */
+static void keys_of_a_former_environment_are_their_homes(void **state)
+{
+	struct dp_tunnel tunnels[2] = { { .environment = 0 }, { .environment = DP_NONE_SLOT } };
+
+	(void)state;
+	setup();
+	x.sender.tunnels = tunnels;
+	assert_null(x.generation.by_slot[0]);
+	memset(&x.batch, 0, sizeof(x.batch));
+	x.batch.n = 1;
+	x.batch.p[0] = (struct dp_pkt){ .m = &x.buffer, .l3 = x.l3[0], .tunnel = 0 };
+	dp_handoff_openvpn(&x.sender, &x.batch);
+	assert_int_equal(x.batch.p[0].verdict, DP_TAKEN);
+	x.batch.p[0] = (struct dp_pkt){ .m = &x.buffer, .l3 = x.l3[0], .tunnel = 0 };
+	dp_handoff_openvpn_final(&x.sender, &x.batch);
+	assert_int_equal(x.batch.p[0].verdict, DP_HANDOFF_LOOP);
+	/* it has none: refused here */
+	x.batch.p[0] = (struct dp_pkt){ .m = &x.buffer, .l3 = x.l3[0], .tunnel = 1 };
+	dp_handoff_openvpn(&x.sender, &x.batch);
+	assert_int_equal(x.batch.p[0].verdict, DP_OK);
+	teardown();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_flood_leaves_room_for_others),
 		cmocka_unit_test(half_of_it_is_anybodys),
+		cmocka_unit_test(keys_of_a_former_environment_are_their_homes),
 	};
 
 	return cmocka_run_group_tests_name("handoff", tests, link_eal, NULL);
