@@ -381,10 +381,11 @@ static void gcm_decrypt(struct dp_crypto *c, aes_gcm_enc_dec_t decrypt,
 
 /* ---- by jobs ---- */
 
-/* ICVs have 12, 16, 24 or 32 bytes: in pieces of known size, because a copy of unknown size costs
+/* ICVs have 12 to 32 bytes, or 64: in pieces of known size, because a copy of unknown size costs
  * more than all the rest of a job. */
 #define ICV_SHORT 12u
 #define ICV_PIECE 16u
+#define ICV_LONG 64u
 
 static inline void copy_icv(uint8_t *to, const uint8_t *from, unsigned length)
 {
@@ -394,17 +395,24 @@ static inline void copy_icv(uint8_t *to, const uint8_t *from, unsigned length)
 	}
 	memcpy(to, from, ICV_PIECE);
 	memcpy(to + length - ICV_PIECE, from + length - ICV_PIECE, ICV_PIECE);
+	if (unlikely(length == ICV_LONG))
+		memcpy(to + ICV_PIECE, from + ICV_PIECE, ICV_LONG - 2 * ICV_PIECE);
 }
 
 /* In constant time. */
 static inline bool is_tag_equal(const struct tags *t, unsigned length)
 {
 	const uint8_t *a = t->computed, *b = t->received;
+	uint64_t difference;
 
 	if (length == ICV_SHORT)
 		return ((dp_load64(a) ^ dp_load64(b)) | (dp_load64(a + 4) ^ dp_load64(b + 4))) == 0;
-	return (icv_difference(a, b) |
-	        icv_difference(a + length - ICV_PIECE, b + length - ICV_PIECE)) == 0;
+	difference = icv_difference(a, b) |
+	             icv_difference(a + length - ICV_PIECE, b + length - ICV_PIECE);
+	if (unlikely(length == ICV_LONG))
+		difference |= icv_difference(a + ICV_PIECE, b + ICV_PIECE) |
+		              icv_difference(a + 2 * ICV_PIECE, b + 2 * ICV_PIECE);
+	return difference == 0;
 }
 
 /* Jobs come back in the order they were given, so the first one may bring others. */
