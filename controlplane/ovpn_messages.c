@@ -274,7 +274,9 @@ static void obey(struct cp_ovpn_session *session, const struct cp_ovpn_message *
 	case CP_OVPN_INFO:
 		tell(session, "the server says: ", message->text);
 		return;
-	case CP_OVPN_PUSH_UPDATE:
+	case CP_OVPN_PUSH_UPDATE: /* there may be a token in it */
+		tell(session, "an unexpected message is ignored: PUSH_UPDATE", "");
+		return;
 	case CP_OVPN_UNKNOWN:
 		tell(session, "an unexpected message is ignored: ", message->text);
 		return;

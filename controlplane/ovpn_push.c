@@ -473,6 +473,14 @@ static int take_words(const struct option *option)
 	return ignore(option);
 }
 
+/* How much of it is before a blank. */
+static size_t name_length(const char *text, size_t length)
+{
+	const char *blank = memchr(text, ' ', length);
+
+	return blank ? (size_t)(blank - text) : length;
+}
+
 static int take_option(struct cp_ovpn_push *push, const char *text, size_t length,
                        char why[CP_WHY_LEN])
 {
@@ -490,8 +498,9 @@ static int take_option(struct cp_ovpn_push *push, const char *text, size_t lengt
 	case CP_OVPN_PULL_IGNORE:
 		return 0;
 	case CP_OVPN_PULL_REJECT:
+		/* its name alone: what follows may be a token */
 		snprintf(why, CP_WHY_LEN, "the server pushed \"%.*s\", which pull-filter rejects",
-		         (int)(length < 100 ? length : 100), text);
+		         (int)name_length(text, length < 100 ? length : 100), text);
 		return -ENOTSUP;
 	case CP_OVPN_PULL_ACCEPT:
 		break;
