@@ -19,10 +19,10 @@
 #include "controlplane/ovpn_resume.h"
 #include "controlplane/ovpn_settings.h"
 
-#define KEY_SECONDS_MAX 86400u /* of a key that nobody renews */
-#define POLL_MIN_MS 1000u      /* between looks at keys in use */
-#define FIRST_LOOK_MS 200u     /* while the first packet under a new key is waited for */
-#define ASK_AGAIN_MS 10000u    /* new keys cost a handshake */
+#define KEY_SPARE_S 60u     /* beyond which nobody needs a key */
+#define POLL_MIN_MS 1000u   /* between looks at keys in use */
+#define FIRST_LOOK_MS 200u  /* while the first packet under a new key is waited for */
+#define ASK_AGAIN_MS 10000u /* new keys cost a handshake */
 #define UNANSWERED_MS 2500u
 #define SILENT_MS 10000u
 
@@ -353,12 +353,12 @@ static void settle(struct cp_ovpn_login *login)
 		save(login);
 }
 
-/* A key lives until the one after next, or that long after everybody went silent. */
+/* A key lives until the next one has long taken its place, or that long after everybody went
+ * silent.
+ */
 static uint32_t key_seconds(const struct cp_ovpn_settings *settings)
 {
-	const uint64_t seconds = (uint64_t)settings->reneg_s + settings->tran_window_s + 60;
-
-	return settings->reneg_s && seconds < KEY_SECONDS_MAX ? (uint32_t)seconds : KEY_SECONDS_MAX;
+	return cp_ovpn_renew_s(settings) + settings->tran_window_s + KEY_SPARE_S;
 }
 
 struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,

@@ -53,10 +53,9 @@ static uint64_t window_ms(const struct cp_ovpn_session *session)
 
 static uint64_t renegotiate_ms(const struct cp_ovpn_session *session)
 {
-	if (session->state != CP_OVPN_UP || session->current->phase != CP_OVPN_ACTIVE ||
-	    session->settings.reneg_s == 0)
+	if (session->state != CP_OVPN_UP || session->current->phase != CP_OVPN_ACTIVE)
 		return UINT64_MAX;
-	return cp_ovpn_after_s(session->current->active_ms, session->settings.reneg_s);
+	return cp_ovpn_after_s(session->current->active_ms, cp_ovpn_renew_s(&session->settings));
 }
 
 static uint64_t silence_ms(const struct cp_ovpn_session *session)

@@ -155,7 +155,7 @@ struct cp_ovpn_settings {
 	uint32_t hand_window_s;
 	uint32_t tran_window_s;
 	uint32_t tls_timeout_s;
-	uint32_t reneg_s;           /* new data keys after so long; 0: never by us */
+	uint32_t reneg_s;           /* new data keys after so long; 0: never: cp_ovpn_renew_s() */
 	uint32_t ping_s;            /* until the server pushes another one; CP_OVPN_UNSET */
 	uint32_t ping_restart_s;    /* likewise */
 	uint32_t dead_s;            /* `dpd`: counts, whatever the server pushes; 0: not set */
@@ -183,3 +183,14 @@ bool cp_ovpn_cipher_is_aead(enum cp_ovpn_cipher cipher);
 
 /* OpenVPN's defaults, for a tunnel without a profile. */
 void cp_ovpn_settings_init(struct cp_ovpn_settings *settings);
+
+/* No key is older than that when it is renewed. */
+#define CP_OVPN_RENEW_MAX_S 79200u
+
+/* How long after a negotiation the next one begins, seconds: reneg-sec, or a time of ours where
+ * that is longer or 0, because keys end in the dataplane some time. */
+static inline uint32_t cp_ovpn_renew_s(const struct cp_ovpn_settings *settings)
+{
+	return settings->reneg_s && settings->reneg_s < CP_OVPN_RENEW_MAX_S ? settings->reneg_s
+	                                                                    : CP_OVPN_RENEW_MAX_S;
+}

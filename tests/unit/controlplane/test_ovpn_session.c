@@ -268,6 +268,26 @@ static void test_old_key_ends(void **state)
 	peer_fini(&peer);
 }
 
+/* reneg-sec 0, or longer than a key may live: before it ends there is another one. */
+static void test_no_key_is_for_ever(void **state)
+{
+	static const uint32_t never[] = { 0, 604800 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+		struct peer peer;
+
+		peer_init(&peer);
+		peer.push = PUSHED;
+		peer.settings.reneg_s = never[i];
+		peer_start(&peer);
+		peer_settle(&peer);
+		assert_string_equal(peer_events(&peer), "up key0 use0 ");
+		assert_true(cp_ovpn_session_deadline_ms(peer.session) <= peer.now_ms + 79200000);
+		peer_fini(&peer);
+	}
+}
+
 static void test_new_keys_by_the_server(void **state)
 {
 	static const char *const events[] = {
@@ -646,6 +666,7 @@ int main(void)
 		cmocka_unit_test(test_new_keys_by_us),
 		cmocka_unit_test(test_new_keys_by_time),
 		cmocka_unit_test(test_old_key_ends),
+		cmocka_unit_test(test_no_key_is_for_ever),
 		cmocka_unit_test(test_new_keys_by_the_server),
 		cmocka_unit_test(test_crossing_resets),
 		cmocka_unit_test(test_new_keys_fail),
