@@ -477,12 +477,14 @@ void cp_ovpn_login_broken(struct cp_ovpn_login *login, const char *why)
 void cp_ovpn_login_receive(struct cp_ovpn_login *login, const uint8_t *packet, size_t length,
                            uint64_t now_ms)
 {
-	if (login->asked_ms) {
+	cp_ovpn_session_receive(login->session, packet, length, now_ms);
+	/* anybody may write the server's address on a packet: only what is authentic is an answer
+	 */
+	if (login->asked_ms && cp_ovpn_session_heard_ms(login->session) >= login->asked_ms) {
 		login->asked_ms = 0;
 		login->is_unanswered = false;
 		report_type(login, CP_EVENT_ANSWERED);
 	}
-	cp_ovpn_session_receive(login->session, packet, length, now_ms);
 	settle(login);
 }
 

@@ -195,6 +195,11 @@ void cp_ovpn_session_heard(struct cp_ovpn_session *session, uint8_t key_id, uint
 	cp_ovpn_data_keys_heard(session, key_id);
 }
 
+uint64_t cp_ovpn_session_heard_ms(const struct cp_ovpn_session *session)
+{
+	return session->last_ms;
+}
+
 void cp_ovpn_session_renegotiate(struct cp_ovpn_session *session, uint64_t now_ms)
 {
 	if (session->state != CP_OVPN_UP || session->current->phase != CP_OVPN_ACTIVE)

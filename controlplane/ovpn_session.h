@@ -116,6 +116,8 @@ uint64_t cp_ovpn_session_deadline_ms(const struct cp_ovpn_session *session);
 /* A data packet under KEY_ID was authentic. The first one under a new key makes us send with it;
  * each postpones ping-restart, so report at least every second in which there were some. */
 void cp_ovpn_session_heard(struct cp_ovpn_session *session, uint8_t key_id, uint64_t now_ms);
+/* When something authentic was heard last, of control or data; as the clock of the calls. */
+uint64_t cp_ovpn_session_heard_ms(const struct cp_ovpn_session *session);
 
 /* Wants new data keys, for example because packet ids run out. Does nothing while they are being
  * negotiated already or the session is not up. */

@@ -570,6 +570,7 @@ static void test_strangers(void **state)
 {
 	static const uint8_t reset[] = { 0x40, 9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0 };
 	uint8_t packet[64];
+	uint64_t heard_ms;
 	struct peer peer;
 
 	(void)state;
@@ -587,6 +588,8 @@ static void test_strangers(void **state)
 
 	/* resets and messages in the middle of a session, under every key id */
 	peer.opcodes[0] = 0;
+	heard_ms = cp_ovpn_session_heard_ms(peer.session);
+	peer.now_ms += 10;
 	for (unsigned first = 0; first < 256; first++) {
 		memcpy(packet, reset, sizeof(reset));
 		packet[0] = (uint8_t)first;
@@ -600,7 +603,9 @@ static void test_strangers(void **state)
 	packet[0] = cp_ovpn_first_byte(CP_OVPN_CONTROL, 1);
 	cp_ovpn_session_receive(peer.session, packet, sizeof(reset), peer.now_ms);
 	assert_string_equal(peer.opcodes, "");
+	assert_int_equal(cp_ovpn_session_heard_ms(peer.session), heard_ms);
 	peer_say(&peer, "INFO,alive");
+	assert_true(cp_ovpn_session_heard_ms(peer.session) > heard_ms);
 	assert_string_equal(peer.told, "the server says: alive");
 	peer_fini(&peer);
 }
