@@ -31,8 +31,9 @@
 /* What a server gave in place of a password. */
 struct token {
 	struct sp_secret *secret;
-	struct ipc_tunnel tunnel; /* places are given to others */
-	bool is_known;            /* there was a login of ours */
+	struct ipc_tunnel tunnel;       /* places are given to others */
+	const struct cp_server *server; /* with whose settings; to be compared only */
+	bool is_known;                  /* there was a login of ours */
 };
 
 struct cp_ovpn_client {
@@ -77,6 +78,12 @@ static struct token *token_of(struct cp_ovpn_client *client, size_t tunnel)
 	if (!token->secret || memcmp(&token->tunnel, id, sizeof(*id)) != 0) {
 		sp_secret_destroy(token->secret);
 		*token = (struct token){ .secret = sp_secret_create(), .tunnel = *id };
+	}
+	/* other settings: it may be another account, or another server that must not see it */
+	if (token->secret && token->server != client->ike->tunnels[tunnel].server) {
+		sp_wipe(token->secret->data, token->secret->length);
+		token->secret->length = 0;
+		token->server = client->ike->tunnels[tunnel].server;
 	}
 	return token;
 }

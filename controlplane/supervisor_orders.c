@@ -13,6 +13,7 @@
 #include "controlplane/config_diff.h"
 #include "controlplane/ike_daemon.h"
 #include "controlplane/ike_keepsake.h"
+#include "controlplane/ovpn_settings.h"
 
 /* A DELETE is answered by then, or given up. */
 #define PLACE_REST_MS 60000u
@@ -100,6 +101,19 @@ static size_t begin(struct cp_supervisor *supervisor, const struct ipc_tunnel *i
 	return index;
 }
 
+/* OpenVPN's settings are a copy of each one's own. */
+static bool is_same_server(const struct cp_server *a, const struct cp_server *b)
+{
+	struct cp_server other;
+
+	if (!a->openvpn || !b->openvpn)
+		return memcmp(a, b, sizeof(*a)) == 0;
+	memcpy(&other, b, sizeof(other));
+	other.openvpn = a->openvpn;
+	return memcmp(a, &other, sizeof(*a)) == 0 &&
+	       memcmp(a->openvpn, b->openvpn, sizeof(*a->openvpn)) == 0;
+}
+
 static void change(struct cp_supervisor *supervisor, size_t index, const struct cp_server *server)
 {
 	static const struct cp_event renew = { .type = CP_EVENT_RENEW };
@@ -107,7 +121,7 @@ static void change(struct cp_supervisor *supervisor, size_t index, const struct 
 	const struct cp_server *old = tunnel->ike->server;
 	const bool is_renewal = cp_server_needs_renewal(old, server);
 
-	if (memcmp(old, server, sizeof(*old)) == 0)
+	if (is_same_server(old, server))
 		return;
 	if (cp_ike_tunnel_set(&supervisor->ike, index, server, cp_now_ms()) != 0) {
 		sp_log(SP_LOG_ERR, "supervisor: no memory for settings environment=%s server=%s",
