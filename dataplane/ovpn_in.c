@@ -132,9 +132,8 @@ static __rte_noinline enum dp_verdict open_other(struct dp_worker *w, struct dp_
 	case DP_OVPN_MESSAGE_PING:
 		return DP_OVPN_PING;
 	case DP_OVPN_MESSAGE_EXIT:
-		if (!sa->openvpn
-		             .is_exited) /* told once: a server may say it as often as it likes */
-			w->sas->is_changed = true;
+		/* told once: a server may say it as often as it likes */
+		w->sas->is_changed |= !sa->openvpn.is_exited;
 		sa->openvpn.is_exited = 1;
 		return DP_OVPN_OCC;
 	case DP_OVPN_MESSAGE_OCC:

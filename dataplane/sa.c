@@ -263,6 +263,7 @@ static void fill_lease(struct dp_sa_lease *lease, const struct dp_worker *w,
 	lease->control_epoch = control_epoch;
 	lease->added_ns = w->now_ns;
 	lease->entry = entry;
+	lease->destination_be = add->id.destination_be;
 	lease->flags = add->flags & (IPC_SA_ESN | IPC_SA_OPENVPN | IPC_SA_STREAM);
 	set_addresses(lease, add->local_be, add->remote_be, add->local_port_be, add->remote_port_be,
 	              add->flags);
@@ -462,9 +463,10 @@ int dp_sa_update(struct dp_worker *w, const struct ipc_sa_update *u, uint16_t li
 		apply_in(e->in);
 		return 0;
 	}
-	if (u->remote_be != e->out->remote_be &&
+	if (u->remote_be != e->out->lease.destination_be &&
 	    dp_sa_out_lookup(w->sas, u->id.spi_be, u->remote_be))
 		return -EEXIST;
+	e->out->lease.destination_be = u->remote_be;
 	set_addresses(&e->out->lease, u->local_be, u->remote_be, u->local_port_be,
 	              u->remote_port_be, u->flags);
 	apply_out(e->out, path_mtu(w, e->out->tunnel, link_mtu));

@@ -38,6 +38,8 @@ struct dp_sa_lease {
 	uint64_t added_ns; /* CLOCK_MONOTONIC */
 	uint32_t local_be;
 	uint32_t remote_be;
+	uint32_t destination_be; /* of its id, which an OpenVPN server's new address is not part of
+	                          */
 	uint16_t local_port_be;
 	uint16_t remote_port_be;
 	uint32_t flags; /* IPC_SA_ESN, IPC_SA_UDP, IPC_SA_OPENVPN */

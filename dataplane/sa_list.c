@@ -62,7 +62,7 @@ static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa,
 {
 	fill_info(info, &sa->lease, sa->spi_be);
 	info->id.direction = IPC_OUT;
-	info->id.destination_be = sa->remote_be;
+	info->id.destination_be = sa->lease.destination_be;
 	info->packets = sa->packets;
 	info->bytes = sa->bytes;
 	info->used_ns = sa->used_ns;

@@ -121,7 +121,7 @@ static struct dp_sa_place *find_out(struct dp_sa_table *t, uint32_t spi_be, uint
 {
 	for (uint32_t i = dp_sa_home(t, spi_be); t->out[i].spi_be != 0; i = (i + 1) & t->mask) {
 		if (t->out[i].spi_be == spi_be &&
-		    t->entries[t->out[i].entry].out->remote_be == destination_be)
+		    t->entries[t->out[i].entry].out->lease.destination_be == destination_be)
 			return &t->out[i];
 	}
 	return NULL;
@@ -144,7 +144,7 @@ struct dp_sa_place *dp_sa_find(struct dp_sa_table *t, const struct ipc_sa_id *id
 struct dp_sa_place *dp_sa_place_of(struct dp_sa_table *t, const struct dp_sa_entry *e)
 {
 	if (e->kind == DP_SA_OUT)
-		return find_out(t, e->spi_be, e->out->remote_be);
+		return find_out(t, e->spi_be, e->out->lease.destination_be);
 	return (struct dp_sa_place *)dp_sa_lookup(t, e->spi_be);
 }
 

@@ -315,6 +315,41 @@ static void takes_a_number_once_in_a_burst(void **state)
 	}
 }
 
+/* The server's address changes by an authentic packet; its keys keep their names. */
+static void floats(void **state)
+{
+	const struct ovpn_vector *v = ovpn_vectors;
+	uint8_t packet[PACKET_MAX];
+	struct fixture *f = create();
+	struct ipc_sa_add in, out;
+	struct dp_sa_out *sa;
+	struct dp_pkt *p;
+	unsigned length;
+	void *memory;
+
+	(void)state;
+	while (v->algorithm != IPC_AES256_GCM16)
+		v++;
+	in = request_of(v, IPC_IN, 0);
+	in.openvpn.flags = IPC_OPENVPN_FLOAT;
+	add_in(f, &in);
+	out = request_of(v, IPC_OUT, in.id.spi_be);
+	assert_int_equal(world_add(f->x, &out, TUNNEL), 0);
+	sa = f->x->tunnels[TUNNEL].out;
+	length = bytes_of(v->packet, packet);
+	p = push_outer(f, packet, length);
+	dp_store32(p->l3 + 12, htonl(WORLD_REMOTE + 1));
+	dp_store16(p->l3 + 20, htons(SERVER_PORT + 1));
+	open_all(f);
+	assert_int_equal(sa->remote_be, htonl(WORLD_REMOTE + 1));
+	assert_int_equal(sa->lease.remote_port_be, htons(SERVER_PORT + 1));
+	assert_int_equal(dp_sa_delete(&f->x->w, &out.id, &memory), 0);
+	assert_ptr_equal(memory, sa);
+	dp_sa_free(memory);
+	assert_null(f->x->tunnels[TUNNEL].out);
+	destroy(f);
+}
+
 static void keeps_two_keys(void **state)
 {
 	struct fixture *f = create();
@@ -644,6 +679,7 @@ int main(void)
 		cmocka_unit_test(seals_the_vectors),
 		cmocka_unit_test(ends_before_a_nonce_comes_again),
 		cmocka_unit_test(takes_a_number_once_in_a_burst),
+		cmocka_unit_test(floats),
 		cmocka_unit_test(keeps_two_keys),
 		cmocka_unit_test(speaks_in_epochs),
 		cmocka_unit_test(believes_who_quotes_its_packets),
