@@ -19,6 +19,7 @@
 #include "controlplane/ovpn_resume.h"
 #include "controlplane/ovpn_settings.h"
 
+#define TOLD_A_MINUTE 10u   /* of what a server says: lines of the log */
 #define KEY_SPARE_S 60u     /* beyond which nobody needs a key */
 #define POLL_MIN_MS 1000u   /* between looks at keys in use */
 #define FIRST_LOOK_MS 200u  /* while the first packet under a new key is waited for */
@@ -181,10 +182,19 @@ static void on_send_exit(void *context)
 	       login->tunnel->name);
 }
 
+/* A server says what it likes, as often as it likes. */
 static void on_tell(void *context, const char *text)
 {
-	const struct cp_ovpn_login *login = context;
+	struct cp_ovpn_login *login = context;
+	struct timespec now;
 
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if ((uint64_t)now.tv_sec - login->told_s >= 60) {
+		login->told_s = (uint64_t)now.tv_sec;
+		login->told = 0;
+	}
+	if (login->told++ >= TOLD_A_MINUTE)
+		return;
 	sp_log(SP_LOG_INFO, "ovpn: tunnel=%s %s", login->tunnel->name, text);
 }
 

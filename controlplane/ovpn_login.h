@@ -44,6 +44,8 @@ struct cp_ovpn_login {
 	bool makes_way;        /* it has taken leave: its keys live on until its successor's */
 	uint64_t end_ms;       /* shall end then; UINT64_MAX: nobody wants that */
 	bool is_over;          /* to be destroyed */
+	uint64_t told_s;       /* the minute's begin in which the server said so many things */
+	unsigned told;
 	char broken[CP_WHY_LEN];
 	struct cp_ovpn_login *next;
 };
