@@ -192,8 +192,10 @@ def test_float(dp, vpn):
     flow.out("PA", b"still where it was")
     vpn.send(reply(flow), source="198.51.100.77", source_port=4000)
     flow.take_at_client("from the new address")
+    before = vpn.remote, vpn.server_port
     vpn.remote, vpn.server_port = "198.51.100.77", 4000
     flow.out("PA", b"to the new address")
+    vpn.remote, vpn.server_port = before  # the key goes by the name it came with
     info = dp.control.sa_query(key.handle, vpn.remote, c.OUT)
     assert (c.ip_text(info.remote_be), c.port_number(info.remote_port_be)) == ("198.51.100.77", 4000)
 
