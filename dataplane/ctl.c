@@ -224,7 +224,9 @@ static void open_packet(struct ctl *c, const struct ipc_punt *punt)
 	if (!c->core->is_started)
 		return;
 	verdict = dp_ovpn_stream_open(c->core, punt, (const uint8_t *)(punt + 1));
-	if (verdict != DP_TAKEN)
+	if (verdict == DP_TAKEN)
+		own_counters(c)->ovpn_stream_in++;
+	else
 		own_counters(c)->drop[verdict]++;
 }
 

@@ -14,9 +14,17 @@
 
 #define UDP_HEADER 8u
 
+static enum dp_verdict give(struct dp_worker *w, struct rte_mbuf *m)
+{
+	if (rte_ring_enqueue(w->stream, m) != 0)
+		return DP_OVPN_STREAM_FULL;
+	w->count->ovpn_stream_out++;
+	return DP_TAKEN;
+}
+
 void dp_ovpn_stream_give(struct dp_worker *w, struct rte_mbuf *m)
 {
-	if (rte_ring_enqueue(w->stream, m) == 0)
+	if (give(w, m) == DP_TAKEN)
 		return;
 	w->count->drop[DP_OVPN_STREAM_FULL]++;
 	rte_pktmbuf_free(m);
@@ -29,8 +37,7 @@ void dp_ovpn_stream_take(struct dp_worker *w, struct dp_batch *b)
 
 		if (p->verdict != DP_OK || !(p->sa_out->lease.flags & IPC_SA_STREAM))
 			continue;
-		p->verdict =
-			rte_ring_enqueue(w->stream, p->m) == 0 ? DP_TAKEN : DP_OVPN_STREAM_FULL;
+		p->verdict = (uint8_t)give(w, p->m);
 	}
 }
 

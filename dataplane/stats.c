@@ -56,6 +56,8 @@ static const struct sp_stats_counter fields[] = {
 	FIELD(ovpn_pings, "openvpn/out-pings"),
 	FIELD(ovpn_decompressed, "openvpn/in-decompressed"),
 	FIELD(ovpn_control_in, "openvpn/in-control"),
+	FIELD(ovpn_stream_in, "openvpn/in-stream"),
+	FIELD(ovpn_stream_out, "openvpn/out-stream"),
 	FIELD(egress_out_packets, "egress/out-packets"),
 	FIELD(egress_out_bytes, "egress/out-bytes"),
 	FIELD(egress_in_packets, "egress/in-packets"),

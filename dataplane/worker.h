@@ -62,6 +62,8 @@ struct dp_counters {
 	uint64_t ovpn_out_packets;
 	uint64_t ovpn_pings;        /* sent */
 	uint64_t ovpn_decompressed; /* packets of servers that compress */
+	uint64_t ovpn_stream_in;    /* out of TCP connections; the control thread alone */
+	uint64_t ovpn_stream_out;   /* for TCP connections, whether or not they take them */
 	uint64_t ovpn_control_in;
 	uint64_t egress_out_packets;
 	uint64_t egress_out_bytes;

@@ -110,9 +110,11 @@ def accounted(dp):
     count, control = dp.count, dp.stats.header.workers - 1
     answers = count("answers/rst") + count("answers/icmp")  # counted as a drop and as sent
     made = answers + count("ike/out-datagrams") + count("esp/out-keepalives") + count("failover/probes-sent")
+    made += count("openvpn/out-pings") + count("openvpn/in-stream")
     made += sum(dp.uplink.arp_seen.values()) + sum(dp.cluster.arp_seen.values())
     sent = sum(count(f"port/{side}/tx-packets") for side in ("uplink", "cluster"))
     taken = count("ike/in-datagrams") + count("arp/in-packets") + count("failover/probe-packets-in")
+    taken += count("openvpn/in-control") + count("openvpn/out-stream")
     taken += count("drop/pmtu-accepted") + count("drop/pmtu-refused")  # by the control thread alone
     # what the control thread drops was taken by it before, or is the control plane's and was never received
     dropped = sum(value - dp.stats.worker(f"drop/{reason}", control) for reason, value in dp.drops().items())
