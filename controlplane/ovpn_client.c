@@ -434,9 +434,9 @@ static void leave(struct cp_ike *ike, uint32_t login)
 	order_of_login(ike, CP_OVPN_LEAVE, login, 0);
 }
 
-static void renew_keys(struct cp_ike *ike, uint32_t spi_be)
+static void renew_keys(struct cp_ike *ike, const struct ipc_sa_id *id)
 {
-	const struct cp_ovpn_order order = { .type = CP_OVPN_REKEY, .spi_be = spi_be };
+	const struct cp_ovpn_order order = { .type = CP_OVPN_REKEY, .spi_be = id->spi_be };
 
 	cp_ovpn_inbox_put(&ike->openvpn->inbox, &order, NULL, 0);
 }

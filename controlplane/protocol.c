@@ -42,9 +42,10 @@ static void ike_end_late(struct cp_ike *ike, uint32_t login, unsigned seconds)
 	cp_ike_terminate_late(login, seconds);
 }
 
-static void ike_rekey(struct cp_ike *ike, uint32_t spi_be)
+static void ike_rekey(struct cp_ike *ike, const struct ipc_sa_id *id)
 {
-	cp_ike_kernel_rekey(spi_be, ike->config->uplink.address_be);
+	(void)ike;
+	cp_ike_kernel_rekey(id->spi_be, id->destination_be);
 }
 
 static void ike_ask(struct cp_ike *ike, uint32_t login)

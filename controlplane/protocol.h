@@ -44,8 +44,8 @@ struct cp_protocol {
 	void (*end_late)(struct cp_ike *ike, uint32_t login, unsigned seconds);
 	void (*leave)(struct cp_ike *ike, uint32_t login);
 
-	/* New keys in place of the SA with this inbound SPI. */
-	void (*rekey)(struct cp_ike *ike, uint32_t spi_be);
+	/* New keys in place of this SA, of either direction, and of the one that belongs to it. */
+	void (*rekey)(struct cp_ike *ike, const struct ipc_sa_id *id);
 
 	/* Asks the server whether it still knows this login: CP_EVENT_ANSWERED, _UNANSWERED or
 	 * _SILENT follow. */

@@ -233,6 +233,17 @@ static void end_logins(struct cp_supervisor *supervisor, unsigned todo,
 	}
 }
 
+static void rekey_all(struct cp_supervisor *supervisor, const struct cp_tunnel_state *state)
+{
+	struct ipc_sa_id id = { .destination_be = supervisor->config->uplink.address_be,
+		                .direction = IPC_IN };
+
+	for (size_t i = 0; i < state->child_count; i++) {
+		id.spi_be = state->children[i].spi_be;
+		cp_protocol_of_number(state->children[i].id)->rekey(&supervisor->ike, &id);
+	}
+}
+
 static void perform(struct cp_supervisor *supervisor, size_t index, unsigned todo,
                     const struct cp_tunnel_state *state)
 {
@@ -253,11 +264,8 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 		set_peer(supervisor, tunnel, &tunnel->up_at);
 	if (todo & (CP_DO_PEER | CP_DO_CONNECT))
 		connect_peer(supervisor, index, todo, state->remote_be);
-	if (todo & CP_DO_REKEY) {
-		for (size_t i = 0; i < state->child_count; i++)
-			cp_protocol_of_number(state->children[i].id)
-				->rekey(&supervisor->ike, state->children[i].spi_be);
-	}
+	if (todo & CP_DO_REKEY)
+		rekey_all(supervisor, state);
 	if (todo & CP_DO_UP)
 		come_up(supervisor, tunnel, state->inner_be);
 }

@@ -102,7 +102,7 @@ static void rekey_if_used_up(void *context, const void *entry)
 	sp_log(SP_LOG_INFO, "supervisor: %s, rekeying environment=%s server=%s spi=%08x",
 	       is_expiring ? "sequence numbers run out" : "an SA has carried its share",
 	       info->tunnel.environment, info->tunnel.server, ntohl(info->id.spi_be));
-	cp_protocol_of(server)->rekey(&supervisor->ike, info->id.spi_be);
+	cp_protocol_of(server)->rekey(&supervisor->ike, &info->id);
 }
 
 void cp_supervisor_look_at_sas(struct cp_supervisor *supervisor, bool have_changed)
