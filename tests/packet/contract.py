@@ -486,6 +486,14 @@ class Contract(Raw):
         """The next packet for a byte stream."""
         return self._wait(self.streams, timeout)
 
+    def discard(self):
+        """Takes everything that has come unasked: datagrams, packets for streams, events."""
+        while select.select([self.socket], [], [], 0)[0]:
+            header, body = self.receive(0)
+            assert self._dispatch(header, body), header
+        self.punts.clear()
+        self.streams.clear()
+
     def _wait(self, queue, timeout):
         deadline = time.monotonic() + timeout
         while not queue:
