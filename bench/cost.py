@@ -47,13 +47,9 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def measure(program, options):
-    """One process: what it says of itself, and its cases."""
-    argv = [os.path.join(BUILD, "bench", program), "--rounds", str(options.rounds),
-            "--sessions", str(options.sessions), "--cpu", str(options.cpu)]
-    for name in ("path", "cipher", "size"):
-        if getattr(options, name) is not None:
-            argv += [f"--{name}", str(getattr(options, name))]
+def run(program, options, *arguments):
+    """One process of bench/PROGRAM.c: what it says of itself, and its cases."""
+    argv = [os.path.join(BUILD, "bench", program), *map(str, arguments)]
     if options.no_huge:
         argv.append("--no-huge")
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
@@ -62,6 +58,16 @@ def measure(program, options):
         say(f"error: {program} ended with status {done.returncode}")
         sys.exit(1)
     head, *cases = map(json.loads, done.stdout.splitlines())
+    return head, cases
+
+
+def measure(program, options):
+    """One process: what it says of itself, and its cases."""
+    arguments = ["--rounds", options.rounds, "--sessions", options.sessions, "--cpu", options.cpu]
+    for name in ("path", "cipher", "size"):
+        if getattr(options, name) is not None:
+            arguments += [f"--{name}", getattr(options, name)]
+    head, cases = run(program, options, *arguments)
     if not cases:
         say("error: there is no such path, cipher or size")
         sys.exit(2)

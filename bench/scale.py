@@ -8,9 +8,7 @@ two workers, both are busy all the time, and a rate is the sum of both.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 
 import cost
@@ -44,16 +42,7 @@ def parse(argv):
 
 def measure(options, *arguments):
     """One process: what it says of itself, and its cases by path and arrival."""
-    argv = [os.path.join(cost.BUILD, "bench", "scale"), "--chunks", str(options.chunks),
-            *map(str, arguments)]
-    if options.no_huge:
-        argv.append("--no-huge")
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                          check=False)
-    if done.returncode != 0:
-        cost.say(f"error: scale ended with status {done.returncode}")
-        sys.exit(1)
-    head, *cases = map(json.loads, done.stdout.splitlines())
+    head, cases = cost.run("scale", options, "--chunks", options.chunks, *arguments)
     return head, {(case["path"], case["arrival"]): case for case in cases}
 
 

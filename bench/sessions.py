@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 
 import cost
@@ -40,16 +39,8 @@ def parse(argv):
 
 def set_up(options):
     """One process: what it says of itself, and its cases by name."""
-    argv = [os.path.join(cost.BUILD, "bench", "sessions"), "--capacity", str(options.capacity),
-            "--count", str(options.count), "--cpu", str(options.cpu)]
-    if options.no_huge:
-        argv.append("--no-huge")
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                          check=False)
-    if done.returncode != 0:
-        cost.say(f"error: sessions ended with status {done.returncode}")
-        sys.exit(1)
-    head, *cases = map(json.loads, done.stdout.splitlines())
+    head, cases = cost.run("sessions", options, "--capacity", options.capacity,
+                           "--count", options.count, "--cpu", options.cpu)
     return head, {case["case"]: case for case in cases}
 
 

@@ -211,6 +211,8 @@ static uint64_t next_deadline_ms(const struct cp_ovpn_client *client)
 {
 	uint64_t deadline = now_ms() + LONG_MS;
 
+	if (client->ike->is_muted)
+		return deadline; /* nothing is done any more, whatever is due */
 	for (const struct cp_ovpn_order *order = client->waiting; order; order = order->next)
 		if (order->due_ms < deadline)
 			deadline = order->due_ms;

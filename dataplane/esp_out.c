@@ -154,19 +154,5 @@ void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 
 void dp_esp_out_encrypt(struct dp_worker *w, struct dp_batch *b)
 {
-	unsigned from, to, packets = 0;
-
-	for (from = 0; from < b->n; from = to) {
-		struct dp_sa_out *sa = b->p[from].sa_out;
-
-		to = from + 1;
-		if (unlikely(b->p[from].verdict != DP_OK))
-			continue;
-		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_out == sa)
-			to++;
-		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
-		packets += to - from;
-	}
-	dp_crypto_flush(w->crypto);
-	w->count->esp_out_packets += packets;
+	w->count->esp_out_packets += dp_outer_encrypt(w, b);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The outer header of a packet that enters a tunnel, from the template of its SA.
+ * What the packets that enter a tunnel share, whatever its protocol: the outer header, from the
+ * template of their SA, and encryption.
  */
 #pragma once
 
@@ -11,6 +12,7 @@
 
 #include "dataplane/ipv4.h"
 #include "dataplane/sa.h"
+#include "dataplane/worker.h"
 
 /* FIRST: the first two bytes of the inner header, as all headers here begin; with them its type of
  * service goes along (RFC 6040 section 4.1, normal mode: ECN and DSCP). The UDP header falls where
@@ -31,4 +33,25 @@ static inline void dp_outer_write(uint8_t *outer, const struct dp_sa_out *sa, ui
 	own = _mm_insert_epi32(_mm_cvtsi32_si128((int)word), (int)sum, 2);
 	_mm_storeu_si128((__m128i *)outer, _mm_or_si128(begin, own));
 	_mm_storeu_si128((__m128i *)(outer + 12), _mm_insert_epi32(end, (int)udp_be, 3));
+}
+
+/* Encrypts the burst, each run of packets under its SA, whole; returns how many. Verdict: CRYPTO.
+ */
+static inline unsigned dp_outer_encrypt(struct dp_worker *w, struct dp_batch *b)
+{
+	unsigned to, packets = 0;
+
+	for (unsigned from = 0; from < b->n; from = to) {
+		struct dp_sa_out *sa = b->p[from].sa_out;
+
+		to = from + 1;
+		if (unlikely(b->p[from].verdict != DP_OK))
+			continue;
+		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_out == sa)
+			to++;
+		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
+		packets += to - from;
+	}
+	dp_crypto_flush(w->crypto);
+	return packets;
 }

@@ -260,21 +260,7 @@ static inline void check_volume(struct dp_worker *w, struct dp_sa_out *sa)
 
 void dp_ovpn_out_seal(struct dp_worker *w, struct dp_batch *b)
 {
-	unsigned to, packets = 0;
-
-	for (unsigned from = 0; from < b->n; from = to) {
-		struct dp_sa_out *sa = b->p[from].sa_out;
-
-		to = from + 1;
-		if (unlikely(b->p[from].verdict != DP_OK))
-			continue;
-		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_out == sa)
-			to++;
-		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
-		packets += to - from;
-	}
-	dp_crypto_flush(w->crypto);
-	w->count->ovpn_out_packets += packets;
+	w->count->ovpn_out_packets += dp_outer_encrypt(w, b);
 	for (unsigned i = 0; i < b->n; i++)
 		if (likely(b->p[i].verdict == DP_OK))
 			check_volume(w, b->p[i].sa_out);
