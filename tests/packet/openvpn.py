@@ -134,12 +134,14 @@ class Key:
 class Tunnel(peers.Tunnel):
     """A server that speaks OpenVPN, in a tunnel of the shared dataplane; `pair` is its newest key."""
 
+    key_kind = Key
+
     def __init__(self, *arguments, server_port=SERVER_PORT, **how):
         super().__init__(*arguments, **how)
         self.server_port = server_port
 
     def add_pair(self, **how):
-        key = Key(self, self.control.spi_alloc(*self.id), **how)
+        key = self.key_kind(self, self.control.spi_alloc(*self.id), **how)
         self.control.sa_add(key.message(c.IN))
         self.control.sa_add(key.message(c.OUT))
         self.pair = key

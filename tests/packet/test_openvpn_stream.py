@@ -26,12 +26,7 @@ class Key(openvpn.Key):
 class Tunnel(openvpn.Tunnel):
     """Its server is at the other end of a TCP connection, which the test has as the control plane."""
 
-    def add_pair(self, **how):
-        key = Key(self, self.control.spi_alloc(*self.id), **how)
-        self.control.sa_add(key.message(c.IN))
-        self.control.sa_add(key.message(c.OUT))
-        self.pair = key
-        return key
+    key_kind = Key
 
     def take_payload(self, what="a packet in the tunnel", pair=None, timeout=5.0):
         punt, packet = self.control.wait_stream(timeout)
