@@ -24,8 +24,8 @@ LANES = 2  # of tests that spend most of their time waiting
 SECOND_TRIES = 5  # at most, in a suite of pytest
 # These count every packet at a high rate (those that use tests/e2e/datagrams.py), measure time, or
 # want whole cores.
-ALONE = ("test_restart_lossless.py", "test_soak.py", "test_upgrade.py", "test_failover.py",
-         "test_bench.py")
+ALONE = ("test_restart_lossless.py", "test_soak.py", "test_openvpn_soak.py", "test_upgrade.py",
+         "test_failover.py", "test_bench.py")
 # The longest ones begin first, so that the lanes end together.
 LONG = ("test_suites.py", "test_rekey_limits.py", "test_restart.py", "test_bad_server.py",
         "test_revocation.py", "test_rekey.py", "test_rekey_cut.py", "test_failover_far.py")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stream of numbered datagrams in both directions that counts what was lost, and where.
 
-The client sends at a steady rate to a UDP forward; the target numbers and counts, and answers each
-one with a number of its own. Neither repeats anything: what is missing was lost on the way.
+The client sends at a steady rate to a UDP forward, or to the same one of several environments in
+turn; the target numbers and counts, and answers each one with a number of its own. Neither repeats
+anything: what is missing was lost on the way.
 """
 
 import json
@@ -37,16 +38,19 @@ while True:
     sent += 1
 """
 
-# Sends for as long as its input is open, then asks the target what it saw.
+# Sends until SIGTERM, then asks the target what it saw.
 _CLIENT = """
 import json, select, signal, socket, struct, sys, time  # 33: SO_RCVBUFFORCE
 stopped = []
 signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)
-s.connect((socket.gethostbyname(sys.argv[1]), int(sys.argv[2])))
+ways = []
+for name in sys.argv[1].split(","):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)
+    s.connect((socket.gethostbyname(name), int(sys.argv[2])))
+    s.setblocking(False)
+    ways.append(s)
 rate = int(sys.argv[3])
-s.setblocking(False)
 filler = bytes(60)
 sent = got = again = refused = 0
 seen = bytearray(1 << 24)
@@ -54,6 +58,10 @@ answer = None
 last, gap = None, 0.0
 
 def take():
+    for s in ways:
+        take_all(s)
+
+def take_all(s):
     global got, again, answer, last, gap
     while True:
         try:
@@ -72,14 +80,16 @@ def take():
         got += not seen[number]
         seen[number] = 1
 
-while not select.select([s], [], [], 0.2)[0]:  # addresses on the way are resolved
-    s.send(struct.pack("!I", 0xfffffffe))
+for s in ways:
+    while not select.select([s], [], [], 0.2)[0]:  # addresses on the way are resolved
+        s.send(struct.pack("!I", 0xfffffffe))
 time.sleep(0.2)
-try:
-    while s.recv(2048):
+for s in ways:
+    try:
+        while s.recv(2048):
+            pass
+    except BlockingIOError:
         pass
-except BlockingIOError:
-    pass
 begun = due = time.monotonic()
 reported = 0
 while not stopped:
@@ -88,7 +98,7 @@ while not stopped:
         due = now - 0.001  # held up: slower, not a burst
     while due <= now:
         try:
-            s.send(struct.pack("!I", sent) + filler)
+            ways[sent % len(ways)].send(struct.pack("!I", sent) + filler)
             sent += 1
         except (BlockingIOError, ConnectionRefusedError):
             refused += 1
@@ -97,19 +107,19 @@ while not stopped:
     if now - reported >= 0.1:
         reported = now
         print("sent", sent, got, flush=True)
-    select.select([s], [], [], max(0, due - time.monotonic()) + 0.0005)
+    select.select(ways, [], [], max(0, due - time.monotonic()) + 0.0005)
 seconds = time.monotonic() - begun
 end = time.monotonic() + 10
 while answer is None and time.monotonic() < end:
     quiet = time.monotonic() + 0.5
     while time.monotonic() < quiet:
         before = got
-        select.select([s], [], [], 0.1)
+        select.select(ways, [], [], 0.1)
         take()
         if got != before:
             quiet = time.monotonic() + 0.5
-    s.send(struct.pack("!I", 0xffffffff))
-    select.select([s], [], [], 0.5)
+    ways[0].send(struct.pack("!I", 0xffffffff))
+    select.select(ways, [], [], 0.5)
     take()
 print("end", json.dumps({"sent": sent, "got": got, "again": again, "refused": refused, "seconds": seconds,
                          "gap": gap, "target": answer}), flush=True)
@@ -141,21 +151,21 @@ def _sent(host, device):
     return links[0]["stats64"]["tx"]["packets"]
 
 
-# The devices on each way, in order, and those of each server; ipsec0 is the server's TUN device. The
+# The devices on each way, in order, and those of each server; ipsec0 or tun0 is its TUN device. The
 # target has eth0, or with servers in two zones a port to each. The gateway's are the cables that the
 # dataplane sends on.
 _OUT = (("client", "eth0"), ("cluster", "to-gateway"), ("gateway", "uplink"), ("internet", "to-a"),
         ("internet", "to-b"))
-_OUT_OF_SERVER = ("from ipsec0", "lan")
+_OUT_OF_SERVER = ("from ipsec0", "from tun0", "lan")
 _BACK = (("target", "eth0"), ("target", "to-a"), ("target", "to-b"), ("internet", "to-gateway"),
          ("gateway", "cluster"), ("cluster", "to-client"))
 _BACK_OF_SERVER = ("ipsec0", "tun0", "wan")
 
 
 class Datagrams:
-    """The stream; the forward of PORT must be there."""
+    """The stream; the forward of PORT must be there, at each of ADDRESSES."""
 
-    def __init__(self, topology, rate=10000):
+    def __init__(self, topology, rate=10000, addresses=("vpn",)):
         self._topology = topology
         web = topology.site.web
         target = web.host.start(sys.executable, "-c", _TARGET, web.address, str(TARGET_PORT),
@@ -164,8 +174,8 @@ class Datagrams:
         self._servers = {host.name: host for host in topology.site.server_hosts}
         self._hosts = {"target": web.host, "client": topology.client, **self._servers}
         self._before = self._own_losses()
-        self._process = topology.client.start(sys.executable, "-c", _CLIENT, "vpn", str(PORT),
-                                              str(rate), name="datagrams")
+        self._process = topology.client.start(sys.executable, "-c", _CLIENT, ",".join(addresses),
+                                              str(PORT), str(rate), name="datagrams")
         self.wait_for_more(500)
 
     def _own_losses(self):
