@@ -85,6 +85,12 @@ static void read_compress(struct cp_reader *reader, const struct cp_node *node, 
 	           "must be \"none\", \"comp-lzo\", \"stub\", \"stub-v2\", \"lz4\" or \"lz4-v2\"");
 }
 
+static bool is_wrap_key(const char *name)
+{
+	return strcmp(name, "tls_auth_file") == 0 || strcmp(name, "tls_crypt_file") == 0 ||
+	       strcmp(name, "tls_crypt_v2_file") == 0;
+}
+
 static void read_wrap_key(struct cp_reader *reader, const struct cp_node *node,
                           enum cp_ovpn_wrapping wrapping, struct cp_server_draft *draft)
 {
@@ -94,8 +100,7 @@ static void read_wrap_key(struct cp_reader *reader, const struct cp_node *node,
 	for (size_t i = 0; node->parent && i < node->parent->count; i++) {
 		const struct cp_node *other = &node->parent->children[i];
 
-		if (other < node && strncmp(other->name, "tls_", 4) == 0 &&
-		    strcmp(other->name + strlen(other->name) - 5, "_file") == 0) {
+		if (other < node && is_wrap_key(other->name)) {
 			cp_mistake(reader, node, NULL, "must not stand beside %s: one wraps",
 			           other->name);
 			return;

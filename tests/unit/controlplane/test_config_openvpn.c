@@ -178,6 +178,8 @@ static void test_bad(void **state)
 		  "must be \"none\"" },
 		{ ONE(PASSWORD "tls_auth_file = \"/s/1\"; tls_crypt_file = \"/s/2\";", ""),
 		  "environment.tls_crypt_file", "must not stand beside tls_auth_file" },
+		{ ONE(PASSWORD "tls_ = \"/s/1\"; tls_crypt_file = \"/s/2\";", ""),
+		  "environment.tls_", "is not a key here" },
 		{ ONE(PASSWORD "key_direction = 2;", ""), "environment.key_direction",
 		  "must be 0 to 1" },
 		{ ONE(PASSWORD "port = 0;", ""), "environment.port", "must be 1 to 65535" },
