@@ -120,10 +120,18 @@ static void take_float(struct cp_ovpn_reading *reading)
 	reading->profile->settings.may_float = true;
 }
 
+/* Its name says what it is, unless dev-type does: that is known at the end. */
 static void take_dev(struct cp_ovpn_reading *reading)
 {
-	if (strncmp(cp_ovpn_word(reading, 1), "tun", 3) != 0)
-		cp_ovpn_complain(reading, "must be tun: frames of tap are not carried");
+	reading->dev_line = reading->line->number;
+	reading->is_named_tun = strncmp(cp_ovpn_word(reading, 1), "tun", 3) == 0;
+}
+
+static void take_dev_type(struct cp_ovpn_reading *reading)
+{
+	reading->has_dev_type = true;
+	if (strcmp(cp_ovpn_word(reading, 1), "tun") != 0)
+		cp_ovpn_complain(reading, CP_OVPN_NOT_TUN);
 }
 
 static void take_client(struct cp_ovpn_reading *reading)
@@ -437,7 +445,7 @@ const struct cp_ovpn_taker cp_ovpn_way_takers[] = {
 	{ "pull", take_pull },
 	{ "mode", take_mode },
 	{ "dev", take_dev },
-	{ "dev-type", take_dev },
+	{ "dev-type", take_dev_type },
 	{ "remote", take_remote },
 	{ "port", take_port },
 	{ "rport", take_port },

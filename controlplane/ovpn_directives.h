@@ -11,6 +11,7 @@
 
 #define CP_OVPN_TOLERATED_MAX 16u
 #define CP_OVPN_DIRECTIVE_LEN 64u
+#define CP_OVPN_NOT_TUN "must be tun: frames of tap are not carried"
 
 struct cp_ovpn_reading {
 	struct cp_ovpn_profile *profile;
@@ -24,6 +25,8 @@ struct cp_ovpn_reading {
 	char tolerated[CP_OVPN_TOLERATED_MAX][CP_OVPN_DIRECTIVE_LEN]; /* ignore-unknown-option */
 	size_t tolerated_count;
 	bool has_client, has_tls_client, has_pull;
+	unsigned dev_line; /* 0: not set */
+	bool is_named_tun, has_dev_type;
 	struct cp_ovpn_settings outside; /* its remotes are those outside of <connection> */
 	uint16_t port;                   /* 0: not set; of the file, or of this <connection> */
 	uint8_t transport;

@@ -14,6 +14,17 @@
 #include "controlplane/ovpn_directives.h"
 
 #define COMPLAINT_LEN 512u
+#define NAME_MAX_LEN 30u /* of a directive: a line of a static key is longer */
+
+/* The directive, as far as it is one: where a bracket is missing, lines of a key are read as such,
+ * and what is told goes to logs. */
+static const char *name_of(const struct cp_ovpn_line *line)
+{
+	const char *name = line->count ? line->words[0] : "";
+	const size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+
+	return length <= NAME_MAX_LEN && !name[length] ? name : "";
+}
 
 void cp_ovpn_complain(struct cp_ovpn_reading *reading, const char *format, ...)
 {
@@ -23,8 +34,7 @@ void cp_ovpn_complain(struct cp_ovpn_reading *reading, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	reading->complain(reading->context, reading->line->number,
-	                  reading->line->count ? reading->line->words[0] : "", text);
+	reading->complain(reading->context, reading->line->number, name_of(reading->line), text);
 }
 
 const char *cp_ovpn_word(const struct cp_ovpn_reading *reading, unsigned index)
@@ -102,7 +112,9 @@ static void read_directive(struct cp_ovpn_reading *reading)
 	else if ((why = cp_ovpn_find_refusal(name)))
 		cp_ovpn_complain(reading, "%s", why);
 	else if (!is_tolerated(reading, name))
-		cp_ovpn_complain(reading, "is not known");
+		cp_ovpn_complain(reading, *name_of(reading->line)
+		                                  ? "is not known"
+		                                  : "begins with what is no directive");
 }
 
 static void read_lines(struct cp_ovpn_reading *reading, const char *text, size_t length,
@@ -222,6 +234,8 @@ static void conclude(struct cp_ovpn_reading *reading)
 
 	choose_remotes(reading);
 	choose_ciphers(reading);
+	if (reading->dev_line && !reading->is_named_tun && !reading->has_dev_type)
+		reading->complain(reading->context, reading->dev_line, "dev", CP_OVPN_NOT_TUN);
 	if (settings->wrapping != CP_OVPN_TLS_AUTH)
 		settings->key_direction = -1;
 	if (!reading->has_client && !(reading->has_tls_client && reading->has_pull))

@@ -263,6 +263,12 @@ static void test_bad(void **state)
 		{ "frobnicate", "frobnicate", "is not known" },
 		{ "setenv opt dev tap", "dev", "must be tun" },
 		{ "dev tap0", "dev", "must be tun" },
+		{ "dev vpn0", "dev", "must be tun" },
+		{ "dev tun0\ndev-type tap", "dev-type", "must be tun" },
+		/* a bracket is missing: what follows is a key's, and logs are read by others */
+		{ "c0ffee00c0ffee00c0ffee00c0ffee00", "", "no directive" },
+		{ "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "", "no directive" },
+		{ "QmFzZTY0", "", "no directive" },
 		{ "plugin /usr/lib/x.so", "plugin", "never run" },
 		{ "tls-verify /bin/true", "tls-verify", "scripts never run" },
 		{ "management 127.0.0.1 7505", "management", "is not done" },
@@ -340,6 +346,15 @@ static void test_bad(void **state)
 	}
 }
 
+/* dev-type says what it is, whatever it is called. */
+static void test_device(void **state)
+{
+	(void)state;
+	take("client\ndev vpn0\ndev-type tun\n");
+	take("client\ndev-type tun\ndev tap0\n");
+	take("client\ndev tun\n");
+}
+
 static void assert_line(const char *text, unsigned line)
 {
 	struct cp_ovpn_profile profile;
@@ -401,7 +416,7 @@ int main(void)
 		cmocka_unit_test(test_old),       cmocka_unit_test(test_connections),
 		cmocka_unit_test(test_single),    cmocka_unit_test(test_bare),
 		cmocka_unit_test(test_bad),       cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_treatment),
+		cmocka_unit_test(test_treatment), cmocka_unit_test(test_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
