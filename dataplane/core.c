@@ -155,6 +155,7 @@ static int make_worker(struct dp_core *core, uint16_t index, char why[256])
 	for (unsigned i = 0; i < DP_SERVER_LIMITS; i++)
 		w->server_limit[i].per_second = SERVER_PUNTS_PER_SECOND;
 	w->resync_limit.per_second = DP_RESYNC_WORKER_PER_SECOND;
+	w->epoch_limit.per_second = DP_OVPN_EPOCH_WORKER_PER_SECOND;
 	w->pmtu_limit.per_second = PMTUS_PER_SECOND;
 	w->exception_limit.per_second = EXCEPTIONS_PER_SECOND;
 	w->failover.secret[0] = random64();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Derivation takes microseconds, but a forged packet may ask for it: such tries are limited. */
+/* Derivation takes microseconds, but a forged packet may ask for it: such tries are limited, for a
+ * key and for all, so that nobody's forgeries stop another tunnel's next epoch. */
 #include "dataplane/ovpn_epoch.h"
 
 #include "common/secret.h"
@@ -121,7 +122,8 @@ void dp_ovpn_epoch_follow(struct dp_worker *w, struct dp_sa_in *sa, const struct
 	struct dp_crypto_key key;
 
 	if (number - sa->epoch.number > (int)DP_OVPN_EPOCHS_AHEAD ||
-	    !dp_bucket_take(&w->resync_limit, w->now_ns))
+	    !dp_bucket_take(&sa->resync_limit, w->now_ns) ||
+	    !dp_bucket_take(&w->epoch_limit, w->now_ns))
 		return;
 	advance(w, &epoch, number);
 	if (make_key(w, &epoch, &key, &sa->suite) == 0 && is_authentic(w, sa, &epoch, &key, p)) {

@@ -18,6 +18,8 @@
 #define DP_OVPN_EPOCH_IV 12u
 #define DP_OVPN_EPOCHS_AHEAD 16u /* that a packet may be ahead of us */
 #define DP_OVPN_COUNTER_BITS 48u
+#define DP_OVPN_EPOCH_PACKETS_PER_SECOND 32u /* tried with a later epoch, of a key */
+#define DP_OVPN_EPOCH_WORKER_PER_SECOND 256u /* the same of all keys */
 
 struct dp_worker;
 struct dp_pkt;

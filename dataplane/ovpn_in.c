@@ -157,11 +157,15 @@ static enum dp_verdict open_framed(struct dp_worker *w, struct dp_batch *b, stru
 }
 
 /* The server's address has changed: authentic, and newer than all before, so no replay took us
- * there. */
+ * there. Who takes packets off the way and is faster could take us to and fro with each of them:
+ * once in a while is enough for who moved. */
 static __rte_noinline void float_to(struct dp_worker *w, const struct dp_pkt *p,
                                     const struct dp_sa_in *sa)
 {
-	dp_sa_float(w, sa->tunnel, dp_load32(p->l3 + 12), dp_load16(p->esp - UDP_HEADER));
+	const uint64_t floated_ns = sa->lease.floated_ns;
+
+	if (floated_ns == 0 || w->now_ns - floated_ns >= DP_SA_FLOAT_NS)
+		dp_sa_float(w, sa->tunnel, dp_load32(p->l3 + 12), dp_load16(p->esp - UDP_HEADER));
 }
 
 static inline enum dp_verdict finish(struct dp_worker *w, struct dp_batch *b, struct dp_pkt *p,

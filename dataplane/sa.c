@@ -324,7 +324,8 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	sa->is_esn = (add->flags & IPC_SA_ESN) != 0;
 	sa->is_early = (add->flags & IPC_SA_EARLY) != 0;
 	dp_replay_init(&sa->replay, add->replay_window);
-	sa->resync_limit.per_second = DP_RESYNC_PACKETS_PER_SECOND;
+	sa->resync_limit.per_second =
+		sa->epoch.number ? DP_OVPN_EPOCH_PACKETS_PER_SECOND : DP_RESYNC_PACKETS_PER_SECOND;
 	fill_lease(&sa->lease, w, add, control_epoch, place->entry);
 	apply_in(sa);
 	e->kind = DP_SA_IN;
@@ -580,6 +581,7 @@ void dp_sa_float(struct dp_worker *w, uint16_t tunnel, uint32_t remote_be, uint1
 			continue;
 		t->keys[i]->lease.remote_be = remote_be;
 		t->keys[i]->lease.remote_port_be = remote_port_be;
+		t->keys[i]->lease.floated_ns = w->now_ns;
 		apply_in(t->keys[i]);
 	}
 	for (struct dp_sa_out *sa = t->out; sa; sa = sa->older) {

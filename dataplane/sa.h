@@ -42,8 +42,9 @@ struct dp_sa_lease {
 	                          */
 	uint16_t local_port_be;
 	uint16_t remote_port_be;
-	uint32_t flags; /* IPC_SA_ESN, IPC_SA_UDP, IPC_SA_OPENVPN */
-	uint32_t entry; /* in the table */
+	uint32_t flags;      /* IPC_SA_ESN, IPC_SA_UDP, IPC_SA_OPENVPN */
+	uint32_t entry;      /* in the table */
+	uint64_t floated_ns; /* its OpenVPN server's address changed last; 0: it never did */
 };
 
 /* Line 0: read for every packet, written when the peer moves. Line 1: written for every run of
@@ -64,10 +65,10 @@ struct dp_sa_in {
 	uint8_t pad1[4];
 	/* line 1 */
 	uint64_t packets;
-	uint64_t bytes;   /* of inner packets */
-	uint64_t used_ns; /* last authentic packet, 0: never */
-	struct dp_bucket resync_limit;
-	uint32_t failures; /* of the integrity check in a row, bursts taken whole */
+	uint64_t bytes;                /* of inner packets */
+	uint64_t used_ns;              /* last authentic packet, 0: never */
+	struct dp_bucket resync_limit; /* tries; of OpenVPN: of later epochs */
+	uint32_t failures;             /* of the integrity check in a row, bursts taken whole */
 	uint8_t pad2[4];
 	struct dp_replay replay; /* its head ends line 1 */
 	/* line 10 */
@@ -184,6 +185,7 @@ bool dp_sa_take_changed(struct dp_worker *w);
 void dp_sa_set_link_mtu(struct dp_worker *w, uint16_t tunnel, uint16_t link_mtu);
 
 /* The server of an OpenVPN tunnel has another address: for all its keys. */
+#define DP_SA_FLOAT_NS 1000000000ull /* not more often than that: the caller asks the key */
 void dp_sa_float(struct dp_worker *w, uint16_t tunnel, uint32_t remote_be, uint16_t remote_port_be);
 
 /* What was sealed with an OpenVPN key reached its mark: notes the warning, then ends the key. */

@@ -159,6 +159,7 @@ struct dp_worker {
 		server_limit[DP_SERVER_LIMITS]; /* of one, by its address: dataplane/punt.c */
 	struct dp_bucket exception_limit;       /* packets of flows that end here */
 	struct dp_bucket resync_limit;          /* packets tried with other sequence numbers */
+	struct dp_bucket epoch_limit;           /* packets tried with a later epoch */
 	struct dp_keepalive keepalive;
 	struct dp_failover failover;
 	struct dp_bucket pmtu_limit;     /* "packet too big" about ESP */

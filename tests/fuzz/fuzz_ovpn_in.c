@@ -55,7 +55,7 @@ static void start(void)
 	worker.tunnels = tunnels;
 	worker.count = &counters;
 	worker.mbufs = pool;
-	worker.resync_limit.per_second = 1000000;
+	worker.epoch_limit.per_second = 1000000;
 	worker.now_s = 1000;
 	worker.now_ns = 1000 * 1000000000ull;
 	require(dp_crypto_create(&worker.crypto, true) == 0);

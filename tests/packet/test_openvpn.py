@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """OpenVPN's data channel against a server written from its wire format: every suite and framing, replay, forgeries, rekeying."""
+import itertools
 import os
 import random
 import struct
@@ -200,8 +201,54 @@ def test_float(dp, vpn):
     vpn.remote, vpn.server_port = "198.51.100.77", 4000
     flow.out("PA", b"to the new address")
     vpn.remote, vpn.server_port = before  # the key goes by the name it came with
+    assert where(dp, vpn, key) == ("198.51.100.77", 4000)
+
+
+def where(dp, vpn, key):
     info = dp.control.sa_query(key.handle, vpn.remote, c.OUT)
-    assert (c.ip_text(info.remote_be), c.port_number(info.remote_port_be)) == ("198.51.100.77", 4000)
+    return c.ip_text(info.remote_be), c.port_number(info.remote_port_be)
+
+
+def test_nobody_else_makes_it_float(dp, vpn):
+    """A packet that was held back, and one that is repeated, come from elsewhere: neither moves the tunnel. Nor does a new one so
+    soon: whoever is faster than the server would have it to and fro."""
+    key = vpn.up(flags=c.OPENVPN_FLOAT)
+    with dp.dropped("openvpn-ping", times=2):
+        vpn.send_payload(openvpn.PING, number=9)
+        newest = vpn.send_payload(openvpn.PING, number=10)
+    with dp.dropped("openvpn-ping"):
+        vpn.send_payload(openvpn.PING, number=7, source="198.51.100.78")
+    newest[IP].src = "198.51.100.78"
+    del newest[IP].chksum
+    with dp.dropped("openvpn-replay"):
+        dp.uplink.send_ip(IP(bytes(newest)))
+    assert where(dp, vpn, key) == (vpn.remote, vpn.server_port)
+    with dp.dropped("openvpn-ping"):
+        vpn.send_payload(openvpn.PING, number=11, source="198.51.100.77")
+    assert where(dp, vpn, key) == ("198.51.100.77", vpn.server_port)
+    with dp.dropped("openvpn-ping"):
+        vpn.send_payload(openvpn.PING, number=12, source="198.51.100.78")
+    numbers = itertools.count(13)
+    harness.wait_for(lambda: vpn.send_payload(openvpn.PING, number=next(numbers)) and where(dp, vpn, key)[0] == vpn.remote,
+                     "the server is where it was")
+
+
+def test_control_packets_follow(dp, vpn):
+    """The control plane is told that its server floats, and lets its control packets come from there."""
+    vpn.up(flags=c.OPENVPN_FLOAT)
+    hard_reset = bytes([8 << 3]) + os.urandom(8) + b"\0" + struct.pack("!I", 0)
+    with dp.dropped("openvpn-ping"):
+        vpn.send_payload(openvpn.PING)
+    dp.control.changed = 0
+    with dp.dropped("openvpn-ping"):
+        vpn.send_payload(openvpn.PING, source="198.51.100.77")
+    harness.wait_for(lambda: dp.control.state() and dp.control.changed & c.CHANGED_SAS, "the event of the new address")
+    with dp.dropped("openvpn-unknown-peer"):
+        dp.uplink.send_ip(vpn.outer(hard_reset, source="198.51.100.77"))
+    dp.control.openvpn_peer_set(*vpn.id, "198.51.100.77", vpn.server_port, openvpn.PORT)
+    dp.uplink.send_ip(vpn.outer(hard_reset, source="198.51.100.77"))
+    punt, payload = dp.control.wait_punt()
+    assert (c.ip_text(punt.source_be), payload) == ("198.51.100.77", hard_reset)
 
 
 def test_a_port_of_another_tunnel_is_refused(dp, vpn):

@@ -48,6 +48,7 @@ struct world *world_create(uint16_t worker, uint32_t capacity)
 	x->w.now_ns = 1000 * 1000000000ull;
 	x->w.now_tsc = 5000;
 	x->w.resync_limit.per_second = DP_RESYNC_WORKER_PER_SECOND;
+	x->w.epoch_limit.per_second = DP_OVPN_EPOCH_WORKER_PER_SECOND;
 	for (unsigned i = 0; i < WORLD_TUNNELS; i++)
 		x->tunnels[i].environment = (uint16_t)(i + 100);
 	assert_int_equal(dp_crypto_create(&x->w.crypto, true), 0);

@@ -7,7 +7,7 @@
 #include <lz4.h>
 
 #include "dataplane/ovpn_framing.h"
-#include "dataplane/ovpn_in.h"
+#include "dataplane/ovpn_in.c"
 #include "dataplane/ovpn_out.h"
 #include "dataplane/pmtu.h"
 #include "dataplane/port.h"
@@ -350,6 +350,34 @@ static void floats(void **state)
 	destroy(f);
 }
 
+/* One that takes packets off the way and is faster does not drive the tunnel to and fro; nor does
+ * one that repeats what was said. */
+static void floats_once_in_a_while(void **state)
+{
+	struct fixture *f = create();
+	struct ipc_sa_add in = request(IPC_IN, 0, IPC_AES256_GCM16);
+	struct dp_sa_in *sa;
+	struct dp_pkt packet = { 0 };
+	uint8_t l3[64] = { 0 };
+
+	(void)state;
+	in.openvpn.flags = IPC_OPENVPN_FLOAT;
+	sa = add_in(f, &in);
+	packet.l3 = l3;
+	packet.esp = l3 + OUTER;
+	for (unsigned i = 0; i < 10; i++) {
+		dp_store32(l3 + 12, htonl(WORLD_REMOTE + 1 + i));
+		dp_store16(l3 + 20, htons(SERVER_PORT));
+		float_to(&f->x->w, &packet, sa);
+		assert_int_equal(sa->lease.remote_be, htonl(WORLD_REMOTE + 1));
+		assert_int_equal(dp_sa_take_changed(&f->x->w), i == 0);
+		f->x->w.now_ns += DP_SA_FLOAT_NS / 10;
+	}
+	float_to(&f->x->w, &packet, sa);
+	assert_int_equal(sa->lease.remote_be, htonl(WORLD_REMOTE + 10));
+	destroy(f);
+}
+
 static void keeps_two_keys(void **state)
 {
 	struct fixture *f = create();
@@ -474,6 +502,39 @@ static void speaks_in_epochs(void **state)
 		check_sent(f, i);
 	sender->openvpn.volume = sender->openvpn.volume_mark; /* enough for this one */
 	check_volume_moves_on(f, sender);
+	destroy(f);
+}
+
+/* Forgeries of a later epoch cost a key its own tries, which come back, and no other key's. */
+static void forgers_have_a_budget(void **state)
+{
+	struct fixture *f = create();
+	struct ipc_sa_add in = request_epoch(IPC_IN, ovpn_epoch_receive, 0);
+	struct dp_sa_in *sa = add_in(f, &in);
+	struct dp_pkt *p;
+
+	(void)state;
+	f->x->w.resync_limit.tokens = 0; /* ESP's has been used up just now */
+	f->x->w.resync_limit.last_ns = f->x->w.now_ns;
+	for (unsigned i = 0; i < 3 * DP_OVPN_EPOCH_PACKETS_PER_SECOND; i++) {
+		p = push_received(f, 4);
+		p->l3[p->l3_length - 1] ^= 1;
+		open_all(f);
+		assert_int_equal(p->verdict, DP_OVPN_ICV);
+		world_clear(f->x);
+	}
+	assert_int_equal(f->x->w.epoch_limit.tokens,
+	                 DP_OVPN_EPOCH_WORKER_PER_SECOND - DP_OVPN_EPOCH_PACKETS_PER_SECOND);
+	p = push_received(f, 4);
+	open_all(f);
+	assert_int_equal(p->verdict, DP_OVPN_ICV); /* nothing is tried at the moment */
+	assert_int_equal(sa->epoch.number, 1);
+	world_clear(f->x);
+	f->x->w.now_ns += 1000000000u;
+	p = push_received(f, 4);
+	open_all(f);
+	assert_int_equal(p->verdict, DP_OK);
+	assert_int_equal(sa->epoch.number, 2);
 	destroy(f);
 }
 
@@ -680,8 +741,10 @@ int main(void)
 		cmocka_unit_test(ends_before_a_nonce_comes_again),
 		cmocka_unit_test(takes_a_number_once_in_a_burst),
 		cmocka_unit_test(floats),
+		cmocka_unit_test(floats_once_in_a_while),
 		cmocka_unit_test(keeps_two_keys),
 		cmocka_unit_test(speaks_in_epochs),
+		cmocka_unit_test(forgers_have_a_budget),
 		cmocka_unit_test(believes_who_quotes_its_packets),
 		cmocka_unit_test(lets_cbc_be_fragmented),
 		cmocka_unit_test(undoes_framing),
