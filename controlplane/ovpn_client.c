@@ -118,7 +118,7 @@ static bool must_wait(const struct cp_ovpn_client *client, const struct cp_ovpn_
 
 	for (struct cp_ovpn_login *login = client->logins; login; login = login->next)
 		if (login->tunnel == tunnel && !login->streams &&
-		    login->leases.path.remote_be == order->remote_be)
+		    login->remote_be == order->remote_be)
 			must |= cp_ovpn_login_make_way(login, MAKE_WAY_S, now_ms());
 	return must;
 }

@@ -13,15 +13,18 @@
 
 /* ---- one request each ---- */
 
-static struct ipc_sa_id id_of(const struct cp_ovpn_leases *leases, uint32_t spi_be,
-                              enum ipc_direction direction)
+static struct ipc_sa_id inbound_id(const struct cp_ovpn_leases *leases, uint32_t spi_be)
 {
-	return (struct ipc_sa_id){
-		.spi_be = spi_be,
-		.destination_be =
-			direction == IPC_IN ? leases->path.local_be : leases->path.remote_be,
-		.direction = (uint8_t)direction,
-	};
+	return (struct ipc_sa_id){ .spi_be = spi_be,
+		                   .destination_be = leases->path.local_be,
+		                   .direction = IPC_IN };
+}
+
+static struct ipc_sa_id outbound_id(uint32_t spi_be, uint32_t destination_be)
+{
+	return (struct ipc_sa_id){ .spi_be = spi_be,
+		                   .destination_be = destination_be,
+		                   .direction = IPC_OUT };
 }
 
 /* One that is not there is as good as removed; if the connection is gone as well, strays.h does it
@@ -103,7 +106,8 @@ static void fill(const struct cp_ovpn_leases *leases, const struct cp_ovpn_key *
 
 	*add = (struct ipc_sa_add){
 		.tunnel = path->tunnel,
-		.id = id_of(leases, spi_be, direction),
+		.id = direction == IPC_IN ? inbound_id(leases, spi_be)
+		                          : outbound_id(spi_be, path->remote_be),
 		.local_be = path->local_be,
 		.remote_be = path->remote_be,
 		.local_port_be = is_to_stream ? path->stream_port_be : path->local_port_be,
@@ -179,11 +183,16 @@ int cp_ovpn_leases_add(struct cp_ovpn_leases *leases, const struct cp_ovpn_key *
 
 int cp_ovpn_leases_use(struct cp_ovpn_leases *leases, struct cp_ovpn_lease *lease)
 {
+	struct ipc_sa_add *add;
 	int rc;
 
 	if (!lease->outbound)
 		return lease->is_sending ? 0 : -ENOKEY;
-	rc = add_sa(leases, (const struct ipc_sa_add *)(const void *)lease->outbound->data);
+	add = (struct ipc_sa_add *)(void *)lease->outbound->data;
+	add->remote_be = add->id.destination_be = leases->path.remote_be; /* it may float */
+	add->remote_port_be = leases->path.remote_port_be;
+	lease->destination_be = add->remote_be;
+	rc = add_sa(leases, add);
 	sp_secret_destroy(lease->outbound);
 	lease->outbound = NULL;
 	lease->is_sending = rc == 0;
@@ -192,8 +201,8 @@ int cp_ovpn_leases_use(struct cp_ovpn_leases *leases, struct cp_ovpn_lease *leas
 
 void cp_ovpn_leases_remove(struct cp_ovpn_leases *leases, struct cp_ovpn_lease *lease)
 {
-	const struct ipc_sa_id in = id_of(leases, lease->spi_be, IPC_IN);
-	const struct ipc_sa_id out = id_of(leases, lease->spi_be, IPC_OUT);
+	const struct ipc_sa_id in = inbound_id(leases, lease->spi_be);
+	const struct ipc_sa_id out = outbound_id(lease->spi_be, lease->destination_be);
 
 	if (!lease->spi_be)
 		return;
@@ -228,7 +237,7 @@ struct cp_ovpn_lease *cp_ovpn_leases_find(struct cp_ovpn_leases *leases, uint8_t
 
 bool cp_ovpn_leases_look(struct cp_ovpn_leases *leases, struct cp_ovpn_lease *lease)
 {
-	const struct ipc_sa_id id = id_of(leases, lease->spi_be, IPC_IN);
+	const struct ipc_sa_id id = inbound_id(leases, lease->spi_be);
 	struct ipc_sa_info info;
 	bool is_news;
 	int rc = cp_dp_call(leases->dp, IPC_SA_QUERY, &id, sizeof(id), &info, sizeof(info));
@@ -240,5 +249,10 @@ bool cp_ovpn_leases_look(struct cp_ovpn_leases *leases, struct cp_ovpn_lease *le
 	is_news = info.used_ns > lease->heard_ns;
 	lease->heard_ns = info.used_ns;
 	lease->is_heard |= is_news;
+	lease->is_exited = info.flags & IPC_SA_EXITED;
+	if (is_news) { /* a key of which nothing was heard knows less than we do */
+		leases->path.remote_be = info.remote_be;
+		leases->path.remote_port_be = info.remote_port_be;
+	}
 	return is_news;
 }

@@ -24,9 +24,11 @@ struct cp_ovpn_lease {
 	uint32_t spi_be;
 	uint32_t child; /* its number for the supervisor */
 	uint8_t key_id;
-	bool is_sending;   /* its outbound SA is there */
-	bool is_heard;     /* a packet under it was authentic */
-	uint64_t heard_ns; /* the last one, as the dataplane told */
+	bool is_sending;         /* its outbound SA is there */
+	bool is_exited;          /* the server said under it that it ends */
+	bool is_heard;           /* a packet under it was authentic */
+	uint64_t heard_ns;       /* the last one, as the dataplane told */
+	uint32_t destination_be; /* of its outbound SA's id: where the server was then */
 	char cipher[64];
 	struct sp_secret *outbound; /* struct ipc_sa_add, until it is added */
 };
@@ -69,6 +71,7 @@ void cp_ovpn_leases_forget(struct cp_ovpn_leases *leases);
 
 struct cp_ovpn_lease *cp_ovpn_leases_find(struct cp_ovpn_leases *leases, uint8_t key_id);
 
-/* Asks the dataplane for the inbound SA. True: packets were authentic since it was asked last. A
- * key that it does not have any more has spi_be 0 afterwards. */
+/* Asks the dataplane for the inbound SA. True: packets were authentic since it was asked last; the
+ * path leads to where they came from. A key that it does not have any more has spi_be 0 afterwards.
+ */
 bool cp_ovpn_leases_look(struct cp_ovpn_leases *leases, struct cp_ovpn_lease *lease);

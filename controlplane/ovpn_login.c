@@ -243,8 +243,8 @@ static void describe(const struct cp_ovpn_login *login, struct kept *kept)
 {
 	const struct cp_ovpn_path *path = &login->leases.path;
 
-	kept->remote_be = path->remote_be;
-	kept->remote_port_be = path->remote_port_be;
+	kept->remote_be = login->remote_be;
+	kept->remote_port_be = login->remote_port_be;
 	kept->local_port_be = path->local_port_be;
 	kept->who = who_of(login->tunnel->server);
 }
@@ -261,6 +261,7 @@ static void save(struct cp_ovpn_login *login)
 	int rc;
 
 	login->is_unsaved = false;
+	login->saved_tokens = login->session ? cp_ovpn_session_token_count(login->session) : 0;
 	if (length) {
 		describe(login, kept);
 		keepsake.length = (uint32_t)(offsetof(struct kept, session) + length);
@@ -348,7 +349,9 @@ static void settle(struct cp_ovpn_login *login)
 		login->is_over = true;
 	}
 	if (!login->is_over) {
-		if (login->is_unsaved)
+		/* a token that was renewed comes behind its key */
+		if (login->is_unsaved ||
+		    cp_ovpn_session_token_count(login->session) != login->saved_tokens)
 			save(login);
 		return;
 	}
@@ -401,6 +404,8 @@ struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
 		.number = number,
 		.ike = ike,
 		.tunnel = tunnel,
+		.remote_be = remote_be,
+		.remote_port_be = htons(settings->remotes[remote].port),
 		.next_child = next_child,
 		.streams = link.is_tcp ? streams : NULL,
 		.connect_ms = UINT64_MAX,
@@ -500,8 +505,34 @@ void cp_ovpn_login_receive(struct cp_ovpn_login *login, const uint8_t *packet, s
 
 /* ---- what becomes of its keys ---- */
 
+/* Its packets come from elsewhere, and are authentic: the dataplane sends there already, and the
+ * control channel follows. */
+static void follow(const struct cp_ovpn_login *login)
+{
+	struct cp_event event = { .type = CP_EVENT_FLOATED,
+		                  .remote_be = login->leases.path.remote_be,
+		                  .remote_port_be = login->leases.path.remote_port_be };
+
+	report(login, &event);
+}
+
+/* The server said in the data channel that it ends. */
+static void end_as_told(struct cp_ovpn_login *login)
+{
+	struct cp_event reason = { .type = CP_EVENT_REASON, .rank = CP_RANK_NOTIFY };
+
+	if (login->makes_way)
+		return;
+	snprintf(reason.why, sizeof(reason.why), "the server took leave");
+	report(login, &reason);
+	login->is_over = true;
+	login->is_unsaved = true;
+}
+
 static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
 {
+	const struct cp_ovpn_path before = login->leases.path;
+	const struct cp_ovpn_path *path = &login->leases.path;
 	uint64_t next_ms = login->poll_ms ? now_ms + login->poll_ms : UINT64_MAX;
 
 	for (size_t i = 0; i < CP_OVPN_LEASES_MAX && !login->is_over; i++) {
@@ -512,10 +543,14 @@ static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
 			continue;
 		if (cp_ovpn_leases_look(&login->leases, lease))
 			cp_ovpn_session_heard(login->session, key_id, now_ms);
+		if (lease->is_exited && !login->is_over)
+			end_as_told(login);
 		if (lease->spi_be && !lease->is_heard && now_ms + FIRST_LOOK_MS < next_ms)
 			next_ms = now_ms + FIRST_LOOK_MS;
 	}
 	login->look_ms = next_ms;
+	if (path->remote_be != before.remote_be || path->remote_port_be != before.remote_port_be)
+		follow(login);
 }
 
 /* The server leaves what it was asked unanswered. */

@@ -19,6 +19,8 @@ struct cp_ovpn_login {
 	uint32_t number; /* CP_OVPN_NUMBERS is set */
 	const struct cp_ike *ike;
 	const struct cp_ike_tunnel *tunnel;
+	uint32_t remote_be; /* where it was begun; where the server is by now: leases.path */
+	uint16_t remote_port_be;
 	struct cp_ovpn_session *session;
 	struct cp_ovpn_streams *streams; /* its TCP connection is there; NULL: datagrams */
 	struct ipc_flow flow;            /* of that connection */
@@ -41,6 +43,7 @@ struct cp_ovpn_login {
 	bool has_lost_keys;    /* the dataplane has none of them any more */
 	bool is_renewed_twice; /* shall be: see cp_ovpn_login_rekey() */
 	bool is_unsaved;       /* what a successor needs is not in the dataplane yet */
+	unsigned saved_tokens; /* cp_ovpn_session_token_count() then */
 	bool makes_way;        /* it has taken leave: its keys live on until its successor's */
 	uint64_t end_ms;       /* shall end then; UINT64_MAX: nobody wants that */
 	bool is_over;          /* to be destroyed */

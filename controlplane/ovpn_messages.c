@@ -45,6 +45,7 @@ static void drop_token(struct cp_ovpn_session *session)
 {
 	sp_wipe(session->token->data, session->token->length);
 	session->token->length = 0;
+	session->token_count++;
 }
 
 /* Keeps what was pushed in place of the password. */
@@ -58,6 +59,7 @@ static void keep_token(struct cp_ovpn_session *session, const struct cp_ovpn_pus
 	memmove(session->token->data, account, length);
 	memcpy(session->token->data + length, push->token->data, push->token->length);
 	session->token->length = length + push->token->length;
+	session->token_count++;
 }
 
 /* ---- what is pushed ---- */

@@ -200,6 +200,11 @@ uint64_t cp_ovpn_session_heard_ms(const struct cp_ovpn_session *session)
 	return session->last_ms;
 }
 
+unsigned cp_ovpn_session_token_count(const struct cp_ovpn_session *session)
+{
+	return session->token_count;
+}
+
 void cp_ovpn_session_renegotiate(struct cp_ovpn_session *session, uint64_t now_ms)
 {
 	if (session->state != CP_OVPN_UP || session->current->phase != CP_OVPN_ACTIVE)

@@ -119,6 +119,9 @@ void cp_ovpn_session_heard(struct cp_ovpn_session *session, uint8_t key_id, uint
 /* When something authentic was heard last, of control or data; as the clock of the calls. */
 uint64_t cp_ovpn_session_heard_ms(const struct cp_ovpn_session *session);
 
+/* Changes whenever the token does: what was saved of the session is out of date then. */
+unsigned cp_ovpn_session_token_count(const struct cp_ovpn_session *session);
+
 /* Wants new data keys, for example because packet ids run out. Does nothing while they are being
  * negotiated already or the session is not up. */
 void cp_ovpn_session_renegotiate(struct cp_ovpn_session *session, uint64_t now_ms);

@@ -47,6 +47,7 @@ struct cp_ovpn_session {
 	const struct cp_ovpn_calls *calls;
 	void *context;
 	struct sp_secret *token; /* the caller's: account, NUL, token; or empty */
+	unsigned token_count;    /* of its changes */
 	char account[CP_TEXT_LEN];
 	struct sp_secret *password; /* NULL: neither is sent */
 	struct sp_secret *secrets;

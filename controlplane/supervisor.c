@@ -170,8 +170,10 @@ static void set_tunnel(struct cp_supervisor *supervisor, const struct tunnel *tu
 
 /* Brings the server's address to the dataplane and, with CP_DO_CONNECT, knocks there. */
 static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigned todo,
-                         uint32_t remote_be)
+                         const struct cp_tunnel_state *state)
 {
+	const uint32_t remote_be = state->remote_be;
+	const uint16_t port_be = state->up_port_be;
 	struct tunnel *tunnel = &supervisor->tunnels[index];
 	const struct cp_server *server = tunnel->ike->server;
 	const struct cp_protocol *protocol = cp_protocol_of(server);
@@ -180,6 +182,8 @@ static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigne
 	int rc;
 
 	protocol->fill_peer(server, tunnel->remote, &peer);
+	if (!(todo & CP_DO_CONNECT) && port_be && remote_be == state->up_remote_be)
+		peer.remote_port_be = port_be;
 	rc = set_peer(supervisor, tunnel, &peer);
 	if (rc != 0)
 		snprintf(failed.why, sizeof(failed.why),
@@ -189,6 +193,26 @@ static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigne
 		                       failed.why);
 	if (rc != 0)
 		cp_event_queue_put(&supervisor->queue, index, &failed);
+}
+
+/* The server is elsewhere; while another login is tried, its control packets wait for that. */
+static void follow_peer(struct cp_supervisor *supervisor, struct tunnel *tunnel,
+                        const struct cp_tunnel_state *state)
+{
+	const bool is_alone = memcmp(&tunnel->peer, &tunnel->up_at, sizeof(tunnel->peer)) == 0;
+	char remote[SP_ADDRESS_TEXT];
+	int rc;
+
+	tunnel->up_at.remote_be = state->up_remote_be;
+	tunnel->up_at.remote_port_be = state->up_port_be;
+	sp_log(SP_LOG_INFO, "supervisor: the server floats environment=%s server=%s remote=%s:%u",
+	       tunnel->ike->id.environment, tunnel->ike->id.server,
+	       sp_address_format(remote, state->up_remote_be), ntohs(state->up_port_be));
+	rc = is_alone ? set_peer(supervisor, tunnel, &tunnel->up_at) : 0;
+	if (rc != 0) /* one that is gone is told again when it is back */
+		sp_log(SP_LOG_WARN,
+		       "supervisor: the dataplane did not take the server's address error=%s",
+		       strerror(-rc));
 }
 
 static void come_up(struct cp_supervisor *supervisor, struct tunnel *tunnel, uint32_t inner_be)
@@ -260,10 +284,12 @@ static void perform(struct cp_supervisor *supervisor, size_t index, unsigned tod
 	}
 	if (todo & CP_DO_RESOLVE)
 		look_up(supervisor, index, state);
+	if (todo & CP_DO_FLOAT)
+		follow_peer(supervisor, tunnel, state);
 	if (todo & CP_DO_PEER_BACK)
 		set_peer(supervisor, tunnel, &tunnel->up_at);
 	if (todo & (CP_DO_PEER | CP_DO_CONNECT))
-		connect_peer(supervisor, index, todo, state->remote_be);
+		connect_peer(supervisor, index, todo, state);
 	if (todo & CP_DO_REKEY)
 		rekey_all(supervisor, state);
 	if (todo & CP_DO_UP)

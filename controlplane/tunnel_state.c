@@ -356,6 +356,7 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 	state->inner_be = event->inner_be;
 	state->remote_be = event->remote_be;
 	state->up_remote_be = event->remote_be;
+	state->up_port_be = 0;
 	state->is_udp = event->is_udp;
 	memcpy(state->suite, event->suite, sizeof(state->suite));
 	todo = take_limits(state, event);
@@ -543,6 +544,19 @@ static unsigned step_removed(struct cp_tunnel_state *state, const struct cp_even
 	return CP_DO_TERMINATE;
 }
 
+/* What is tried meanwhile is tried where it was looked up. */
+static unsigned on_floated(struct cp_tunnel_state *state, const struct cp_event *event)
+{
+	if (!has_ike(state, event->ike_id) || !state->child_count ||
+	    event->ike_id == state->renewal_ike)
+		return 0;
+	if (!is_trying(state))
+		state->remote_be = event->remote_be;
+	state->up_remote_be = event->remote_be;
+	state->up_port_be = event->remote_port_be;
+	return CP_DO_FLOAT;
+}
+
 /* Of a renewal: its end, its next attempt, or the end of what it replaced. */
 static unsigned on_time_up(struct cp_tunnel_state *state, uint64_t now_ms)
 {
@@ -634,6 +648,8 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 	case CP_EVENT_SILENT:
 	case CP_EVENT_ANSWERED:
 		return 0;
+	case CP_EVENT_FLOATED:
+		return on_floated(state, event);
 	case CP_EVENT_REMOVED:
 		return on_removed(state, now_ms);
 	case CP_EVENT_TIME:

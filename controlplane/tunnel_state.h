@@ -52,6 +52,7 @@ enum cp_event_type {
 	                      */
 	CP_EVENT_SILENT,     /* ike_id: the same for ten seconds; for supervisor_doubt.c */
 	CP_EVENT_ANSWERED,   /* the server answered a request; for supervisor_doubt.c */
+	CP_EVENT_FLOATED,    /* ike_id, remote_be, remote_port_be: an OpenVPN server is there now */
 	CP_EVENT_REMOVED,    /* taken out of the configuration: everything ends */
 };
 
@@ -74,6 +75,7 @@ struct cp_event {
 	uint32_t spi_be;     /* inbound */
 	uint32_t inner_be;
 	uint32_t remote_be;
+	uint16_t remote_port_be; /* CP_EVENT_FLOATED */
 	bool is_udp;
 	enum cp_rank rank;
 	char suite[64];
@@ -94,6 +96,7 @@ struct cp_event {
 #define CP_DO_UP 0x40u        /* TUNNEL_SET: up */
 #define CP_DO_TERMINATE_LATE 0x80u /* as CP_DO_TERMINATE, when the new ones carry the traffic */
 #define CP_DO_PEER_BACK 0x8000u    /* PEER_SET: where it was up last */
+#define CP_DO_FLOAT 0x10000u       /* PEER_SET: up_remote_be and up_port_be, where it is up now */
 #define CP_SAY_UP 0x100u
 #define CP_SAY_FAILED 0x200u
 #define CP_SAY_LOST 0x400u
@@ -145,6 +148,7 @@ struct cp_tunnel_state {
 	uint32_t new_ike;          /* after a renewal: all others end at retire_ms */
 	uint64_t retire_ms;        /* 0: nothing to end */
 	uint32_t up_remote_be;     /* where it is up, while remote_be is tried */
+	uint16_t up_port_be;       /* its server's, since that floats; 0: the one configured */
 	uint32_t tried_be;         /* what was looked up last; 0: nothing yet */
 	uint32_t ikes[CP_TUNNEL_SAS_MAX];
 	size_t ike_count;

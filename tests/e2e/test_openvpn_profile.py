@@ -3,6 +3,7 @@
 
 import os
 
+from lab.host import wait_until
 from lab.server import PAGE
 
 
@@ -30,3 +31,26 @@ def test_profile(openvpn):
     done = openvpn.curl()
     assert (done.returncode, done.stdout) == (0, PAGE), done.stderr
     assert not os.path.exists(marker)
+
+
+def test_float(openvpn):
+    """The server's address changes: data and control packets of the same session go on from there."""
+    site, elsewhere = openvpn.site, "198.51.100.111"
+    site.server.settings["local"] = None
+    site.start()
+    environment = openvpn.environment(servers=[site.as_server(
+        profile=site.server.profile(extra=["float", "reneg-sec 5"]))])
+    openvpn.add_gateway([environment]).start()
+    tunnel = openvpn.gateway.wait_up()
+    assert tunnel["remote_address"] == site.server.address
+    site.server_host.ip("address", "add", f"{elsewhere}/32", "dev", "wan")
+    site.server_host.ip("route", "replace", "default", "via", "198.51.100.1", "src", elsewhere)
+    assert openvpn.curl().stdout == PAGE
+    wait_until(lambda: openvpn.gateway.tunnel()["remote_address"] == elsewhere, 20,
+               "the new address is known")
+    before = openvpn.gateway.tunnel()["child_rekeys"]
+    wait_until(lambda: openvpn.gateway.tunnel()["child_rekeys"] >= before + 2, 60,
+               "new keys, negotiated with the new address")
+    assert openvpn.curl().stdout == PAGE
+    assert openvpn.gateway.tunnel()["connects"] == 1
+    assert site.server.counted("Peer Connection Initiated") == 1

@@ -79,6 +79,27 @@ static void test_token(void **state)
 	peer_fini(&peer);
 }
 
+/* The server renews it in the session: what was saved before is out of date, and it can be told. */
+static void test_token_is_renewed(void **state)
+{
+	struct saved saved;
+	struct peer peer;
+	unsigned count;
+
+	(void)state;
+	come_up(&peer, PUSHED ",auth-token SESS_ID_1");
+	count = cp_ovpn_session_token_count(peer.session);
+	peer_say(&peer, "PUSH_REPLY,auth-token SESS_ID_2");
+	assert_int_equal(cp_ovpn_session_token_count(peer.session), count + 1);
+	peer_say(&peer, "PUSH_REPLY,ping 20");
+	assert_int_equal(cp_ovpn_session_token_count(peer.session), count + 1);
+	save(&peer, &saved);
+	assert_int_equal(peer_resume(&peer, saved.bytes, saved.length, 101), 0);
+	peer_settle(&peer);
+	assert_string_equal(peer.login, "alice/SESS_ID_2");
+	peer_fini(&peer);
+}
+
 static void test_server_has_forgotten_it(void **state)
 {
 	struct saved saved;
@@ -138,6 +159,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_goes_on),
 		cmocka_unit_test(test_token),
+		cmocka_unit_test(test_token_is_renewed),
 		cmocka_unit_test(test_server_has_forgotten_it),
 		cmocka_unit_test(test_what_does_not_fit_is_refused),
 		cmocka_unit_test(test_nothing_to_save),

@@ -22,6 +22,7 @@ static uint64_t now_ms;
 static struct cp_config config, without_b;
 static struct cp_supervisor *supervisor;
 static struct ipc_tunnel_info info;                /* of a, as the dataplane says */
+static struct ipc_peer peer;                       /* of PEER_SET */
 static unsigned lists[64];                         /* by type */
 static unsigned checks, retired, initiated, ended; /* calls */
 
@@ -49,9 +50,10 @@ int cp_dp_call(struct cp_dp *client, uint16_t type, const void *body, size_t bod
                void *reply, size_t reply_size)
 {
 	(void)client;
-	(void)type;
-	(void)body;
-	(void)body_length;
+	if (type == IPC_PEER_SET) {
+		assert_int_equal(body_length, sizeof(peer));
+		memcpy(&peer, body, sizeof(peer));
+	}
 	(void)reply;
 	(void)reply_size;
 	return 0;
@@ -341,6 +343,42 @@ static void pass(uint64_t delta_ms)
 
 /* ---- its timers ---- */
 
+static void assert_peer(uint32_t address, uint16_t port)
+{
+	assert_int_equal(ntohl(peer.remote_be), address);
+	assert_int_equal(ntohs(peer.remote_port_be), port);
+}
+
+/* A server that floats: its control packets come from there, unless another login is tried. */
+static void test_a_server_that_floats(void **state)
+{
+	struct cp_event floated = { .type = CP_EVENT_FLOATED,
+		                    .ike_id = IKE,
+		                    .remote_be = htonl(0x0a141e02),
+		                    .remote_port_be = htons(7) };
+
+	(void)state;
+	come_up_a();
+	assert_peer(0x0a141e01, 0);
+	happen(0, floated);
+	assert_peer(0x0a141e02, 7);
+	happen(0, (struct cp_event){ .type = CP_EVENT_LOST });
+	happen(0, (struct cp_event){ .type = CP_EVENT_READY_NEW });
+	assert_peer(0x0a141e02, 7);
+	happen(0, (struct cp_event){
+			  .type = CP_EVENT_CHILD_REKEYED, .old_child_id = 1, .child_id = 2 });
+	assert_int_equal(supervisor->tunnels[0].state.phase, CP_TUNNEL_UP);
+	happen(0, (struct cp_event){ .type = CP_EVENT_RENEW });
+	happen(0, (struct cp_event){ .type = CP_EVENT_RESOLVED, .remote_be = htonl(0x0a141e01) });
+	happen(0, (struct cp_event){ .type = CP_EVENT_ADMITTED });
+	assert_peer(0x0a141e01, 0);
+	floated.remote_be = htonl(0x0a141e03);
+	happen(0, floated);
+	assert_peer(0x0a141e01, 0);
+	happen(0, (struct cp_event){ .type = CP_EVENT_NOT_BEGUN, .why = "no" });
+	assert_peer(0x0a141e03, 7);
+}
+
 static void test_a_dead_server_is_asked_every_10_s(void **state)
 {
 	(void)state;
@@ -521,6 +559,7 @@ static void test_sleeps_until_something_is_due(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_a_server_that_floats),
 		TEST(test_a_dead_server_is_asked_every_10_s),
 		TEST(test_an_ike_sa_is_given_up_if_esp_is_silent_too),
 		TEST(test_ike_gives_a_second_opinion),

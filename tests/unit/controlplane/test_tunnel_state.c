@@ -635,6 +635,38 @@ static void test_renewed_and_rekeyed(void **state)
 	assert_int_equal(world.tunnel.doomed[0], 1);
 }
 
+/* An OpenVPN server that is elsewhere; what is being tried is tried where it was looked up. */
+static void test_a_server_that_floats(void **state)
+{
+	struct cp_event floated = {
+		.type = CP_EVENT_FLOATED, .ike_id = 1, .remote_be = REMOTE + 1, .remote_port_be = 7
+	};
+	struct world world = begin_world();
+	uint32_t tried_be;
+
+	(void)state;
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
+	knock(&world, 1);
+	assert_int_equal(step(&world, floated), 0); /* it is not up */
+	world = up_world();
+	assert_int_equal(step(&world, floated), CP_DO_FLOAT);
+	assert_int_equal(world.tunnel.remote_be, REMOTE + 1);
+	assert_int_equal(world.tunnel.up_port_be, 7);
+	floated.ike_id = 9;
+	floated.remote_be = REMOTE + 2;
+	assert_int_equal(step(&world, floated), 0); /* of a login of before */
+	step(&world, (struct cp_event){ .type = CP_EVENT_RENEW });
+	knock_anew(&world, 2);
+	tried_be = world.tunnel.remote_be;
+	assert_int_equal(step(&world, floated), 0);
+	floated.ike_id = 1;
+	assert_int_equal(step(&world, floated), CP_DO_FLOAT);
+	assert_int_equal(world.tunnel.remote_be, tried_be);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 }),
+	                 CP_SAY_RENEWAL_FAILED | CP_DO_PEER_BACK);
+	assert_int_equal(world.tunnel.remote_be, REMOTE + 2);
+}
+
 static void test_removed_ends_and_stays_ended(void **state)
 {
 	struct world world = up_world();
@@ -689,6 +721,7 @@ int main(void)
 		cmocka_unit_test(test_renewal_waits_for_the_dataplane),
 		cmocka_unit_test(test_renewal_of_one_that_is_down_connects_at_once),
 		cmocka_unit_test(test_renewed_and_rekeyed),
+		cmocka_unit_test(test_a_server_that_floats),
 		cmocka_unit_test(test_removed_ends_and_stays_ended),
 	};
 
