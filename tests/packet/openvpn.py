@@ -104,11 +104,20 @@ class Key:
             number = self.number_in
         if self.algorithm in AEADS:
             return self.head + struct.pack("!I", number) + self.aead(self.key_in, number, payload, False)
-        key, name, icv = CBCS[self.algorithm]
-        iv, plain = os.urandom(16), struct.pack("!I", number) + payload
+        plain = struct.pack("!I", number) + payload
         pad = 16 - len(plain) % 16
+        return self.seal_blocks(plain + bytes([pad]) * pad)
+
+    def seal_blocks(self, text):
+        """The data packet of CBC around any text, padded or not."""
+        key = CBCS[self.algorithm][0]
+        iv = os.urandom(16)
         cipher = Cipher(algorithms.AES(self.key_in[:key]), modes.CBC(iv)).encryptor()
-        body = iv + cipher.update(plain + bytes([pad]) * pad) + cipher.finalize()
+        return self.sign(iv + cipher.update(text) + cipher.finalize())
+
+    def sign(self, body):
+        """The same around any bytes."""
+        key, name, _ = CBCS[self.algorithm]
         return self.head + hmac.new(self.key_in[key:], body, name).digest() + body
 
     def open(self, packet):

@@ -6,7 +6,7 @@ import random
 import struct
 
 import pytest
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import IP, TCP, UDP
 
 import contract as c
 import harness
@@ -103,11 +103,13 @@ def test_replay(dp, vpn, how):
 def test_forgeries_move_nothing(dp, vpn, how):
     key = vpn.up(**how)
     flow = openvpn.Flow(vpn).connect()
+    heard_ns = dp.control.tunnels()["prod", "a"].heard_ns
     for at in (-1, 9, 30):
         forged = bytearray(key.seal(bytes(reply(flow)), number=5000))
         forged[at] ^= 1
         with dp.dropped("openvpn-icv"):
             dp.uplink.send_ip(vpn.outer(bytes(forged)))
+    assert dp.control.tunnels()["prod", "a"].heard_ns == heard_ns, "a forgery is no sign of life"
     flow.back("PA", b"the window is where it was")
     for length in range(1, len(key.head) + 4 + 16):
         with dp.dropped("openvpn-truncated"):
@@ -117,6 +119,34 @@ def test_forgeries_move_nothing(dp, vpn, how):
     for where in ({"source": "198.51.100.77"}, {"source_port": 1195}):
         with dp.dropped("openvpn-peer"):
             vpn.send(reply(flow), **where)
+
+
+def test_cbc_of_no_server(dp, vpn):
+    """Authentic, but no whole blocks, or none that end with PKCS #7 padding: RFC 5652 section 6.3."""
+    key = vpn.up(algorithm=c.AES256_CBC_SHA256_256)
+    flow = openvpn.Flow(vpn).connect()
+    inner = struct.pack("!I", 500) + bytes(reply(flow, b"y" * 40))  # without a byte of padding
+    assert len(inner) % 16 == 4
+    texts = (inner + b"\x01" * 11 + b"\x0c", inner + b"\x0c" * 3 + b"\0" + b"\x0c" * 8, inner + b"\0" * 12,
+             inner + b"\x1c" * 28, inner + b"\xff" * 12, struct.pack("!I", 500) + b"\x0d" * 12)
+    for packet in (*map(key.seal_blocks, texts), key.sign(os.urandom(16 + 47)), key.sign(os.urandom(16 + 33))):
+        with dp.dropped("openvpn-truncated"):
+            dp.uplink.send_ip(vpn.outer(packet))
+    with dp.nothing_dropped():
+        dp.uplink.send_ip(vpn.outer(key.seal_blocks(inner + b"\x0c" * 12)))
+        flow.take_at_client("the same with its padding")
+
+
+@pytest.mark.parametrize("by, reason", [(-8, "openvpn-truncated"), (-1, "openvpn-truncated"), (1, "l4-header")])
+def test_lengths_that_differ(dp, vpn, by, reason):
+    """UDP's is another one than IP's."""
+    flow = openvpn.Flow(vpn).connect()
+    outer = vpn.outer(vpn.pair.seal(bytes(reply(flow))) + bytes(8))
+    outer[UDP].len -= 8 - by
+    outer.len -= 8
+    del outer.chksum
+    with dp.dropped(reason):
+        dp.uplink.send_ip(IP(bytes(outer)[:outer.len]))
 
 
 def test_rekey(dp, vpn):
@@ -156,9 +186,16 @@ def test_messages_of_the_protocol(dp, vpn, framing):
     with dp.dropped("openvpn-occ"):
         vpn.send_payload(key.frame(openvpn.OCC + b"\0"))
     assert not dp.control.sa_query(key.handle, vpn.local, c.IN).flags & c.SA_EXITED
-    with dp.dropped("openvpn-occ"):
-        vpn.send_payload(key.frame(openvpn.OCC + b"\6"))
-    assert dp.control.sa_query(key.handle, vpn.local, c.IN).flags & c.SA_EXITED
+    dp.control.state()  # events come with the answers
+    for is_told in (True, False):  # a server may say it as often as it likes
+        dp.control.changed = 0
+        with dp.dropped("openvpn-occ"):
+            vpn.send_payload(key.frame(openvpn.OCC + b"\6"))
+        if is_told:
+            harness.wait_for(lambda: dp.control.state() and dp.control.changed & c.CHANGED_SAS, "the event of the server's exit")
+        assert dp.control.sa_query(key.handle, vpn.local, c.IN).flags & c.SA_EXITED
+        dp.control.state()
+        assert bool(dp.control.changed & c.CHANGED_SAS) == is_told
 
 
 @pytest.mark.parametrize("algorithm", [c.AES256_GCM16, c.AES256_CBC_SHA512_512], ids=["gcm", "sha512"])
