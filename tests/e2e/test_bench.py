@@ -51,3 +51,12 @@ def test_pktgen_that_is_not_there(tmp_path):
         env={"PATH": "/usr/bin:/bin", "PKTGEN": str(tmp_path / "pktgen")})
     assert done.returncode == 2
     assert "there is no pktgen" in done.stderr and "set PKTGEN to it" in done.stderr
+
+
+def test_transport():
+    result = bench("transport", "--seconds", "1", "--runs", "1")
+    cases = {(case["transport"], case["direction"]): case for case in result["cases"]}
+    assert set(cases) == {(transport, way) for transport in ("udp", "tcp") for way in ("out", "in")}
+    for case in cases.values():
+        assert len(case["mbps"]) == 1 and case["mbps"][0] > 1, case
+        assert set(case["cores"]) == {"dataplane", "controlplane", "server"}

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from datagrams import PORT, TARGET_PORT, Datagrams
+from lab.cut import Cut, openvpn_control
 from lab.host import wait_until
 from lab.server import PAGE
 from lab.topology import FORWARDS, TARGET
@@ -17,15 +18,15 @@ RATE = 5000
 class Life:
     """A gateway whose tunnel is up and carries a stream."""
 
-    def __init__(self, lab, settings=None, secret_files=None, **options):
+    def __init__(self, lab, settings=None, secret_files=None, rate=RATE, **options):
         lab.site.server.settings.update(settings or {})
         lab.site.start()
         servers = [lab.site.as_server(options=options, secret_files=secret_files or {})]
         self.gateway = lab.add_gateway([lab.environment(servers=servers,
                                                         forwards={**FORWARDS, **STREAM})])
         self.gateway.start()
-        self.inner = self.gateway.wait_up()["inner_address"]
-        self.stream = Datagrams(lab, rate=RATE)
+        self.inner = self.gateway.wait_up(timeout=150)["inner_address"]
+        self.stream = Datagrams(lab, rate=rate)
 
     def check(self):
         """No packet was lost or came twice."""
@@ -45,6 +46,17 @@ def test_new_keys_under_load(openvpn, side):
     life.stream.wait_for_more(RATE)
     life.check()
     assert life.gateway.tunnel()["connects"] == 1
+
+
+def test_control_packets_get_lost(openvpn):
+    """Every fifth one, either way: login and new keys take longer, data does not notice."""
+    lossy = Cut(openvpn, "a", openvpn_control(5))
+    life = Life(openvpn, rate=1000, child_rekey_packets=1000)
+    wait_until(lambda: life.gateway.tunnel()["child_rekeys"] >= 2, 180, "two renegotiations")
+    life.stream.wait_for_more(1000)
+    assert lossy.dropped() > 0
+    life.check()
+    assert openvpn.site.server.counted("Peer Connection Initiated") == 1
 
 
 @pytest.mark.parametrize("wrapping", (None, "tls-crypt"))

@@ -2,10 +2,18 @@
 """OpenVPN over TCP: from the static address, through the exception port."""
 
 import re
+import time
 
+import pytest
+
+from lab import pulse
+from lab.host import wait_until
+from lab.pulse import Pulse
 from lab.server import PAGE
-from lab.topology import TARGET
+from lab.topology import FORWARDS, TARGET
 from zones import Zones
+
+PULSE = {pulse.PORT: {"to": f"{TARGET}:{pulse.TARGET_PORT}", "transport": "udp"}}
 
 
 def serve_tcp(server):
@@ -15,7 +23,8 @@ def serve_tcp(server):
 def start(lab):
     serve_tcp(lab.site.server)
     lab.site.start()
-    lab.add_gateway([lab.environment(servers=[lab.site.as_server(options={"transport": "tcp"})])]).start()
+    server = lab.site.as_server(options={"transport": "tcp"})
+    lab.add_gateway([lab.environment(servers=[server], forwards={**FORWARDS, **PULSE})]).start()
     return lab.gateway.wait_up()
 
 
@@ -63,3 +72,37 @@ def test_failover(redundant_openvpn):
     zones.server("b").kill()
     zones.wait_active("a")
     assert lab.curl().stdout == PAGE
+
+
+def restart_controlplane(gateway):
+    gateway.kill_controlplane()
+    gateway.start_controlplane()
+
+
+def restart_dataplane(gateway):
+    gateway.kill_dataplane()
+    wait_until(lambda: gateway.tunnel().get("phase") == "idle", 20, "it is known to be gone")
+    gateway.start_dataplane()
+
+
+def upgrade(gateway):
+    done = gateway.upgrade()
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("restart", (restart_controlplane, upgrade, restart_dataplane))
+def test_restart(openvpn, restart):
+    """The connection ends with either process, and with it the session: a new one takes its place."""
+    start(openvpn)
+    gateway, server = openvpn.gateway, openvpn.site.server
+    stream = Pulse(openvpn)
+    begin = time.monotonic()
+    restart(gateway)
+    wait_until(lambda: server.counted("Peer Connection Initiated") == 2, 60, "it logs in again")
+    gateway.wait_up()
+    stream.wait_for_more(100)
+    gap = stream.longest_gap(begin)
+    print(f"{restart.__name__}: the longest time without an answer",
+          f"{gap[1] - gap[0]:.2f} s," if gap else "under 0.1 s,", f"{stream.stop()} answers are missing")
+    assert openvpn.curl().stdout == PAGE
+    assert len(server.clients()) == 1
