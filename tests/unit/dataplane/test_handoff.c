@@ -195,9 +195,57 @@ static void keys_of_a_former_environment_are_their_homes(void **state)
 	teardown();
 }
 
+/* A burst for three workers: each of the others gets its own in the order in which they came; what
+ * nobody is at home to stays. */
+static void a_burst_is_sorted_by_homes(void **state)
+{
+	static const uint8_t homes[] = { 2, 1, 0, 1, 9, 2, 2, 1 };
+	const unsigned n = RTE_DIM(homes);
+	struct dp_worker third = { .index = 2 }, *workers[3] = { &x.sender, &x.home, &third };
+	struct rte_mbuf buffers[RTE_DIM(homes)];
+	void *came[3][DP_BURST];
+	unsigned count[3] = { 0 };
+
+	(void)state;
+	setup();
+	third.handoff_in = rte_ring_create("third", QUEUE, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	assert_non_null(third.handoff_in);
+	rte_free(x.sender.handoff_shares);
+	x.sender.handoff_shares = dp_handoff_shares_create(3, SOCKET_ID_ANY);
+	assert_non_null(x.sender.handoff_shares);
+	x.sender.workers = workers;
+	x.sender.worker_count = 3;
+	memset(&x.batch, 0, sizeof(x.batch));
+	x.batch.n = n;
+	for (unsigned i = 0; i < n; i++) {
+		x.l3[i][20] = (uint8_t)(homes[i] << 2);
+		x.batch.p[i] = (struct dp_pkt){
+			.m = &buffers[i], .l3 = x.l3[i], .l3_length = 28, .esp = x.l3[i] + 20
+		};
+	}
+	dp_handoff_esp(&x.sender, &x.batch);
+	assert_int_equal(rte_ring_dequeue_burst(x.home.handoff_in, came[1], DP_BURST, NULL), 3);
+	assert_int_equal(rte_ring_dequeue_burst(third.handoff_in, came[2], DP_BURST, NULL), 3);
+	assert_int_equal(x.count.handoffs, 6);
+	for (unsigned i = 0; i < n; i++) {
+		bool is_here = homes[i] == 0 || homes[i] > 2;
+
+		assert_int_equal(x.batch.p[i].verdict, is_here ? DP_OK : DP_TAKEN);
+		if (!is_here)
+			assert_ptr_equal(came[homes[i]][count[homes[i]]++], &buffers[i]);
+	}
+	dp_batch_compact(&x.sender, &x.batch);
+	assert_int_equal(x.batch.n, 2);
+	assert_ptr_equal(x.batch.p[0].m, &buffers[2]);
+	assert_ptr_equal(x.batch.p[1].m, &buffers[4]);
+	rte_ring_free(third.handoff_in);
+	teardown();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_burst_is_sorted_by_homes),
 		cmocka_unit_test(a_flood_leaves_room_for_others),
 		cmocka_unit_test(half_of_it_is_anybodys),
 		cmocka_unit_test(keys_of_a_former_environment_are_their_homes),
