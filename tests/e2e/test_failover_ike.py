@@ -20,7 +20,6 @@ def test_ike_fails_in_a_rekeying(redundant):
     stream = Pulse(lab)
     zones.wait_ready()
     moves, connects = zones.moves(), zones.gateway.tunnel(server="a")["connects"]
-    begin = time.monotonic()
     with Cut(lab, "a", IKE_ONLY):
         wait_until(lambda: "the server does not answer control packets, but data passes environment=production "
                            "server=a" in zones.gateway.controlplane.output(),
@@ -32,7 +31,8 @@ def test_ike_fails_in_a_rekeying(redundant):
     stream.wait_for_more(500)
     assert zones.moves() == moves and zones.environment()["active"] == "a"
     assert zones.gateway.tunnel(server="a")["connects"] == connects
-    assert stream.longest_gap(begin) is None
+    # a way that is cut loses all that is on it; a busy machine delays, and loses a few
+    assert stream.stop() < pulse.RATE * pulse.NOTED_MS / 1000
 
 
 @pytest.fixture
@@ -44,20 +44,28 @@ def unanswering(redundant_masquerading):
         pulse.PORT: {"to": f"{TARGET}:{pulse.TARGET_PORT}", "transport": "udp"}})
 
 
+def _liveness_of_a(zones):
+    return {tunnel["server"]: tunnel["liveness"] for tunnel in zones.gateway.ask("tunnels")["tunnels"]}["a"]
+
+
 def test_no_probe_is_answered(unanswering):
     """IKE tells that the server is dead: soon, and not when ESP alone is cut, for then it lives."""
     zones = unanswering
     stream = Pulse(zones.lab)
     moves = zones.moves()
     assert zones.environment()["active"] == "a"
-    with Cut(zones.lab, "a", ESP_ONLY):
-        wait_until(lambda: zones.gateway.tunnel(server="a")["liveness"] == "suspect", 10,
-                   "nothing comes back")
+    with Cut(zones.lab, "a", ESP_ONLY):  # no longer than for a look: IKE's patience is a second
+        wait_until(lambda: _liveness_of_a(zones) == "suspect", 10, "nothing comes back")
     stream.wait_for_more(100)
-    begin = time.monotonic()
+    involved = (zones.gateway.dataplane, zones.gateway.controlplane,
+                *(zones.server(letter).process for letter in "ab"))
+    begin, waited = time.monotonic(), sum(process.waited_s() for process in involved)
     with Cut(zones.lab, "a"):
-        gap = wait_until(lambda: stream.longest_gap(begin), 30, "the stream goes on elsewhere")
-        environment = zones.wait_active("b")
+        environment = zones.wait_active("b", timeout=30)
+        stream.wait_for_more(100)
+    waited = sum(process.waited_s() for process in involved) - waited
     assert environment["moves"] == moves + 1
     assert environment["last_move"]["reason"] == "dead"
-    assert gap[1] - gap[0] < 6  # 1.5 to 3.5 s, on a machine that has nothing else to do
+    gap = stream.longest_gap(begin)
+    # 1.5 to 3.5 s on a machine that has nothing else to do, and what those waited for it who do it
+    assert gap[1] - gap[0] < 6 + waited, (gap, waited)

@@ -200,6 +200,15 @@ class Process:
         with open(self.log, encoding="utf-8", errors="replace") as log:
             return log.read()
 
+    def waited_s(self):
+        """For how long its threads were ready to run while others ran, all of them together."""
+        waited_ns = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                with open(f"/proc/{self.pid}/task/{task}/schedstat", encoding="ascii") as stat:
+                    waited_ns += int(stat.read().split()[1])
+        return waited_ns / 1e9
+
     def wait(self, timeout=60):
         try:
             return self._popen.wait(timeout)
