@@ -46,17 +46,24 @@ struct dp_crypto_key {
 	uint8_t schedule[1024];
 } __rte_cache_aligned;
 
-#define DP_CRYPTO_KEY_LINES (sizeof(struct dp_crypto_key) / RTE_CACHE_LINE_SIZE)
-#define DP_CRYPTO_KEY_ENDS 4u /* lines */
+#define DP_CRYPTO_KEY_LINES ((unsigned)(sizeof(struct dp_crypto_key) / RTE_CACHE_LINE_SIZE))
+#define DP_CRYPTO_KEYS_AHEAD 8u /* packets: what these take is longer than memory does */
 
-/* What a short packet needs of the key: round keys stand at the beginning, powers of GCM's hash key
- * at the end. */
-static inline void dp_crypto_key_prefetch(const struct dp_crypto_key *key)
+/* Sends for what a packet of LENGTH bytes, all headers included, needs of the key, which is not in
+ * the cache. What AES-GCM reads, in its implementation for VAES: the round keys, at the beginning,
+ * and a power of the hash key for each block, the lowest ones at the end. */
+static inline void dp_crypto_key_prefetch(const struct dp_crypto_key *key,
+                                          const struct dp_crypto_suite *suite, unsigned length)
 {
-	for (unsigned i = 0; i < DP_CRYPTO_KEY_ENDS; i++) {
+	unsigned rounds = suite->key_bytes > 16 ? 4 : 3;
+	unsigned powers =
+		RTE_MIN((length + 27) / RTE_CACHE_LINE_SIZE, DP_CRYPTO_KEY_LINES - rounds);
+	const uint8_t *end = key->schedule + sizeof(key->schedule);
+
+	for (unsigned i = 0; i < rounds; i++)
 		rte_prefetch0(&key->schedule[i * RTE_CACHE_LINE_SIZE]);
-		rte_prefetch0(&key->schedule[(DP_CRYPTO_KEY_LINES - 1 - i) * RTE_CACHE_LINE_SIZE]);
-	}
+	for (unsigned i = 1; i <= powers; i++)
+		rte_prefetch0(end - (size_t)i * RTE_CACHE_LINE_SIZE);
 }
 
 /* NULL: not known. aad_bytes is that of 32-bit sequence numbers. */

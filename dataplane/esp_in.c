@@ -91,7 +91,25 @@ static inline void find_sa(struct dp_worker *w, struct dp_pkt *p)
 	p->sa_in = place->sa;
 	rte_prefetch0(place->sa);
 	rte_prefetch0(&place->sa->packets);
-	dp_crypto_key_prefetch(&place->sa->key);
+}
+
+/* What is written for a packet once it is authentic. */
+static inline void prefetch_state(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	const struct dp_sa_in *sa = p->sa_in;
+	uint32_t sequence = rte_be_to_cpu_32(dp_load32(p->esp + 4));
+
+	rte_prefetch0(&sa->replay.bits[(sequence >> 6) & sa->replay.word_mask]);
+	rte_prefetch0(&w->tunnels[sa->tunnel]);
+}
+
+/* Sends for the keys of packets [P, END), of several SAs. */
+static inline void prefetch_keys(const struct dp_pkt *p, const struct dp_pkt *end)
+{
+	for (; p < end; p++) {
+		if (likely(p->verdict == DP_OK))
+			dp_crypto_key_prefetch(&p->sa_in->key, &p->sa_in->suite, p->l3_length);
+	}
 }
 
 /* Packets [P, END) of several SAs: what is needed of each is on its way while the others are looked
@@ -112,9 +130,12 @@ static __rte_noinline void look_up_each(struct dp_worker *w, struct dp_pkt *firs
 			find_sa(w, p);
 	}
 	for (struct dp_pkt *p = first; p < end; p++) {
-		if (likely(p->verdict == DP_OK))
-			p->verdict = (uint8_t)check_packet(w, p, p->sa_in, around(p->sa_in));
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		p->verdict = (uint8_t)check_packet(w, p, p->sa_in, around(p->sa_in));
+		prefetch_state(w, p);
 	}
+	prefetch_keys(first, RTE_MIN(first + DP_CRYPTO_KEYS_AHEAD, end));
 }
 
 /* Packets [P, END) as long as they are of this SA; returns the first one that is not. */
@@ -293,7 +314,7 @@ static void count_failures(struct dp_batch *b)
 
 void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 {
-	unsigned to;
+	unsigned to, ahead = 0;
 
 	b->has_special = false;
 	for (unsigned from = 0; from < b->n; from = to) {
@@ -304,6 +325,12 @@ void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 			continue;
 		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_in == sa)
 			to++;
+		if (unlikely(to < b->n)) { /* the keys of those behind it, some packets ahead */
+			unsigned until = RTE_MIN(to + DP_CRYPTO_KEYS_AHEAD, b->n);
+
+			prefetch_keys(&b->p[RTE_MAX(ahead, to)], &b->p[until]);
+			ahead = until;
+		}
 		dp_crypto_decrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
 		if (likely(!dp_crypto_is_queued(&sa->suite)))
 			finish_run(w, b, from, to);

@@ -136,7 +136,6 @@ static inline void prefetch_sa(const struct dp_worker *w, uint16_t tunnel)
 	if (likely(sa != NULL)) {
 		rte_prefetch0(sa);
 		rte_prefetch0(&sa->packets);
-		dp_crypto_key_prefetch(&sa->key);
 	}
 }
 

@@ -35,11 +35,24 @@ static inline void dp_outer_write(uint8_t *outer, const struct dp_sa_out *sa, ui
 	_mm_storeu_si128((__m128i *)(outer + 12), _mm_insert_epi32(end, (int)udp_be, 3));
 }
 
+/* Sends for the keys of packets [FROM, TO). */
+static inline void dp_outer_prefetch_keys(const struct dp_batch *b, unsigned from, unsigned to)
+{
+	const struct dp_sa_out *last = NULL;
+
+	for (const struct dp_pkt *p = b->p + from, *end = b->p + to; p < end; p++) {
+		if (unlikely(p->verdict != DP_OK || p->sa_out == last))
+			continue;
+		last = p->sa_out;
+		dp_crypto_key_prefetch(&last->key, &last->suite, p->l3_length);
+	}
+}
+
 /* Encrypts the burst, each run of packets under its SA, whole; returns how many. Verdict: CRYPTO.
  */
 static inline unsigned dp_outer_encrypt(struct dp_worker *w, struct dp_batch *b)
 {
-	unsigned to, packets = 0;
+	unsigned to, ahead = 0, packets = 0;
 
 	for (unsigned from = 0; from < b->n; from = to) {
 		struct dp_sa_out *sa = b->p[from].sa_out;
@@ -49,6 +62,12 @@ static inline unsigned dp_outer_encrypt(struct dp_worker *w, struct dp_batch *b)
 			continue;
 		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_out == sa)
 			to++;
+		if (unlikely(to < b->n)) { /* the keys of those behind it, some packets ahead */
+			unsigned until = RTE_MIN(to + DP_CRYPTO_KEYS_AHEAD, b->n);
+
+			dp_outer_prefetch_keys(b, RTE_MAX(ahead, to), until);
+			ahead = until;
+		}
 		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, b, from, to);
 		packets += to - from;
 	}
