@@ -135,7 +135,7 @@ void dp_generation_destroy(struct dp_generation *g)
 	dp_egress_destroy(g->egress);
 	free(g->forwards);
 	free(g->tunnels);
-	free(g->addresses);
+	free(g->pods);
 	free(g->environments);
 	free(g);
 }
@@ -155,17 +155,17 @@ static struct dp_generation *allocate(const struct dp_staging *s)
 	struct dp_generation *g = calloc(1, sizeof(*g));
 	uint32_t forwards = rte_align32pow2(2 * s->forward_count + 2);
 	/* sparse: egress looks all its destinations up here, in vain */
-	uint32_t addresses = rte_align32pow2(4 * s->environment_count + 1024);
+	uint32_t pods = rte_align32pow2(4 * s->environment_count + 1024);
 
 	if (!g)
 		return NULL;
 	g->id = s->generation;
 	g->forward_mask = forwards - 1;
-	g->address_mask = addresses - 1;
+	g->pod_mask = pods - 1;
 	g->forwards = aligned_alloc(RTE_CACHE_LINE_SIZE, forwards * sizeof(*g->forwards));
-	g->addresses = calloc(addresses, sizeof(*g->addresses));
+	g->pods = calloc(pods, sizeof(*g->pods));
 	g->environments = calloc(s->environment_count + 1, sizeof(*g->environments));
-	if (!g->forwards || !g->addresses || !g->environments) {
+	if (!g->forwards || !g->pods || !g->environments) {
 		dp_generation_destroy(g);
 		return NULL;
 	}
@@ -204,18 +204,18 @@ static int add_environment(struct dp_generation *g, struct dp_core *core,
 {
 	static const char no_server[IPC_NAME_LEN];
 	struct dp_environment *e;
-	uint32_t at = dp_crc4(from->pod_address_be) & g->address_mask;
+	uint32_t at = dp_crc4(from->pod_address_be) & g->pod_mask;
 
 	if (find_environment(g, from->name))
 		return refuse(why, -EEXIST, "environment \"%s\" is there twice", from->name);
 	if (from->pod_address_be == core->ports[DP_PORT_CLUSTER].address_be)
 		return refuse(why, -EADDRINUSE,
 		              "environment \"%s\" has the cluster port's own address", from->name);
-	for (; g->addresses[at]; at = (at + 1) & g->address_mask)
-		if (g->addresses[at]->pod_address_be == from->pod_address_be)
+	for (; g->pods[at].address_be; at = (at + 1) & g->pod_mask)
+		if (g->pods[at].address_be == from->pod_address_be)
 			return refuse(why, -EADDRINUSE,
 			              "environments \"%s\" and \"%s\" have the same pod address",
-			              from->name, g->addresses[at]->name);
+			              from->name, g->by_slot[g->pods[at].environment]->name);
 	e = &g->environments[g->environment_count];
 	memcpy(e->name, from->name, sizeof(e->name));
 	e->pod_address_be = from->pod_address_be;
@@ -236,7 +236,7 @@ static int add_environment(struct dp_generation *g, struct dp_core *core,
 	e->home = dp_core_home(core, e->slot);
 	g->environment_count++;
 	g->by_slot[e->slot] = e;
-	g->addresses[at] = e;
+	g->pods[at] = (struct dp_pod){ .address_be = e->pod_address_be, .environment = e->slot };
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include <rte_byteorder.h>
 
 #include "common/ipc_proto.h"
+#include "dataplane/batch.h"
 #include "dataplane/crc.h"
 
 #define DP_ENVIRONMENTS_MAX 4096u
@@ -55,15 +56,23 @@ struct dp_forward {
 };
 _Static_assert(sizeof(struct dp_forward) == 32, "dp_forward: two in a line");
 
+/* Whose an address in the cluster is; address 0 is an empty place. */
+struct dp_pod {
+	uint32_t address_be;
+	uint16_t environment; /* slot */
+	uint16_t pad;
+};
+_Static_assert(sizeof(struct dp_pod) == 8, "dp_pod: eight in a line");
+
 struct dp_generation {
 	uint64_t id;
 	uint32_t forward_mask; /* places - 1 */
 	uint32_t forward_count;
 	uint32_t environment_count;
-	uint32_t address_mask;
+	uint32_t pod_mask;
 	bool has_rates;                      /* an environment has a limit */
 	struct dp_forward *forwards;         /* open addressing, at most half full */
-	struct dp_environment **addresses;   /* by pod address, open addressing */
+	struct dp_pod *pods;                 /* by address, open addressing */
 	struct dp_environment *environments; /* dense */
 	struct dp_egress *egress;            /* NULL: none */
 	struct dp_environment *by_slot[DP_ENVIRONMENTS_MAX]; /* NULL: no such environment */
@@ -76,6 +85,12 @@ struct dp_generation {
 static inline uint64_t dp_forward_key(uint32_t address_be, uint8_t protocol, uint16_t port_be)
 {
 	return (uint64_t)address_be | (uint64_t)protocol << 32 | (uint64_t)port_be << 48;
+}
+
+/* Where the search for a key begins. */
+static inline const struct dp_forward *dp_forward_home(const struct dp_generation *g, uint64_t key)
+{
+	return &g->forwards[dp_crc8(key) & g->forward_mask];
 }
 
 static inline const struct dp_forward *dp_forward_lookup(const struct dp_generation *g,
@@ -96,18 +111,25 @@ static inline uint8_t dp_forward_protocol(const struct dp_forward *f)
 	return (uint8_t)(f->key >> 32);
 }
 
-/* The environment whose pod address this is, or NULL. */
+/* The slot of the environment whose pod address this is, or DP_NONE_SLOT. ADDRESS_BE is not 0. */
+static inline uint16_t dp_environment_slot(const struct dp_generation *g, uint32_t address_be)
+{
+	uint32_t i = dp_crc4(address_be) & g->pod_mask;
+
+	for (; g->pods[i].address_be; i = (i + 1) & g->pod_mask) {
+		if (g->pods[i].address_be == address_be)
+			return g->pods[i].environment;
+	}
+	return DP_NONE_SLOT;
+}
+
+/* The environment itself, or NULL. */
 static inline const struct dp_environment *dp_environment_lookup(const struct dp_generation *g,
                                                                  uint32_t address_be)
 {
-	uint32_t i = dp_crc4(address_be) & g->address_mask;
+	uint16_t slot = dp_environment_slot(g, address_be);
 
-	while (g->addresses[i]) {
-		if (g->addresses[i]->pod_address_be == address_be)
-			return g->addresses[i];
-		i = (i + 1) & g->address_mask;
-	}
-	return NULL;
+	return slot == DP_NONE_SLOT ? NULL : g->by_slot[slot];
 }
 
 /* Whether this source may call the environment. */

@@ -9,6 +9,7 @@
 
 #include <rte_branch_prediction.h>
 #include <rte_byteorder.h>
+#include <rte_prefetch.h>
 
 #include "dataplane/ipv4.h"
 #include "dataplane/nat_failover.h"
@@ -78,6 +79,12 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 
 /* ---- from the cluster ---- */
 
+static inline uint64_t key_of(const struct dp_pkt *p)
+{
+	return dp_forward_key(dp_load32(p->l3 + 16), p->protocol,
+	                      dp_load16(p->l3 + DP_IPV4_HEADER + 2));
+}
+
 static inline const struct dp_forward *prepare_out(const struct dp_generation *g,
                                                    const struct dp_flow_table *flows,
                                                    struct dp_pkt *p)
@@ -87,8 +94,7 @@ static inline const struct dp_forward *prepare_out(const struct dp_generation *g
 	p->verdict = unlikely(!g) ? DP_NO_CONFIGURATION : (uint8_t)dp_nat_check_header(p);
 	if (unlikely(p->verdict != DP_OK))
 		return NULL;
-	fwd = dp_forward_lookup(g, dp_forward_key(dp_load32(p->l3 + 16), p->protocol,
-	                                          dp_load16(p->l3 + DP_IPV4_HEADER + 2)));
+	fwd = dp_forward_lookup(g, key_of(p));
 	if (unlikely(!fwd)) {
 		p->verdict = DP_NO_FORWARD;
 		return NULL;
@@ -175,6 +181,30 @@ static inline void count_out(struct dp_worker *w, uint16_t environment, uint64_t
 	w->environments[environment].bytes_out += bytes;
 }
 
+/* More than these are not sure to be in the cache. */
+#define CACHED_FORWARDS 1024u /* places */
+#define CACHED_SAS 64u
+
+static __rte_noinline void prefetch_forwards(const struct dp_generation *g,
+                                             const struct dp_batch *b)
+{
+	for (const struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
+		if (likely(p->verdict == DP_OK))
+			rte_prefetch0(dp_forward_home(g, key_of(p)));
+	}
+}
+
+/* Of the flows that are candidates, and the environments that count their packets. */
+static __rte_noinline void prefetch_tunnels(const struct dp_worker *w, const struct dp_batch *b)
+{
+	for (const struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
+		if (unlikely(p->verdict != DP_OK || !p->flow))
+			continue;
+		rte_prefetch0(&w->tunnels[p->flow->tunnel]);
+		rte_prefetch0(&w->environments[p->environment]);
+	}
+}
+
 void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b)
 {
 	const struct dp_forward *forwards[DP_BURST], **fwd = forwards;
@@ -185,9 +215,13 @@ void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b)
 	uint64_t packets = 0, bytes = 0; /* of this environment, since one of another came */
 
 	b->has_oversized = false;
+	if (likely(w->generation) && unlikely(w->generation->forward_mask >= CACHED_FORWARDS))
+		prefetch_forwards(w->generation, b);
 	for (struct dp_pkt *p = b->p; p < end; p++)
 		*fwd++ = likely(p->verdict == DP_OK) ? prepare_out(w->generation, flows, p) : NULL;
 	dp_nat_find_candidates(w, b);
+	if (unlikely(w->count->sas_now > CACHED_SAS))
+		prefetch_tunnels(w, b);
 	fwd = forwards;
 	for (struct dp_pkt *p = b->p; p < end; p++, fwd++) {
 		struct dp_flow *f =

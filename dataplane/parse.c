@@ -196,8 +196,8 @@ static struct dp_batch *sort_from_cluster(struct dp_worker *w, struct dp_pkt *p,
                                           struct dp_from_cluster *sorted)
 {
 	const struct dp_generation *g = w->generation;
-	const struct dp_environment *e;
 	uint32_t destination_be;
+	uint16_t environment;
 
 	if (unlikely(p->verdict != DP_OK || p->m->packet_type == RTE_PTYPE_L2_ETHER_ARP))
 		return &sorted->local;
@@ -206,9 +206,9 @@ static struct dp_batch *sort_from_cluster(struct dp_worker *w, struct dp_pkt *p,
 		p->verdict = DP_NO_CONFIGURATION;
 		return &sorted->local;
 	}
-	e = dp_environment_lookup(g, destination_be);
-	if (e) {
-		p->environment = e->slot;
+	environment = dp_environment_slot(g, destination_be);
+	if (environment != DP_NONE_SLOT) {
+		p->environment = environment;
 		return sort_forward(p, sorted);
 	}
 	if (unlikely(destination_be == w->ports[DP_PORT_CLUSTER].address_be))

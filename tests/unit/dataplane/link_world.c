@@ -138,12 +138,12 @@ static void set_generation(struct link_world *x)
 {
 	x->environment =
 		(struct dp_environment){ .name = "production", .pod_address_be = htonl(LINK_POD) };
-	x->generation.address_mask = RTE_DIM(x->addresses) - 1;
-	x->generation.addresses = x->addresses;
+	x->generation.pod_mask = RTE_DIM(x->pods) - 1;
+	x->generation.pods = x->pods;
 	x->generation.environments = &x->environment;
 	x->generation.environment_count = 1;
 	x->generation.by_slot[0] = &x->environment;
-	x->addresses[dp_crc4(htonl(LINK_POD)) & x->generation.address_mask] = &x->environment;
+	x->pods[dp_crc4(htonl(LINK_POD)) & x->generation.pod_mask].address_be = htonl(LINK_POD);
 }
 
 static struct rte_ring *make_ring(const char *what)

@@ -44,7 +44,7 @@ struct link_world {
 	struct dp_tunnel tunnels[8];
 	struct dp_generation generation;
 	struct dp_environment environment;
-	struct dp_environment *addresses[4];
+	struct dp_pod pods[4];
 	unsigned in_use; /* buffers, before */
 };
 

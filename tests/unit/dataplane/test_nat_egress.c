@@ -37,7 +37,7 @@ static struct {
 	struct dp_counters count;
 	struct dp_generation generation;
 	struct dp_environment environments[2];
-	struct dp_environment *addresses[4];
+	struct dp_pod pods[4];
 	struct dp_port ports[DP_PORT_COUNT];
 	struct dp_batch batch;
 	struct rte_mbuf mbuf[DP_BURST];
@@ -87,8 +87,8 @@ static int set_up(void **state)
 	x.ports[DP_PORT_CLUSTER] = (struct dp_port){ .mtu = 8896,
 		                                     .address_be = rte_cpu_to_be_32(CLUSTER),
 		                                     .mask_be = rte_cpu_to_be_32(0xffffff00) };
-	x.generation.address_mask = RTE_DIM(x.addresses) - 1;
-	x.generation.addresses = x.addresses;
+	x.generation.pod_mask = RTE_DIM(x.pods) - 1;
+	x.generation.pods = x.pods;
 	x.generation.environments = x.environments;
 	x.generation.environment_count = 2;
 	for (unsigned i = 0; i < 2; i++) {
