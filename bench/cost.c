@@ -29,6 +29,7 @@
 #define CHUNK 256u
 #define CHUNKS (BUFFERS / CHUNK)
 #define WARM_UP 8u /* passes */
+#define TUNNELS_EACH 4u
 
 struct path {
 	const char *name;
@@ -342,8 +343,17 @@ static int make_samples(struct bench *x, uint32_t rounds)
 static int usage(void)
 {
 	fprintf(stderr,
-	        "usage: cost [--path NAME] [--cipher NAME] [--size BYTES] [--rounds N] [--sessions N] [--cpu N] [--no-huge]\n");
+	        "usage: cost [--path NAME] [--cipher NAME] [--size BYTES] [--rounds N] [--sessions N] [--tunnels N] [--cpu N] [--no-huge]\n");
 	return 2;
+}
+
+/* Four of each environment, as bench/scale.py has them. */
+static void spread(struct world_options *o, uint32_t tunnels)
+{
+	o->servers = o->forwards = RTE_MIN(tunnels, TUNNELS_EACH);
+	o->environments = tunnels / o->servers;
+	/* keys, of which the dataplane expects fewer by itself */
+	o->memory_mb = 224 + o->sessions / 1024 + tunnels / 128;
 }
 
 static int parse_options(int argc, char **argv, struct options *o)
@@ -354,10 +364,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{ "size", required_argument, NULL, 's' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "sessions", required_argument, NULL, 'n' },
+		{ "tunnels", required_argument, NULL, 't' },
 		{ "cpu", required_argument, NULL, 'u' },
 		{ "no-huge", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	uint32_t tunnels = 0;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -377,6 +389,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case 'n':
 			o->world.sessions = (uint32_t)strtoul(optarg, NULL, 10);
 			break;
+		case 't':
+			tunnels = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
 		case 'u':
 			o->cpu = (int)strtol(optarg, NULL, 10);
 			break;
@@ -387,7 +402,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 			return -EINVAL;
 		}
 	}
-	return optind == argc && o->rounds && o->world.sessions &&
+	if (tunnels)
+		spread(&o->world, tunnels);
+	return optind == argc && o->rounds && tunnels <= DP_TUNNELS_MAX && o->world.sessions &&
 	                       o->world.sessions <= WORLD_CALLS_PER_TARGET * 512
 	               ? 0
 	               : -EINVAL;
