@@ -18,7 +18,6 @@
 #define REPLY "PUSH_REPLY"
 #define OPTION_MAX 256u
 #define PEER_ID_MAX 0xffffffu
-#define MTU_MIN 576u
 #define MTU_MAX 1600u /* as we tell the server */
 #define SECONDS_MAX 604800u
 
@@ -300,7 +299,7 @@ static int take_tun_mtu(const struct option *option)
 {
 	uint32_t mtu;
 
-	if (!read_number(option, 1, 65535, &mtu) || mtu < MTU_MIN)
+	if (!read_number(option, 1, 65535, &mtu) || mtu < CP_OVPN_MTU_MIN)
 		return malformed(option);
 	option->push->tun_mtu = (uint16_t)(mtu < MTU_MAX ? mtu : MTU_MAX);
 	return 0;

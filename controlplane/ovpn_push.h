@@ -20,6 +20,7 @@
 #define CP_OVPN_PUSH_MAX 65536u   /* bytes of all parts of a reply together */
 #define CP_OVPN_ROUTES_MAX 512u
 #define CP_OVPN_DNS_MAX 8u
+#define CP_OVPN_MTU_MIN 576u /* of the tunnel; smaller ones are refused */
 #define CP_OVPN_NO_PEER UINT32_MAX
 
 enum cp_ovpn_topology { CP_OVPN_NET30 = 1, CP_OVPN_P2P = 2, CP_OVPN_SUBNET = 3 };

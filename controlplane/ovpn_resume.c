@@ -9,7 +9,7 @@
 
 #include "controlplane/ovpn_session_private.h"
 
-#define VERSION 1u
+#define VERSION 2u
 #define TOKEN_MAX 384u
 #define ROUTES_MAX 24u
 
@@ -30,14 +30,16 @@ struct saved {
 	uint8_t has_lzo;
 	uint8_t has_default_route;
 	uint8_t has_renewal_wrap;
-	uint8_t pad;
+	uint8_t dns_count;
 	uint32_t peer_id;
 	uint32_t local_be;
+	uint32_t peer_be;
 	uint32_t ping_s;
 	uint32_t ping_restart_s;
 	uint16_t tun_mtu;
 	uint16_t token_length;
 	uint32_t route_count;
+	uint32_t dns_be[CP_OVPN_DNS_MAX];
 	struct ipc_prefix routes[ROUTES_MAX];
 	uint8_t send_cipher[32]; /* of dynamic tls-crypt */
 	uint8_t send_hmac[32];
@@ -58,6 +60,9 @@ static void save_push(const struct cp_ovpn_push *push, struct saved *saved)
 	saved->has_default_route = push->has_default_route;
 	saved->peer_id = push->peer_id;
 	saved->local_be = push->local_be;
+	saved->peer_be = push->peer_be;
+	saved->dns_count = (uint8_t)push->dns_count;
+	memcpy(saved->dns_be, push->dns_be, sizeof(saved->dns_be));
 	saved->ping_s = push->ping_s;
 	saved->ping_restart_s = push->ping_restart_s;
 	saved->tun_mtu = push->tun_mtu;
@@ -80,6 +85,9 @@ static void restore_push(const struct saved *saved, struct cp_ovpn_push *push)
 	push->cipher = (enum cp_ovpn_cipher)saved->cipher;
 	push->peer_id = saved->peer_id;
 	push->local_be = saved->local_be;
+	push->peer_be = saved->peer_be;
+	push->dns_count = saved->dns_count;
+	memcpy(push->dns_be, saved->dns_be, sizeof(push->dns_be));
 	push->ping_s = saved->ping_s;
 	push->ping_restart_s = saved->ping_restart_s;
 	push->tun_mtu = saved->tun_mtu;
@@ -122,6 +130,28 @@ static bool is_offered(const struct cp_ovpn_settings *settings, uint8_t cipher)
 	return settings->fallback && settings->fallback == cipher;
 }
 
+static bool are_routes_usable(const struct saved *saved)
+{
+	bool are_usable = saved->route_count <= ROUTES_MAX;
+
+	for (size_t i = 0; are_usable && i < saved->route_count; i++)
+		are_usable = saved->routes[i].length <= 32;
+	return are_usable;
+}
+
+/* As what was pushed must be (ovpn_push.c). */
+static bool is_push_usable(const struct saved *saved)
+{
+	const bool has_peer = saved->peer_id != CP_OVPN_NO_PEER;
+
+	return are_routes_usable(saved) && saved->prefix_length <= 32 &&
+	       saved->framing >= CP_OVPN_FRAMING_NONE &&
+	       saved->framing <= CP_OVPN_FRAMING_STUB_V2 && saved->local_be &&
+	       saved->dns_count <= CP_OVPN_DNS_MAX && saved->tun_mtu >= CP_OVPN_MTU_MIN &&
+	       (!has_peer || saved->peer_id <= IPC_OPENVPN_PEER_MAX) &&
+	       (has_peer || !saved->has_aead_epoch);
+}
+
 /* The dataplane is trusted, but it may have been given this by another version. */
 static bool is_usable(const struct cp_ovpn_session *session, const struct saved *saved,
                       size_t length)
@@ -130,10 +160,9 @@ static bool is_usable(const struct cp_ovpn_session *session, const struct saved 
 
 	if (length != sizeof(*saved) || saved->version != VERSION)
 		return false;
-	if (saved->next_key_id == 0 || saved->next_key_id >= CP_OVPN_KEY_IDS ||
-	    saved->route_count > ROUTES_MAX || saved->token_length > TOKEN_MAX ||
-	    saved->prefix_length > 32 || saved->framing < CP_OVPN_FRAMING_NONE ||
-	    saved->framing > CP_OVPN_FRAMING_STUB_V2 || !saved->local_be)
+	if (saved->unix_s == UINT32_MAX || saved->next_key_id == 0 ||
+	    saved->next_key_id >= CP_OVPN_KEY_IDS || saved->token_length > TOKEN_MAX ||
+	    !is_push_usable(saved))
 		return false;
 	if (has_token && !memchr(saved->token, 0, saved->token_length))
 		return false;

@@ -6,6 +6,7 @@
 #include "tests/unit/controlplane/ovpn_peer.h"
 
 #include "controlplane/ovpn_resume.h"
+#include "controlplane/ovpn_session_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #define PUSHED                                                                  \
 	"PUSH_REPLY,ifconfig 10.8.0.2 255.255.255.0,topology subnet,peer-id 7," \
 	"cipher AES-256-GCM,ping 10,ping-restart 60,protocol-flags cc-exit tls-ekm"
+#define MORE ",route 192.168.0.0 255.255.0.0,dhcp-option DNS 192.168.100.53,comp-lzo yes"
 
 struct saved {
 	size_t length;
@@ -62,6 +64,40 @@ static void test_goes_on(void **state)
 	cp_ovpn_session_heard(peer.session, 2, peer.now_ms);
 	assert_string_equal(peer_events(&peer), "use2 ");
 	peer_fini(&peer);
+}
+
+/* All that was pushed and is still of use, after another login would have been told it again. */
+static void test_what_was_pushed(void **state)
+{
+	static const char *const pushes[] = {
+		PUSHED MORE,
+		"PUSH_REPLY,ifconfig 10.8.0.6 10.8.0.5,topology net30,cipher AES-256-GCM" MORE,
+	};
+	struct cp_range ranges[2][CP_RANGES_MAX];
+	struct cp_ovpn_push before, pushed;
+	struct saved saved;
+	struct peer peer;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		size_t count;
+
+		come_up(&peer, pushes[i]);
+		save(&peer, &saved);
+		before = *peer.session->push;
+		before.settings = &peer.settings;
+		count = cp_ovpn_push_ranges(&before, ranges[0], CP_RANGES_MAX);
+		assert_int_equal(peer_resume(&peer, saved.bytes, saved.length, 101), 0);
+		pushed = *peer.session->push;
+		assert_int_equal(pushed.peer_be, before.peer_be);
+		assert_int_equal(pushed.dns_count, 1);
+		assert_int_equal(pushed.dns_be[0], before.dns_be[0]);
+		assert_true(pushed.has_lzo);
+		assert_int_equal(cp_ovpn_push_ranges(&pushed, ranges[1], CP_RANGES_MAX), count);
+		assert_memory_equal(ranges[0], ranges[1], count * sizeof(ranges[0][0]));
+		peer_settle(&peer);
+		peer_fini(&peer);
+	}
 }
 
 /* The server's token is the password, then, too. */
@@ -158,6 +194,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_what_was_pushed),
 		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_token_is_renewed),
 		cmocka_unit_test(test_server_has_forgotten_it),
