@@ -297,6 +297,31 @@ static void say_down(const json_t *environments)
 	}
 }
 
+/* What is amiss with tunnels that are up: forwards that lead nowhere, packets that are lost. */
+static void say_notices(const json_t *environments)
+{
+	static const char *const keys[] = { "unreachable", "notice" };
+	const json_t *environment, *tunnel;
+	bool is_first = true;
+	size_t i, k;
+
+	json_array_foreach(environments, i, environment) {
+		json_array_foreach(json_object_get(environment, "tunnels"), k, tunnel) {
+			for (size_t n = 0; n < sizeof(keys) / sizeof(keys[0]); n++) {
+				const char *text = cli_member_text(tunnel, keys[n]);
+
+				if (!*text)
+					continue;
+				if (is_first)
+					putchar('\n');
+				is_first = false;
+				cli_say("tunnel %s/%s: %s", cli_member_text(tunnel, "environment"),
+				        cli_member_text(tunnel, "server"), text);
+			}
+		}
+	}
+}
+
 static enum cli_exit print_status(const json_t *status, enum cli_presence presence)
 {
 	const json_t *environments = json_object_get(status, "environments");
@@ -314,6 +339,7 @@ static enum cli_exit print_status(const json_t *status, enum cli_presence presen
 		return cli_fail(CLI_DEGRADED, "out of memory");
 	say_moves(environments);
 	say_refused(environments);
+	say_notices(environments);
 	say_down(environments);
 	return CLI_OK;
 }

@@ -170,6 +170,18 @@ json_t *cp_api_moves(const struct ipc_environment_state *state)
 	return moves;
 }
 
+static json_t *name_servers(const struct cp_told *told)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < told->dns_count; i++)
+		if (json_array_append_new(list, cp_api_address(told->dns_be[i]))) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
 json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel_info *info)
 {
 	json_t *tunnel = dataplane_view(info);
@@ -184,20 +196,23 @@ json_t *cp_api_tunnel(const struct cp_tunnel_view *view, const struct ipc_tunnel
 		"remote_address", cp_api_address(view->remote_be),
 		"inner_address", cp_api_address(view->inner_be));
 	json_t *condition = json_pack(
-		"{s:b, s:s, s:o, s:o, s:o, s:o, s:b, s:I, s:I, s:I}",
+		"{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I, s:I, s:I}",
 		"up", view->phase == CP_TUNNEL_UP,
 		"phase", cp_tunnel_phase_name(view->phase),
 		"why", cp_api_text(view->why),
 		"suite", cp_api_text(view->suite),
 		"unreachable", cp_api_text(view->limits),
 		"renewal", cp_api_text(view->renewal),
+		"notice", cp_api_text(view->told.notice),
+		"name_servers", name_servers(&view->told),
 		"udp_encapsulation", view->udp_encapsulation,
 		"attempts", (json_int_t)view->attempts,
 		"since", (json_int_t)view->since_s,
 		"retry_at", (json_int_t)view->retry_at_s);
 	json_t *liveness = liveness_view(info);
 	json_t *counts = json_pack(
-		"{s:I, s:I, s:I}",
+		"{s:I, s:I, s:I, s:I}",
+		"stream_dropped", (json_int_t)view->stream_dropped,
 		"connects", (json_int_t)view->connects,
 		"ike_rekeys", (json_int_t)view->ike_rekeys,
 		"child_rekeys", (json_int_t)view->child_rekeys);

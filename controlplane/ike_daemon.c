@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "controlplane/ike_config.h"
 #include "controlplane/ike_creds.h"
+#include "controlplane/ike_dns.h"
 #include "controlplane/ike_early.h"
 #include "controlplane/ike_keepsake.h"
 #include "controlplane/ike_kernel.h"
@@ -133,7 +134,9 @@ static bool register_rest(plugin_t *plugin, plugin_feature_t *feature, bool reg,
 {
 	if (reg)
 		return cp_ike_creds_attach(ike) == 0 && cp_ike_listener_attach(ike) == 0 &&
-		       cp_ike_early_attach(ike) == 0 && cp_ike_keepsake_attach(ike) == 0;
+		       cp_ike_early_attach(ike) == 0 && cp_ike_keepsake_attach(ike) == 0 &&
+		       cp_ike_dns_attach() == 0;
+	cp_ike_dns_detach();
 	cp_ike_keepsake_detach();
 	cp_ike_early_detach();
 	cp_ike_listener_detach();

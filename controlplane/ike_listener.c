@@ -18,6 +18,7 @@
 #include "controlplane/ike_auth.h"
 #include "controlplane/ike_cut.h"
 #include "controlplane/ike_daemon.h"
+#include "controlplane/ike_dns.h"
 #include "controlplane/ike_eap.h"
 #include "controlplane/ike_host.h"
 #include "controlplane/ike_revocation.h"
@@ -422,6 +423,7 @@ METHOD(listener_t, child_updown, bool, private_listener_t *this, ike_sa_t *ike_s
 		return TRUE;
 	describe_child(child_sa, &event);
 	event.ike_id = ike_sa->get_unique_id(ike_sa);
+	cp_ike_dns_collect(ike_sa, &event.told);
 	event.inner_be = virtual_ip_of(ike_sa);
 	event.remote_be = cp_ike_address_of(ike_sa->get_other_host(ike_sa));
 	cp_ike_report(this->ike, tunnel, &event);
@@ -437,6 +439,7 @@ METHOD(listener_t, child_rekey, bool, private_listener_t *this, ike_sa_t *ike_sa
 	if (!tunnel)
 		return TRUE;
 	describe_child(new, &event);
+	cp_ike_dns_collect(ike_sa, &event.told);
 	event.ike_id = ike_sa->get_unique_id(ike_sa);
 	event.old_child_id = old->get_unique_id(old);
 	cp_ike_report(this->ike, tunnel, &event);

@@ -349,8 +349,7 @@ bool cp_ovpn_client_receive(const struct cp_ike *ike, const struct ipc_punt *pun
 void cp_ovpn_client_send(const struct cp_ike *ike, const struct ipc_punt *punt, const void *packet)
 {
 	if (ike->openvpn && !ike->is_muted)
-		cp_ovpn_streams_send_data(ike->openvpn->streams, punt->source_port_be, packet,
-		                          punt->length);
+		cp_ovpn_streams_send_data(ike->openvpn->streams, punt, packet);
 }
 
 void cp_ovpn_client_keys_changed(const struct cp_ike *ike)
@@ -361,6 +360,14 @@ void cp_ovpn_client_keys_changed(const struct cp_ike *ike)
 bool cp_ovpn_client_has(const struct cp_ike *ike, const struct ipc_sa_id *id)
 {
 	return cp_ike_sas_has(&ike->openvpn->known, id);
+}
+
+uint64_t cp_ovpn_client_dropped(const struct cp_ike *ike, const struct cp_server *server)
+{
+	return ike->openvpn && server->openvpn
+	               ? cp_ovpn_streams_dropped(ike->openvpn->streams,
+	                                         htons(server->openvpn->own_port))
+	               : 0;
 }
 
 void cp_ovpn_client_freeze(const struct cp_ike *ike)

@@ -32,6 +32,9 @@ void cp_ovpn_client_keys_changed(const struct cp_ike *ike);
 /* Whether this SA was acknowledged and not removed since. */
 bool cp_ovpn_client_has(const struct cp_ike *ike, const struct ipc_sa_id *id);
 
+/* Data packets for SERVER that its TCP connections had no room for, so far. */
+uint64_t cp_ovpn_client_dropped(const struct cp_ike *ike, const struct cp_server *server);
+
 /* Stops it as if time stood still, and goes on. */
 void cp_ovpn_client_freeze(const struct cp_ike *ike);
 void cp_ovpn_client_thaw(const struct cp_ike *ike);

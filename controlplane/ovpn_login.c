@@ -63,6 +63,7 @@ static void report_key(struct cp_ovpn_login *login, const struct cp_ovpn_lease *
 		.inner_be = login->inner_be,
 		.remote_be = login->leases.path.remote_be,
 		.range_count = login->range_count,
+		.told = login->told,
 	};
 
 	snprintf(event.suite, sizeof(event.suite), "%s", lease->cipher);
@@ -106,6 +107,17 @@ static void on_send(void *context, const uint8_t *packet, size_t length)
 		sp_log(SP_LOG_DEBUG, "ovpn: a packet was not sent error=%s", strerror(-rc));
 }
 
+static void tell_of(const struct cp_ovpn_push *push, struct cp_told *told)
+{
+	_Static_assert(CP_OVPN_DNS_MAX <= CP_DNS_MAX, "name servers");
+	*told = (struct cp_told){ .dns_count = push->dns_count };
+	memcpy(told->dns_be, push->dns_be, push->dns_count * sizeof(push->dns_be[0]));
+	if (push->has_lzo)
+		snprintf(told->notice, sizeof(told->notice),
+		         "the server may compress with LZO, which is not read: such packets are "
+		         "dropped (drop/openvpn-compressed); ask for `comp-lzo no` there");
+}
+
 static void on_up(void *context, const struct cp_ovpn_push *push)
 {
 	struct cp_ovpn_login *login = context;
@@ -117,10 +129,9 @@ static void on_up(void *context, const struct cp_ovpn_push *push)
 	login->poll_ms = restart_ms ? restart_ms / 8 : 0;
 	if (login->poll_ms && login->poll_ms < POLL_MIN_MS)
 		login->poll_ms = POLL_MIN_MS;
-	if (push->has_lzo)
-		sp_log(SP_LOG_WARN,
-		       "ovpn: the server may compress with LZO, and such packets are dropped tunnel=%s",
-		       login->tunnel->name);
+	tell_of(push, &login->told);
+	if (login->told.notice[0])
+		sp_log(SP_LOG_WARN, "ovpn: %s tunnel=%s", login->told.notice, login->tunnel->name);
 	if (push->ignored[0])
 		sp_log(SP_LOG_INFO, "ovpn: ignored what the server pushed tunnel=%s options=\"%s\"",
 		       login->tunnel->name, push->ignored);
@@ -189,11 +200,11 @@ static void on_tell(void *context, const char *text)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if ((uint64_t)now.tv_sec - login->told_s >= 60) {
-		login->told_s = (uint64_t)now.tv_sec;
-		login->told = 0;
+	if ((uint64_t)now.tv_sec - login->said_s >= 60) {
+		login->said_s = (uint64_t)now.tv_sec;
+		login->said = 0;
 	}
-	if (login->told++ >= TOLD_A_MINUTE)
+	if (login->said++ >= TOLD_A_MINUTE)
 		return;
 	sp_log(SP_LOG_INFO, "ovpn: tunnel=%s %s", login->tunnel->name, text);
 }

@@ -32,6 +32,7 @@ struct cp_ovpn_login {
 	uint32_t inner_be;
 	struct cp_range ranges[CP_RANGES_MAX];
 	size_t range_count;
+	struct cp_told told;
 	uint64_t poll_ms; /* between two looks at the keys in use; 0: none are wanted */
 
 	uint32_t child;        /* what the supervisor knows as its child; 0: it is not up */
@@ -47,8 +48,8 @@ struct cp_ovpn_login {
 	bool makes_way;        /* it has taken leave: its keys live on until its successor's */
 	uint64_t end_ms;       /* shall end then; UINT64_MAX: nobody wants that */
 	bool is_over;          /* to be destroyed */
-	uint64_t told_s;       /* the minute's begin in which the server said so many things */
-	unsigned told;
+	uint64_t said_s;       /* the minute's begin in which the server said so many things */
+	unsigned said;
 	char broken[CP_WHY_LEN];
 	struct cp_ovpn_login *next;
 };

@@ -42,14 +42,21 @@ struct stream {
 	struct stream *next;
 };
 
+/* What connections dropped that were closed, by their tunnel. */
+struct total {
+	uint16_t port_be;
+	uint64_t dropped;
+	struct total *next;
+};
+
 struct cp_ovpn_streams {
 	struct cp_ovpn_stream_calls calls;
 	void *context;
 	int epoll;
 	pthread_t thread;
 	pthread_mutex_t lock; /* what follows */
-	struct stream *list;
-	uint64_t dropped; /* of connections that were closed */
+	struct stream *list;  /* the newest first */
+	struct total *totals;
 };
 
 int cp_ovpn_deframe(const uint8_t *bytes, size_t length)
@@ -324,6 +331,22 @@ int cp_ovpn_streams_connect(struct cp_ovpn_streams *streams, uint32_t number, in
 	return 0;
 }
 
+/* With the lock held. Where there is no memory, it is in the log alone. */
+static void remember_dropped(struct cp_ovpn_streams *streams, const struct stream *s)
+{
+	struct total *total = streams->totals;
+
+	while (total && total->port_be != s->from.destination_port_be)
+		total = total->next;
+	if (!total && s->dropped && (total = calloc(1, sizeof(*total)))) {
+		total->port_be = s->from.destination_port_be;
+		total->next = streams->totals;
+		streams->totals = total;
+	}
+	if (total)
+		total->dropped += s->dropped;
+}
+
 void cp_ovpn_streams_close(struct cp_ovpn_streams *streams, uint32_t number)
 {
 	struct stream **at, *s;
@@ -335,7 +358,7 @@ void cp_ovpn_streams_close(struct cp_ovpn_streams *streams, uint32_t number)
 	s = *at;
 	if (s) {
 		*at = s->next;
-		streams->dropped += s->dropped;
+		remember_dropped(streams, s);
 	}
 	pthread_mutex_unlock(&streams->lock);
 	if (!s)
@@ -360,33 +383,38 @@ int cp_ovpn_streams_send(struct cp_ovpn_streams *streams, uint32_t number, const
 	return rc;
 }
 
-int cp_ovpn_streams_send_data(struct cp_ovpn_streams *streams, uint16_t own_port_be,
-                              const uint8_t *packet, size_t length)
+static bool is_between(const struct stream *s, const struct ipc_punt *to)
+{
+	return s->own_port_be == to->source_port_be && s->from.source_be == to->destination_be &&
+	       s->from.source_port_be == to->destination_port_be;
+}
+
+int cp_ovpn_streams_send_data(struct cp_ovpn_streams *streams, const struct ipc_punt *to,
+                              const uint8_t *packet)
 {
 	struct stream *s;
 	int rc;
 
 	pthread_mutex_lock(&streams->lock);
 	s = streams->list;
-	while (s && s->own_port_be != own_port_be)
+	while (s && !is_between(s, to))
 		s = s->next;
-	rc = s ? send_packet(streams, s, packet, length, DATA) : -ENOTCONN;
+	rc = s ? send_packet(streams, s, packet, to->length, DATA) : -ENOTCONN;
 	if (rc != 0 && s)
 		s->dropped++;
-	else if (rc != 0)
-		streams->dropped++;
 	pthread_mutex_unlock(&streams->lock);
 	return rc;
 }
 
-uint64_t cp_ovpn_streams_dropped(struct cp_ovpn_streams *streams)
+uint64_t cp_ovpn_streams_dropped(struct cp_ovpn_streams *streams, uint16_t port_be)
 {
-	uint64_t dropped;
+	uint64_t dropped = 0;
 
 	pthread_mutex_lock(&streams->lock);
-	dropped = streams->dropped;
+	for (const struct total *total = streams->totals; total; total = total->next)
+		dropped += total->port_be == port_be ? total->dropped : 0;
 	for (const struct stream *s = streams->list; s; s = s->next)
-		dropped += s->dropped;
+		dropped += s->from.destination_port_be == port_be ? s->dropped : 0;
 	pthread_mutex_unlock(&streams->lock);
 	return dropped;
 }

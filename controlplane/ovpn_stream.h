@@ -49,13 +49,15 @@ void cp_ovpn_streams_close(struct cp_ovpn_streams *streams, uint32_t number);
 int cp_ovpn_streams_send(struct cp_ovpn_streams *streams, uint32_t number, const uint8_t *packet,
                          size_t length);
 
-/* A data packet, for the connection from that port of ours. Returns 0, -ENOTCONN, or -EAGAIN: it
- * was dropped and counted. */
-int cp_ovpn_streams_send_data(struct cp_ovpn_streams *streams, uint16_t own_port_be,
-                              const uint8_t *packet, size_t length);
+/* A data packet of TO's length, for the connection between these addresses and ports: the newest
+ * one, where a dataplane that restarted has given a port again. Returns 0, -ENOTCONN: there is
+ * none, or -EAGAIN: it was dropped and counted. */
+int cp_ovpn_streams_send_data(struct cp_ovpn_streams *streams, const struct ipc_punt *to,
+                              const uint8_t *packet);
 
-/* Data packets that were dropped, of all connections so far. */
-uint64_t cp_ovpn_streams_dropped(struct cp_ovpn_streams *streams);
+/* Data packets that were dropped so far by connections whose packets come to that port (FROM's
+ * destination), which is a tunnel's. */
+uint64_t cp_ovpn_streams_dropped(struct cp_ovpn_streams *streams, uint16_t port_be);
 
 /* ---- the framing by itself ---- */
 

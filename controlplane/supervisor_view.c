@@ -4,10 +4,21 @@
  */
 #include "controlplane/supervisor_private.h"
 
+#include "controlplane/ovpn_client.h"
+
 #include <stdio.h>
 #include <string.h>
 
-static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
+/* Behind what there is already. */
+static void add_notice(struct cp_told *told, const char *text)
+{
+	const size_t used = strlen(told->notice);
+
+	snprintf(told->notice + used, sizeof(told->notice) - used, "%s%s", used ? "; " : "", text);
+}
+
+static void fill_view(const struct cp_supervisor *supervisor, const struct tunnel *tunnel,
+                      struct cp_tunnel_view *view)
 {
 	const struct cp_tunnel_state *state = &tunnel->state;
 	const struct cp_server *server = tunnel->ike->server;
@@ -28,6 +39,7 @@ static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
 		.ike_rekeys = state->ike_rekeys,
 		.child_rekeys = state->child_rekeys,
 		.connects = state->connects,
+		.stream_dropped = cp_ovpn_client_dropped(&supervisor->ike, server),
 	};
 	snprintf(view->protocol, sizeof(view->protocol), "%s", cp_protocol_of(server)->name);
 	memcpy(view->zone, server->zone, sizeof(view->zone));
@@ -36,6 +48,10 @@ static void fill_view(const struct tunnel *tunnel, struct cp_tunnel_view *view)
 	if (state->phase == CP_TUNNEL_UP) {
 		snprintf(view->suite, sizeof(view->suite), "%s", state->suite);
 		snprintf(view->limits, sizeof(view->limits), "%s", state->limits);
+		view->told = state->told;
+		if (view->stream_dropped)
+			add_notice(&view->told, "its TCP connection was too slow at times, and "
+			                        "packets for it were dropped");
 		if (state->is_renewing)
 			snprintf(view->renewal, sizeof(view->renewal), "%s",
 			         state->renewal[0] ? state->renewal : "logging in anew");
@@ -50,7 +66,7 @@ size_t cp_supervisor_tunnels(struct cp_supervisor *supervisor, struct cp_tunnel_
 	pthread_mutex_lock(&supervisor->lock);
 	count = supervisor->listing_count;
 	for (size_t i = 0; i < count && i < max; i++)
-		fill_view(&supervisor->tunnels[supervisor->listing[i]], &views[i]);
+		fill_view(supervisor, &supervisor->tunnels[supervisor->listing[i]], &views[i]);
 	pthread_mutex_unlock(&supervisor->lock);
 	return count;
 }

@@ -20,6 +20,15 @@ enum cp_tunnel_phase {
 
 #define CP_WHY_LEN 256u
 
+#define CP_DNS_MAX 8u
+
+/* What the server told at the login beside our address. */
+struct cp_told {
+	uint32_t dns_be[CP_DNS_MAX]; /* the customer's name servers: shown, nobody here asks them */
+	size_t dns_count;
+	char notice[CP_WHY_LEN]; /* what an operator should know of it; mostly empty */
+};
+
 struct cp_tunnel_view {
 	struct ipc_tunnel id;
 	char zone[IPC_NAME_LEN];
@@ -35,6 +44,8 @@ struct cp_tunnel_view {
 	                             mostly empty */
 	char renewal[CP_WHY_LEN]; /* while up: a new login is being tried beside this one, and why
 	                             it is not up yet; mostly empty */
+	struct cp_told told;      /* while up */
+	uint64_t stream_dropped;  /* packets that its TCP connections had no room for, so far */
 	bool udp_encapsulation;
 	uint32_t attempts;   /* since it was last up */
 	uint64_t since_s;    /* CLOCK_REALTIME: in this phase since */

@@ -359,6 +359,7 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 	state->up_port_be = 0;
 	state->is_udp = event->is_udp;
 	memcpy(state->suite, event->suite, sizeof(state->suite));
+	state->told = event->told;
 	todo = take_limits(state, event);
 	if (!state->is_ready)
 		return todo;
@@ -385,6 +386,7 @@ static unsigned on_child_rekeyed(struct cp_tunnel_state *state, const struct cp_
 		return 0;
 	*child = (struct cp_child){ event->child_id, event->old_child_id, event->spi_be, false };
 	memcpy(state->suite, event->suite, sizeof(state->suite));
+	state->told = event->told;
 	todo = take_limits(state, event);
 	forget_reason(state);
 	if (!state->is_renegotiating || count_stale(state))

@@ -83,6 +83,7 @@ struct cp_event {
 	struct cp_range
 		ranges[CP_RANGES_MAX]; /* of a CHILD_SA: its selectors at the server's side */
 	size_t range_count;
+	struct cp_told told; /* of a CHILD_SA: with its login */
 	char why[CP_WHY_LEN];
 };
 
@@ -125,6 +126,7 @@ struct cp_tunnel_state {
 	char why[CP_WHY_LEN];     /* while not up */
 	char limits[CP_WHY_LEN];  /* while up: which forwards cannot be reached; mostly empty */
 	char renewal[CP_WHY_LEN]; /* while renewing: why the last attempt failed; empty: none did */
+	struct cp_told told;      /* while up */
 	struct cp_child children[CP_TUNNEL_SAS_MAX];
 	size_t child_count;
 	uint32_t doomed[CP_TUNNEL_SAS_MAX]; /* of the last step */

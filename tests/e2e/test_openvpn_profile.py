@@ -37,12 +37,14 @@ def test_float(openvpn):
     """The server's address changes: data and control packets of the same session go on from there."""
     site, elsewhere = openvpn.site, "198.51.100.111"
     site.server.settings["local"] = None
+    site.server.pushes.append("dhcp-option DNS 192.168.100.53")
     site.start()
     environment = openvpn.environment(servers=[site.as_server(
         profile=site.server.profile(extra=["float", "reneg-sec 5"]))])
     openvpn.add_gateway([environment]).start()
     tunnel = openvpn.gateway.wait_up()
     assert tunnel["remote_address"] == site.server.address
+    assert tunnel["name_servers"] == ["192.168.100.53"]
     site.server_host.ip("address", "add", f"{elsewhere}/32", "dev", "wan")
     site.server_host.ip("route", "replace", "default", "via", "198.51.100.1", "src", elsewhere)
     assert openvpn.curl().stdout == PAGE

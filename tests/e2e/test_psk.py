@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from lab.host import wait_until
 from lab.server import PAGE
 
 pytestmark = pytest.mark.sanitized
@@ -18,8 +19,12 @@ def _start(lab, **changes):
 
 
 def test_shared_secret(lab):
-    _start(lab).wait_up()
+    lab.site.server.pools["office"]["dns"] = "192.168.100.53, 192.168.100.54"
+    tunnel = _start(lab, options={"child_rekey": 5}).wait_up()
+    assert tunnel["name_servers"] == ["192.168.100.53", "192.168.100.54"]
     assert lab.curl().stdout == PAGE
+    wait_until(lambda: lab.gateway.tunnel()["child_rekeys"], 30, "new keys")
+    assert lab.gateway.tunnel()["name_servers"] == tunnel["name_servers"]
     assert "shared:" in lab.site.server.list_sas()
 
 

@@ -4,6 +4,8 @@
  * configuration files: what it prints and what it ends with. The program's path is the first
  * argument.
  */
+#include <arpa/inet.h>
+
 #include "tests/unit/cli/program.h"
 
 #include "common/ipc_sock.h"
@@ -107,6 +109,32 @@ static void test_status_of_a_broken_tunnel(void **state)
 		"next attempt in 2 min (3 so far)\n");
 	expect_exit("status --json", 1);
 	expect_in(output, "\"why\": \"password or account refused by the server\"");
+}
+
+/* What is amiss with a tunnel that is up is said, and what its server told besides. */
+static void test_notices(void **state)
+{
+	struct cp_tunnel_view *view = &world.views[0];
+
+	(void)state;
+	expect_exit("status", 0);
+	expect_not_in(output, "tunnel production/a");
+	strcpy(view->limits, "the server's selectors leave out 1 of 3 forwards");
+	strcpy(view->told.notice, "the server may compress with LZO");
+	view->told.dns_be[0] = inet_addr("192.168.100.53");
+	view->told.dns_count = 1;
+	view->stream_dropped = 17;
+	expect_exit("status", 0);
+	expect_in(output,
+	          "\ntunnel production/a: the server's selectors leave out 1 of 3 forwards\n"
+	          "tunnel production/a: the server may compress with LZO\n");
+	expect_exit("tunnels", 0);
+	expect_in(output, " in UDP; the server's selectors leave out 1 of 3 forwards; "
+	                  "the server may compress with LZO\n");
+	expect_exit("tunnels --json", 0);
+	expect_in(output, "\"notice\": \"the server may compress with LZO\"");
+	expect_in(output, "\"name_servers\": [\n        \"192.168.100.53\"\n      ]");
+	expect_in(output, "\"stream_dropped\": 17");
 }
 
 static void test_status_with_a_warning(void **state)
@@ -454,6 +482,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_status_without_dataplane, start_with_api,
 		                                stop),
 		cmocka_unit_test_setup_teardown(test_status_without_controlplane, start, stop),
+		cmocka_unit_test_setup_teardown(test_notices, start_with_api, stop),
 		cmocka_unit_test_setup_teardown(test_tunnels, start_with_api, stop),
 		cmocka_unit_test_setup_teardown(test_status_after_a_move, start_with_api, stop),
 		cmocka_unit_test_setup_teardown(test_move, start_with_api, stop),

@@ -22,7 +22,7 @@ struct cp_ovpn_session {
 	struct cp_ovpn_link link;
 };
 static struct cp_ovpn_session session;
-static bool is_connected;
+static bool is_connected, has_lzo;
 static unsigned lines; /* of the log */
 static char why_not[CP_WHY_LEN];
 static const struct cp_ovpn_end *ending; /* with the next packet; NULL: not */
@@ -237,6 +237,7 @@ static int set_up(void **state)
 	events[0] = why_not[0] = 0;
 	lines = 0;
 	ending = NULL;
+	has_lzo = false;
 	now = 5000 * SECOND;
 	next_child = 1;
 	config.uplink.address_be = htonl(0xcb00710au);
@@ -283,6 +284,9 @@ static void come_up(void)
 	cp_ovpn_push_begin(&push, &settings);
 	push.local_be = htonl(0x0a141e02u);
 	push.ping_restart_s = 60;
+	push.dns_be[0] = htonl(0xc0a86435u);
+	push.dns_count = 1;
+	push.has_lzo = has_lzo;
 	session.kept = 20;
 	session.saved = 0x77;
 	calls.up(login, &push);
@@ -306,6 +310,9 @@ static void test_up_and_end(void **state)
 	assert_int_equal(last.remote_be, REMOTE);
 	assert_int_equal(last.spi_be, spi_of(0));
 	assert_string_equal(last.suite, "AES-256-GCM");
+	assert_int_equal(last.told.dns_count, 1);
+	assert_int_equal(last.told.dns_be[0], htonl(0xc0a86435u));
+	assert_string_equal(last.told.notice, "");
 	give_key(1);
 	assert_events("");
 	calls.use(login, 1);
@@ -323,6 +330,16 @@ static void test_up_and_end(void **state)
 	cp_ovpn_login_ask(login, now);
 	cp_ovpn_login_tick(login, true, now);
 	assert_events("");
+}
+
+/* What nobody here can read is said where a tunnel is up. */
+static void test_lzo(void **state)
+{
+	(void)state;
+	has_lzo = true;
+	come_up();
+	assert_non_null(strstr(last.told.notice, "may compress with LZO"));
+	assert_int_equal(lines, 1);
 }
 
 static void test_cannot_begin(void **state)
@@ -425,7 +442,7 @@ static void test_server_talks(void **state)
 	for (unsigned i = 0; i < 1000; i++)
 		calls.tell(login, "hello");
 	assert_in_range(lines, TOLD_A_MINUTE, 2 * TOLD_A_MINUTE); /* a minute may have passed */
-	login->told_s -= 60;
+	login->said_s -= 60;
 	lines = 0;
 	for (unsigned i = 0; i < 1000; i++)
 		calls.tell(login, "hello");
@@ -593,6 +610,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_up_and_end),
+		TEST(test_lzo),
 		TEST(test_cannot_begin),
 		TEST(test_key_is_refused),
 		TEST(test_server_leaves),

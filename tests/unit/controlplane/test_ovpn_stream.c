@@ -13,6 +13,7 @@
 
 #define PATIENCE_MS 10000
 #define NUMBER 7u
+#define TUNNEL_PORT htons(20000)
 #define OWN_PORT 1234u
 #define PACKETS_MAX 64u
 
@@ -103,7 +104,8 @@ static int begin(void **state)
 	memset(&seen.open, 0, sizeof(seen) - offsetof(__typeof__(seen), open));
 	listener = open_listener();
 	from = (struct ipc_punt){ .source_be = address.sin_addr.s_addr,
-		                  .source_port_be = address.sin_port };
+		                  .source_port_be = address.sin_port,
+		                  .destination_port_be = TUNNEL_PORT };
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (cp_ovpn_streams_connect(streams, NUMBER, fd, &from, htons(OWN_PORT)) != 0)
 		return -1;
@@ -183,19 +185,31 @@ static void packets_come_whole(void **state)
 	assert_int_equal(seen.broken, 0);
 }
 
+/* A data packet for the connection from that port, to the server. */
+static int send_data(uint16_t port, const void *packet, size_t length)
+{
+	const struct ipc_punt to = { .source_port_be = htons(port),
+		                     .destination_be = address.sin_addr.s_addr,
+		                     .destination_port_be = address.sin_port,
+		                     .length = (uint32_t)length };
+
+	return cp_ovpn_streams_send_data(streams, &to, packet);
+}
+
 static void packets_go_with_their_length(void **state)
 {
 	uint8_t got[9];
 
 	(void)state;
 	assert_int_equal(cp_ovpn_streams_send(streams, NUMBER, (const uint8_t *)"abc", 3), 0);
-	assert_int_equal(
-		cp_ovpn_streams_send_data(streams, htons(OWN_PORT), (const uint8_t *)"de", 2), 0);
+	assert_int_equal(send_data(OWN_PORT, "de", 2), 0);
 	read_all(got, sizeof(got));
 	assert_memory_equal(got, "\0\3abc\0\2de", sizeof(got));
 	assert_int_equal(cp_ovpn_streams_send(streams, NUMBER + 1, got, 3), -ENOTCONN);
-	assert_int_equal(cp_ovpn_streams_send_data(streams, htons(OWN_PORT + 1), got, 3),
-	                 -ENOTCONN);
+	assert_int_equal(send_data(OWN_PORT + 1, got, 3), -ENOTCONN);
+	address.sin_port++; /* the same port of ours, towards another server */
+	assert_int_equal(send_data(OWN_PORT, got, 3), -ENOTCONN);
+	address.sin_port--;
 	assert_int_equal(cp_ovpn_streams_send(streams, NUMBER, got, 0), -EMSGSIZE);
 	assert_int_equal(cp_ovpn_streams_send(streams, NUMBER, got, CP_OVPN_STREAM_PACKET_MAX + 1),
 	                 -EMSGSIZE);
@@ -206,19 +220,19 @@ static void packets_go_with_their_length(void **state)
 static void what_does_not_fit_is_dropped(void **state)
 {
 	static uint8_t packet[1400], got[2 + sizeof(packet)];
-	const uint64_t before = cp_ovpn_streams_dropped(streams);
+	const uint64_t before = cp_ovpn_streams_dropped(streams, TUNNEL_PORT);
 	unsigned sent = 0, control = 0;
 	int rc = 0;
 
 	(void)state;
 	memset(packet, 'd', sizeof(packet));
 	while (rc == 0) {
-		rc = cp_ovpn_streams_send_data(streams, htons(OWN_PORT), packet, sizeof(packet));
+		rc = send_data(OWN_PORT, packet, sizeof(packet));
 		sent += rc == 0;
 		assert_true(sent < 100000);
 	}
 	assert_int_equal(rc, -EAGAIN);
-	assert_int_equal(cp_ovpn_streams_dropped(streams), before + 1);
+	assert_int_equal(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), before + 1);
 	memset(packet, 'c', sizeof(packet));
 	while (cp_ovpn_streams_send(streams, NUMBER, packet, sizeof(packet)) == 0)
 		control++;
@@ -230,11 +244,52 @@ static void what_does_not_fit_is_dropped(void **state)
 		assert_int_equal(got[sizeof(got) - 1], got[2]);
 	}
 	do {
-		rc = cp_ovpn_streams_send_data(streams, htons(OWN_PORT), packet, sizeof(packet));
+		rc = send_data(OWN_PORT, packet, sizeof(packet));
 	} while (rc == -EAGAIN); /* its thread has found out that there is room by then */
 	assert_int_equal(rc, 0);
 	read_all(got, sizeof(got));
 	assert_int_equal(cp_ovpn_deframe(got, sizeof(got)), sizeof(packet));
+}
+
+/* What a tunnel lost is still known when its connections are closed, and is not another one's. */
+static void drops_are_remembered(void **state)
+{
+	static uint8_t packet[1400];
+	const uint64_t before = cp_ovpn_streams_dropped(streams, TUNNEL_PORT);
+
+	for (uint64_t round = 1; round <= 2; round++) {
+		while (send_data(OWN_PORT, packet, sizeof(packet)) == 0)
+			;
+		assert_int_equal(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), before + round);
+		end(state);
+		assert_int_equal(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), before + round);
+		assert_int_equal(cp_ovpn_streams_dropped(streams, htons(1)), 0);
+		assert_int_equal(begin(state), 0);
+	}
+}
+
+/* A dataplane that restarted gives a port again: it means the connection that it was given for. */
+static void the_newest_counts(void **state)
+{
+	const struct ipc_punt from = { .source_be = address.sin_addr.s_addr,
+		                       .source_port_be = address.sin_port,
+		                       .destination_port_be = TUNNEL_PORT };
+	int older = server;
+	char got;
+
+	(void)state;
+	assert_int_equal(cp_ovpn_streams_connect(
+				 streams, NUMBER,
+				 socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+				 &from, htons(OWN_PORT)),
+	                 0);
+	server = accept(listener, NULL, NULL);
+	WAIT_SEEN(seen.open == 2);
+	assert_int_equal(send_data(OWN_PORT, "x", 1), 0);
+	read_all(&got, 1);
+	assert_int_equal(recv(older, &got, 1, MSG_DONTWAIT), -1);
+	cp_ovpn_streams_close(streams, NUMBER);
+	close(older);
 }
 
 static void end_of_the_server(void **state)
@@ -279,7 +334,8 @@ static void nobody_listens(void **state)
 	memset(&seen.open, 0, sizeof(seen) - offsetof(__typeof__(seen), open));
 	close(open_listener()); /* a port that was free */
 	from = (struct ipc_punt){ .source_be = address.sin_addr.s_addr,
-		                  .source_port_be = address.sin_port };
+		                  .source_port_be = address.sin_port,
+		                  .destination_port_be = TUNNEL_PORT };
 	server = listener = -1;
 	if (cp_ovpn_streams_connect(streams, NUMBER, fd, &from, htons(OWN_PORT)) == 0) {
 		WAIT_SEEN(seen.broken == 1);
@@ -320,6 +376,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(packets_come_whole, begin, end),
 		cmocka_unit_test_setup_teardown(packets_go_with_their_length, begin, end),
 		cmocka_unit_test_setup_teardown(what_does_not_fit_is_dropped, begin, end),
+		cmocka_unit_test_setup_teardown(drops_are_remembered, begin, end),
+		cmocka_unit_test_setup_teardown(the_newest_counts, begin, end),
 		cmocka_unit_test_setup_teardown(end_of_the_server, begin, end),
 		cmocka_unit_test_setup_teardown(reset_by_the_server, begin, end),
 		cmocka_unit_test_setup_teardown(another_protocol, begin, end),

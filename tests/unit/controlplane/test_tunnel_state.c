@@ -241,6 +241,28 @@ static void test_attempt_without_end_is_ended(void **state)
 	assert_string_not_equal(world.tunnel.why, "old");
 }
 
+/* What the server told goes with the newest login. */
+static void test_what_was_told(void **state)
+{
+	struct world world = up_world();
+	struct cp_event event = child_up(1, 2);
+
+	(void)state;
+	assert_int_equal(world.tunnel.told.dns_count, 0);
+	event.type = CP_EVENT_CHILD_REKEYED;
+	event.old_child_id = 1;
+	event.told = (struct cp_told){ .dns_be = { REMOTE }, .dns_count = 1, .notice = "so" };
+	step(&world, event);
+	assert_int_equal(world.tunnel.told.dns_be[0], REMOTE);
+	assert_string_equal(world.tunnel.told.notice, "so");
+	step(&world, (struct cp_event){ .type = CP_EVENT_CHILD_DOWN, .child_id = 2 });
+	assert_int_equal(pass_to_deadline(&world), CP_DO_RESOLVE);
+	knock(&world, 3);
+	step(&world, child_up(3, 4));
+	assert_int_equal(world.tunnel.told.dns_count, 0);
+	assert_string_equal(world.tunnel.told.notice, "");
+}
+
 static void test_rekeying_is_not_noticed(void **state)
 {
 	struct world world = up_world();
@@ -698,6 +720,7 @@ int main(void)
 		cmocka_unit_test(test_unresolved_name_fails_the_attempt),
 		cmocka_unit_test(test_no_virtual_ip_is_a_failure),
 		cmocka_unit_test(test_attempt_without_end_is_ended),
+		cmocka_unit_test(test_what_was_told),
 		cmocka_unit_test(test_rekeying_is_not_noticed),
 		cmocka_unit_test(test_rekeying_collision_leaves_the_last_one),
 		cmocka_unit_test(test_reauthentication_makes_before_it_breaks),
