@@ -60,9 +60,9 @@ enum dp_verdict dp_ovpn_stream_open(struct dp_core *core, const struct ipc_punt 
 	    !is_data(packet[0]) ||
 	    dp_peers_port(core->peers, punt->destination_port_be) != DP_PEER_PORT_OPENVPN)
 		return DP_OVPN_PEER;
+	/* whose it is; that it comes from there is for its key to say: the peer may be another
+	 * server by now, at which a second login is being tried */
 	peer = dp_peers_openvpn(core->peers, punt->destination_port_be);
-	if (peer.remote_be != punt->source_be || peer.remote_port_be != punt->source_port_be)
-		return DP_OVPN_PEER;
 	if (dp_punt_datagram(is_large ? core->datagrams : core->mbufs, punt, packet, &m) != 0)
 		return DP_NO_MBUF;
 	eth = (struct rte_ether_hdr *)rte_pktmbuf_prepend(m, sizeof(*eth));

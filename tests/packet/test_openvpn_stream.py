@@ -112,6 +112,15 @@ def test_what_is_not_the_servers(dp, vpn):
     flow.back("PA", b"the right one")
 
 
+def test_another_server_is_tried(dp, vpn):
+    """While a second login is made at another server, what comes from the first one is still taken."""
+    flow = Flow(vpn).connect()
+    dp.control.openvpn_peer_set(*vpn.id, "198.51.100.77", vpn.server_port, PORT)
+    with dp.nothing_dropped():
+        flow.out("PA", b"to the old one")
+        flow.back("PA", b"from the old one")
+
+
 def test_a_control_plane_that_does_not_read(dp, vpn):
     """What it does not take is dropped and counted; the connection and the tunnel go on."""
     flow = Flow(vpn).connect()
