@@ -378,6 +378,30 @@ static void floats_once_in_a_while(void **state)
 	destroy(f);
 }
 
+/* An exit is an event; that it is said again, and everything else that OCC has, is none. */
+static void tells_an_exit_once(void **state)
+{
+	struct fixture *f = create();
+	struct ipc_sa_add in = request(IPC_IN, 0, IPC_AES256_GCM16);
+	struct dp_sa_in *sa = add_in(f, &in);
+	uint8_t message[17];
+	struct ipc_sa_info info;
+
+	(void)state;
+	assert_int_equal(bytes_of("287f346bd4ef7a812d56b8d3afc5459c00", message), sizeof(message));
+	(void)dp_sa_take_changed(&f->x->w);
+	assert_int_equal(open_other(&f->x->w, sa, message, sizeof(message)), DP_OVPN_OCC);
+	assert_false(dp_sa_take_changed(&f->x->w));
+	message[16] = 6;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(open_other(&f->x->w, sa, message, sizeof(message)), DP_OVPN_OCC);
+		assert_int_equal(dp_sa_take_changed(&f->x->w), i == 0);
+		assert_int_equal(dp_sa_query(&f->x->w, &in.id, &info), 0);
+		assert_true(info.flags & IPC_SA_EXITED);
+	}
+	destroy(f);
+}
+
 static void keeps_two_keys(void **state)
 {
 	struct fixture *f = create();
@@ -742,6 +766,7 @@ int main(void)
 		cmocka_unit_test(takes_a_number_once_in_a_burst),
 		cmocka_unit_test(floats),
 		cmocka_unit_test(floats_once_in_a_while),
+		cmocka_unit_test(tells_an_exit_once),
 		cmocka_unit_test(keeps_two_keys),
 		cmocka_unit_test(speaks_in_epochs),
 		cmocka_unit_test(forgers_have_a_budget),
