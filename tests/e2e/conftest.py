@@ -80,16 +80,17 @@ def openvpn(request):
 
 
 @pytest.fixture
+def two_openvpn(request):
+    """As `lab_with_two`, but both customers run OpenVPN."""
+    yield from _use(request, environments=("production", "staging"), sites=("a", "b"),
+                    protocols={"a": "openvpn", "b": "openvpn"})
+
+
+@pytest.fixture
 def mixed(request):
     """As `lab_with_two`, but the second customer runs OpenVPN."""
     yield from _use(request, environments=("production", "staging"), sites=("a", "b"),
                     protocols={"b": "openvpn"})
-
-
-@pytest.fixture
-def redundant_openvpn(request):
-    """As `redundant`, with OpenVPN servers."""
-    yield from _use(request, redundant="routes", protocols={"a": "openvpn", "b": "openvpn"})
 
 
 @pytest.fixture

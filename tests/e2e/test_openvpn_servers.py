@@ -8,8 +8,10 @@ from test_openvpn_curl import start
 
 CIPHERS = {
     "AES-128-GCM": ("AES-128-GCM", None),
+    "AES-192-GCM": ("AES-192-GCM", None),
     "CHACHA20-POLY1305": ("CHACHA20-POLY1305", None),
     "AES-256-CBC-SHA256": ("AES-256-CBC", "SHA256"),
+    "AES-192-CBC-SHA512": ("AES-192-CBC", "SHA512"),
     "AES-128-CBC-SHA1": ("AES-128-CBC", "SHA1"),
 }
 WRAPPINGS = {

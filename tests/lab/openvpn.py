@@ -12,10 +12,12 @@ PORT = 1194
 OPENVPN = "/usr/sbin/openvpn"
 PAM_PLUGIN = "/usr/lib/openvpn/openvpn-plugin-auth-pam.so"
 
-# openvpn writes account and password to a file, a line each, and wants a status.
+# openvpn writes account and password to a file, a line each, and wants a status. What is in another
+# file, it tells the client.
 _VERIFY = """\
 #!/bin/sh
 { read -r account; read -r password; } <"$1"
+[ "$account" != locked ] || echo "this account is locked" >"$auth_failed_reason_file"
 exec grep --quiet --line-regexp --fixed-strings "$account:$password" "{accounts}"
 """
 

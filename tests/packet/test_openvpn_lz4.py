@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import IP, TCP, fragment
 
 import contract as c
 import openvpn
@@ -77,6 +77,17 @@ def test_valid(dp, vpn, family, algorithm):
             flow.server_next = peers.advance(flow.server_next, "PA", data)
             flow.back("PA", b"not compressed")
             flow.out("PA", b"a" * min(size, key.inner_mtu - 40))
+
+
+def test_fragments(dp, vpn, family):
+    """A packet in fragments, each compressed for itself."""
+    flow = openvpn.Flow(vpn).connect()
+    packet = reply(flow, b"f" * 1200)
+    before = dp.count("openvpn/in-decompressed")
+    for piece in fragment(packet, 480):
+        vpn.send_payload(family[1](compress(bytes(piece))))
+    peers.same_tcp(packet, flow.take_at_client("the whole"))
+    assert dp.count("openvpn/in-decompressed") == before + 3
 
 
 def test_ping(dp, vpn, family):
