@@ -273,6 +273,29 @@ static void say_refused(const json_t *environments)
 	}
 }
 
+/* A line for each tunnel that is up, but has no new keys, or no new login, yet. */
+static void say_renewals(const json_t *environments)
+{
+	const json_t *environment, *tunnel;
+	bool is_first = true;
+	size_t i, k;
+
+	json_array_foreach(environments, i, environment) {
+		json_array_foreach(json_object_get(environment, "tunnels"), k, tunnel) {
+			const char *why = cli_member_text(tunnel, "renewal");
+
+			if (!*why || !cli_member_is_true(tunnel, "up"))
+				continue;
+			if (is_first)
+				putchar('\n');
+			is_first = false;
+			cli_say("tunnel %s/%s is up, but not renewed: %s",
+			        cli_member_text(tunnel, "environment"),
+			        cli_member_text(tunnel, "server"), why);
+		}
+	}
+}
+
 /* A line for each tunnel that is not up, or through which nobody answers. */
 static void say_down(const json_t *environments)
 {
@@ -340,6 +363,7 @@ static enum cli_exit print_status(const json_t *status, enum cli_presence presen
 	say_moves(environments);
 	say_refused(environments);
 	say_notices(environments);
+	say_renewals(environments);
 	say_down(environments);
 	return CLI_OK;
 }

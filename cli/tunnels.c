@@ -106,14 +106,13 @@ static void add_details(struct cli_table *table, const json_t *tunnel)
 		const char *renewal = cli_member_text(tunnel, "renewal");
 		const char *notice = cli_member_text(tunnel, "notice");
 
-		cli_table_cell(table, "%s%s%s%s%s%s%s%s%s",
-		               strcmp(cli_member_text(tunnel, "protocol"), "openvpn") ? ""
-		                                                                      : "OpenVPN, ",
-		               cli_member_text(tunnel, "suite"),
-		               cli_member_is_true(tunnel, "udp_encapsulation") ? ", in UDP" : "",
-		               *unreachable ? "; " : "", unreachable,
-		               *renewal ? "; the new login is not up: " : "", renewal,
-		               *notice ? "; " : "", notice);
+		cli_table_cell(
+			table, "%s%s%s%s%s%s%s%s%s",
+			strcmp(cli_member_text(tunnel, "protocol"), "openvpn") ? "" : "OpenVPN, ",
+			cli_member_text(tunnel, "suite"),
+			cli_member_is_true(tunnel, "udp_encapsulation") ? ", in UDP" : "",
+			*unreachable ? "; " : "", unreachable, *renewal ? "; not renewed: " : "",
+			renewal, *notice ? "; " : "", notice);
 		return;
 	}
 	cli_tunnel_explain(tunnel, text, sizeof(text));

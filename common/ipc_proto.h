@@ -411,6 +411,7 @@ struct ipc_keepsake {
 #define IPC_SA_ACTIVE 0x200u   /* IPC_OUT: the one its tunnel sends on */
 /* IPC_IN, IPC_SA_OPENVPN: the server said that it ends (OCC's exit); since 1.4 */
 #define IPC_SA_EXITED 0x400u
+#define IPC_SA_SPENT 0x800u /* IPC_OUT: no sequence number is left; since 1.4 */
 
 struct ipc_sa_info {
 	struct ipc_tunnel tunnel;

@@ -95,6 +95,7 @@ static bool install(struct cp_ovpn_session *session)
 	if (is_good) {
 		forget_older(session);
 		session->older = session->newest;
+		session->unrenewed_ms = 0;
 		session->newest =
 			(struct cp_ovpn_live_key){ true, key.key_id, session->current->begun_ms };
 		session->calls->key(session->context, &key);

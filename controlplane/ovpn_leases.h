@@ -71,6 +71,10 @@ void cp_ovpn_leases_forget(struct cp_ovpn_leases *leases);
 
 struct cp_ovpn_lease *cp_ovpn_leases_find(struct cp_ovpn_leases *leases, uint8_t key_id);
 
+/* Whether the dataplane cannot send with it any more: its numbers are used up. */
+bool cp_ovpn_leases_is_spent(const struct cp_ovpn_leases *leases,
+                             const struct cp_ovpn_lease *lease);
+
 /* Asks the dataplane for the inbound SA. True: packets were authentic since it was asked last; the
  * path leads to where they came from. A key that it does not have any more has spi_be 0 afterwards.
  */

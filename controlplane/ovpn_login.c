@@ -149,6 +149,7 @@ static void on_key(void *context, const struct cp_ovpn_key *key)
 		login->is_broken = true;
 	login->look_ms = 0;
 	login->is_unsaved = true;
+	login->is_unrenewed = false;
 	if (login->has_lost_keys) { /* there is nothing else to send with */
 		login->has_lost_keys = false;
 		login->is_renewed_twice = true;
@@ -182,6 +183,29 @@ static void on_forget(void *context, uint8_t key_id)
 
 	if (lease)
 		cp_ovpn_leases_remove(&login->leases, lease);
+}
+
+static void on_unrenewed(void *context, const char *why)
+{
+	struct cp_ovpn_login *login = context;
+	struct cp_event event = { .type = CP_EVENT_UNRENEWED };
+
+	if (login->has_lost_keys) { /* there is none to go on with */
+		login->is_broken = true;
+		snprintf(login->broken, sizeof(login->broken), "%s", why);
+		return;
+	}
+	login->is_unrenewed = true;
+	login->look_ms = 0;
+	sp_log(SP_LOG_WARN, "ovpn: no new keys, the old one goes on tunnel=%s why=\"%s\"",
+	       login->tunnel->name, why);
+	snprintf(event.why, sizeof(event.why), "%s", why);
+	report(login, &event);
+}
+
+static void on_stuck(void *context)
+{
+	report_type(context, CP_EVENT_UNSURE);
 }
 
 static void on_send_exit(void *context)
@@ -233,6 +257,8 @@ static const struct cp_ovpn_calls calls = {
 	.key = on_key,
 	.use = on_use,
 	.forget = on_forget,
+	.unrenewed = on_unrenewed,
+	.stuck = on_stuck,
 	.send_exit = on_send_exit,
 	.tell = on_tell,
 	.ended = on_ended,
@@ -546,6 +572,9 @@ static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
 	const struct cp_ovpn_path *path = &login->leases.path;
 	uint64_t next_ms = login->poll_ms ? now_ms + login->poll_ms : UINT64_MAX;
 
+	if (login->is_unrenewed)
+		next_ms = now_ms + POLL_MIN_MS;
+
 	for (size_t i = 0; i < CP_OVPN_LEASES_MAX && !login->is_over; i++) {
 		struct cp_ovpn_lease *lease = &login->leases.keys[i];
 		const uint8_t key_id = lease->key_id;
@@ -558,6 +587,11 @@ static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
 			end_as_told(login);
 		if (lease->spi_be && !lease->is_heard && now_ms + FIRST_LOOK_MS < next_ms)
 			next_ms = now_ms + FIRST_LOOK_MS;
+		if (login->is_unrenewed && cp_ovpn_leases_is_spent(&login->leases, lease)) {
+			login->is_broken = true;
+			snprintf(login->broken, sizeof(login->broken),
+			         "no new keys came before the old one had no numbers left");
+		}
 	}
 	login->look_ms = next_ms;
 	if (path->remote_be != before.remote_be || path->remote_port_be != before.remote_port_be)
@@ -628,7 +662,7 @@ void cp_ovpn_login_end(struct cp_ovpn_login *login)
 
 bool cp_ovpn_login_make_way(struct cp_ovpn_login *login, unsigned seconds, uint64_t now_ms)
 {
-	if (login->is_over || !login->child || login->is_unanswered)
+	if (login->is_over || !login->child || login->is_unanswered || login->is_unrenewed)
 		return false;
 	if (!login->makes_way) {
 		login->makes_way = true;
@@ -670,7 +704,7 @@ void cp_ovpn_login_ask(struct cp_ovpn_login *login, uint64_t now_ms)
 	if (login->is_over || is_connecting(login) || login->asked_ms ||
 	    (login->renewed_ms && now_ms - login->renewed_ms < ASK_AGAIN_MS))
 		return;
-	login->asked_ms = login->renewed_ms = now_ms;
-	cp_ovpn_session_renegotiate(login->session, now_ms);
+	if (cp_ovpn_session_renegotiate(login->session, now_ms))
+		login->asked_ms = login->renewed_ms = now_ms;
 	settle(login);
 }

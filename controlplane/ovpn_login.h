@@ -40,6 +40,7 @@ struct cp_ovpn_login {
 	uint64_t asked_ms;     /* whether the server is there; 0: answered, or nobody asks */
 	uint64_t renewed_ms;   /* the last time that keys were renewed to ask that */
 	bool is_unanswered;    /* told */
+	bool is_unrenewed;     /* no new keys came: its control channel is dead */
 	bool is_broken;        /* the dataplane did not take a key */
 	bool has_lost_keys;    /* the dataplane has none of them any more */
 	bool is_renewed_twice; /* shall be: see cp_ovpn_login_rekey() */

@@ -13,6 +13,9 @@
 #include <openssl/rand.h>
 
 #define FIRST_CONTROL 1u /* the id of the packet behind the reset */
+/* Bytes that may wait for us to read them. What comes then stays in the window, which a server may
+ * fill but not move on: so one that acknowledges nothing takes no more of our memory than that. */
+#define UNREAD_MAX 65536u
 
 static bool fill_entropy(struct sp_secret *secrets)
 {
@@ -101,7 +104,8 @@ static int deliver(struct cp_ovpn_negotiation *negotiation, char why[CP_WHY_LEN]
 {
 	const struct cp_ovpn_incoming *packet;
 
-	while ((packet = cp_ovpn_reliable_next(&negotiation->reliable))) {
+	while (cp_ovpn_tls_unread(negotiation->stream) < UNREAD_MAX &&
+	       (packet = cp_ovpn_reliable_next(&negotiation->reliable))) {
 		int rc = 0;
 
 		if (negotiation->reliable.next_in == FIRST_CONTROL)

@@ -23,6 +23,7 @@ enum cp_ovpn_phase {
 	CP_OVPN_HELLO_SENT,    /* until the server's is there */
 	CP_OVPN_HELLO_GOT,     /* until all of ours is acknowledged */
 	CP_OVPN_ACTIVE,        /* keys can be derived, messages pass */
+	CP_OVPN_FAILED,        /* nothing comes of it any more */
 };
 
 struct cp_ovpn_negotiation {

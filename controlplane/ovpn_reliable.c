@@ -167,6 +167,18 @@ const struct cp_ovpn_incoming *cp_ovpn_reliable_next(struct cp_ovpn_reliable *re
 	return packet;
 }
 
+bool cp_ovpn_reliable_has_next(const struct cp_ovpn_reliable *reliable)
+{
+	return reliable->in[reliable->next_in % CP_OVPN_RECEIVE_WINDOW].is_used;
+}
+
+void cp_ovpn_reliable_abandon(struct cp_ovpn_reliable *reliable)
+{
+	for (size_t i = 0; i < CP_OVPN_SEND_WINDOW; i++)
+		reliable->out[i].is_used = false;
+	reliable->ack_count = 0;
+}
+
 /* ID becomes the first of those that were given. */
 static void give(struct cp_ovpn_reliable *reliable, uint32_t id)
 {

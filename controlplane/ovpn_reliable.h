@@ -81,6 +81,12 @@ bool cp_ovpn_reliable_receive(struct cp_ovpn_reliable *reliable, uint8_t opcode,
 /* The next packet in order, NULL: it is not there. Borrowed until _next() or _receive(). */
 const struct cp_ovpn_incoming *cp_ovpn_reliable_next(struct cp_ovpn_reliable *reliable);
 
+/* Whether _next() has one. */
+bool cp_ovpn_reliable_has_next(const struct cp_ovpn_reliable *reliable);
+
+/* Nothing is sent again, and nothing is owed. */
+void cp_ovpn_reliable_abandon(struct cp_ovpn_reliable *reliable);
+
 /* Takes up to MAX acknowledgements: those that are owed, then some that were given before, since a
  * packet that brought them may be lost. A server keeps no state of us until it got one, so that one
  * must be in retransmissions, too. Returns how many. */

@@ -65,6 +65,8 @@ static void flush(struct cp_ovpn_session *session, uint64_t now_ms)
 		body.ack_count = cp_ovpn_reliable_take_acks(reliable, body.acks, bare_max);
 		transmit(session, CP_OVPN_ACK, &body);
 	}
+	if (session->current->phase == CP_OVPN_FAILED)
+		cp_ovpn_reliable_abandon(reliable);
 }
 
 /* ---- the end ---- */
@@ -112,6 +114,10 @@ void cp_ovpn_session_start(struct cp_ovpn_session *session, uint64_t now_ms)
 /* Whether a packet with these may mean anything now; nothing was looked at but its first byte. */
 static bool is_expected(const struct cp_ovpn_session *session, uint8_t opcode, uint8_t key_id)
 {
+	/* a server that answered has given the session up as well by now */
+	if (session->current->phase == CP_OVPN_FAILED)
+		return opcode == CP_OVPN_SOFT_RESET && key_id == session->current->key_id &&
+		       !cp_ovpn_session_is_answered(session);
 	switch (opcode) {
 	case CP_OVPN_HARD_RESET_SERVER:
 		return key_id == 0 && session->current->key_id == 0;
@@ -172,7 +178,7 @@ void cp_ovpn_session_receive(struct cp_ovpn_session *session, const uint8_t *pac
 	    !is_ours(session, packet, &body))
 		return;
 	session->last_ms = now_ms;
-	if (key_id != session->current->key_id) {
+	if (key_id != session->current->key_id || session->current->phase == CP_OVPN_FAILED) {
 		cp_ovpn_session_negotiate_again(session, now_ms);
 		if (!cp_ovpn_session_is_running(session)) {
 			cp_ovpn_session_finish(session, now_ms);
@@ -205,12 +211,17 @@ unsigned cp_ovpn_session_token_count(const struct cp_ovpn_session *session)
 	return session->token_count;
 }
 
-void cp_ovpn_session_renegotiate(struct cp_ovpn_session *session, uint64_t now_ms)
+bool cp_ovpn_session_renegotiate(struct cp_ovpn_session *session, uint64_t now_ms)
 {
-	if (session->state != CP_OVPN_UP || session->current->phase != CP_OVPN_ACTIVE)
-		return;
-	cp_ovpn_session_negotiate_again(session, now_ms);
-	cp_ovpn_session_finish(session, now_ms);
+	bool has_failed = session->state == CP_OVPN_UP && session->current->phase == CP_OVPN_FAILED;
+
+	if (session->state != CP_OVPN_UP || (has_failed && cp_ovpn_session_is_answered(session)))
+		return false;
+	if (session->current->phase == CP_OVPN_ACTIVE || has_failed) {
+		cp_ovpn_session_negotiate_again(session, now_ms);
+		cp_ovpn_session_finish(session, now_ms);
+	}
+	return session->state == CP_OVPN_UP;
 }
 
 void cp_ovpn_session_stop(struct cp_ovpn_session *session, uint64_t now_ms)

@@ -70,6 +70,12 @@ struct cp_ovpn_calls {
 	void (*use)(void *context, uint8_t key_id);
 	/* KEY_ID ends now in both directions. It is not called at the end of the session. */
 	void (*forget)(void *context, uint8_t key_id);
+	/* No new keys came, and WHY in words. The session goes on with the one that it has until
+	 * that ends, and tries again. */
+	void (*unrenewed)(void *context, const char *why);
+	/* It will not get any: the server has given up its control channel, or leaves it unanswered
+	 * for so long. Another session is wanted beside it. */
+	void (*stuck)(void *context);
 	/* The dataplane is to send OCC exit in the data channel: the server knows no other way. */
 	void (*send_exit)(void *context);
 	/* Something that an operator may want to know; printable. */
@@ -122,9 +128,9 @@ uint64_t cp_ovpn_session_heard_ms(const struct cp_ovpn_session *session);
 /* Changes whenever the token does: what was saved of the session is out of date then. */
 unsigned cp_ovpn_session_token_count(const struct cp_ovpn_session *session);
 
-/* Wants new data keys, for example because packet ids run out. Does nothing while they are being
- * negotiated already or the session is not up. */
-void cp_ovpn_session_renegotiate(struct cp_ovpn_session *session, uint64_t now_ms);
+/* Wants new data keys, for example because packet ids run out. True: they are being negotiated.
+ * False: the session is not up, or its control channel is dead. */
+bool cp_ovpn_session_renegotiate(struct cp_ovpn_session *session, uint64_t now_ms);
 
 /* Takes leave of the server; ended() follows within a second or two, at once where there is nothing
  * to say. */

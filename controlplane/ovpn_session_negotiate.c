@@ -43,9 +43,34 @@ void cp_ovpn_session_negotiate(struct cp_ovpn_session *session, uint8_t key_id,
 
 void cp_ovpn_session_negotiate_again(struct cp_ovpn_session *session, uint64_t now_ms)
 {
+	const struct cp_ovpn_negotiation *last = session->current;
+	/* of one that it did not answer the server does not know: it is the next one still */
+	bool is_known = !last || last->phase != CP_OVPN_FAILED;
+	uint8_t key_id = is_known ? session->next_key_id : last->key_id;
+
 	cp_ovpn_data_keys_settle(session);
-	cp_ovpn_session_negotiate(session, session->next_key_id, CP_OVPN_SOFT_RESET, now_ms);
-	session->next_key_id = session->next_key_id % (CP_OVPN_KEY_IDS - 1) + 1;
+	if (is_known)
+		session->next_key_id = session->next_key_id % (CP_OVPN_KEY_IDS - 1) + 1;
+	cp_ovpn_session_negotiate(session, key_id, CP_OVPN_SOFT_RESET, now_ms);
+}
+
+void cp_ovpn_session_miss(struct cp_ovpn_session *session, enum cp_rank rank, const char *why,
+                          uint64_t now_ms)
+{
+	uint64_t patience_ms = session->settings.tran_window_s * UINT64_C(500); /* half of it */
+
+	if (session->state != CP_OVPN_UP || !session->newest.is_live) {
+		cp_ovpn_session_end(session, CP_OVPN_RETRY, rank, "%s", why);
+		return;
+	}
+	session->current->phase = CP_OVPN_FAILED;
+	if (!session->unrenewed_ms)
+		session->unrenewed_ms = session->current->begun_ms;
+	session->calls->unrenewed(session->context, why);
+	if (cp_ovpn_session_is_answered(session) || now_ms - session->unrenewed_ms >= patience_ms)
+		session->calls->stuck(session->context);
+	else
+		cp_ovpn_session_negotiate_again(session, now_ms);
 }
 
 /* Our message of key method 2. */
@@ -73,8 +98,7 @@ static void say_hello(struct cp_ovpn_session *session, uint64_t now_ms)
 		cp_ovpn_session_end(session, CP_OVPN_NEVER, CP_RANK_EXACT,
 		                    "account and password are too long for OpenVPN");
 	else if (cp_ovpn_negotiation_write(session->current, bytes, (size_t)length, now_ms) < 0)
-		cp_ovpn_session_end(session, CP_OVPN_RETRY, CP_RANK_EXACT,
-		                    "TLS: nothing can be sent");
+		cp_ovpn_session_miss(session, CP_RANK_EXACT, "TLS: nothing can be sent", now_ms);
 	sp_wipe(bytes, sizeof(bytes));
 	sp_secret_destroy(password);
 }
@@ -93,7 +117,8 @@ static void activate(struct cp_ovpn_session *session, uint64_t now_ms)
 	cp_ovpn_messages_pull(session, now_ms);
 }
 
-void cp_ovpn_session_advance(struct cp_ovpn_session *session, uint64_t now_ms)
+/* Until nothing changes any more. */
+static void go_on(struct cp_ovpn_session *session, uint64_t now_ms)
 {
 	struct cp_ovpn_negotiation *negotiation = session->current;
 	enum cp_ovpn_phase before;
@@ -102,14 +127,27 @@ void cp_ovpn_session_advance(struct cp_ovpn_session *session, uint64_t now_ms)
 	do {
 		before = negotiation->phase;
 		if (cp_ovpn_negotiation_step(negotiation, now_ms, why) < 0) {
-			cp_ovpn_session_end(session, CP_OVPN_RETRY, CP_RANK_EXACT, "%s", why);
+			cp_ovpn_session_miss(session, CP_RANK_EXACT, why, now_ms);
 			return;
 		}
 		if (negotiation->phase == CP_OVPN_SHAKEN)
 			say_hello(session, now_ms);
 		if (negotiation->phase == CP_OVPN_ACTIVE && before != CP_OVPN_ACTIVE)
 			activate(session, now_ms);
-	} while (cp_ovpn_session_is_running(session) && negotiation->phase != before);
-	if (cp_ovpn_session_is_running(session) && negotiation->phase == CP_OVPN_ACTIVE)
+	} while (cp_ovpn_session_is_running(session) && negotiation->phase != before &&
+	         negotiation->phase != CP_OVPN_FAILED);
+}
+
+void cp_ovpn_session_advance(struct cp_ovpn_session *session, uint64_t now_ms)
+{
+	const struct cp_ovpn_negotiation *negotiation = session->current;
+
+	do {
+		go_on(session, now_ms);
+		if (!cp_ovpn_session_is_running(session) || negotiation->phase != CP_OVPN_ACTIVE)
+			return;
 		cp_ovpn_messages_read(session, now_ms);
+		/* what found no room before */
+	} while (cp_ovpn_session_is_running(session) &&
+	         cp_ovpn_reliable_has_next(&negotiation->reliable));
 }

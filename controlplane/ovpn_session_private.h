@@ -69,6 +69,7 @@ struct cp_ovpn_session {
 
 	struct cp_ovpn_negotiation *current; /* the newest one: what control packets are for */
 	uint8_t next_key_id;
+	uint64_t unrenewed_ms; /* no new key came: since when one is wanted; 0: all is well */
 	char tls_text[96];
 
 	struct cp_ovpn_push *push;
@@ -94,6 +95,12 @@ static inline uint64_t cp_ovpn_after_s(uint64_t now_ms, uint32_t seconds)
 static inline bool cp_ovpn_session_is_running(const struct cp_ovpn_session *session)
 {
 	return session->state >= CP_OVPN_OPENING && session->state <= CP_OVPN_LEAVING;
+}
+
+/* The server has begun with the current negotiation, too. */
+static inline bool cp_ovpn_session_is_answered(const struct cp_ovpn_session *session)
+{
+	return session->current->reliable.next_in > 0;
 }
 
 /* What control packets of KEY_ID are wrapped with. */
@@ -122,6 +129,10 @@ void cp_ovpn_session_negotiate(struct cp_ovpn_session *session, uint8_t key_id,
                                enum cp_ovpn_opcode opcode, uint64_t now_ms);
 /* Either side wants new keys. */
 void cp_ovpn_session_negotiate_again(struct cp_ovpn_session *session, uint64_t now_ms);
+/* The current negotiation failed: so does the session, unless it has a key to go on with. One that
+ * the server did not answer is begun again. */
+void cp_ovpn_session_miss(struct cp_ovpn_session *session, enum cp_rank rank, const char *why,
+                          uint64_t now_ms);
 /* Takes the current negotiation as far as it goes. */
 void cp_ovpn_session_advance(struct cp_ovpn_session *session, uint64_t now_ms);
 

@@ -46,7 +46,8 @@ static uint64_t window_ms(const struct cp_ovpn_session *session)
 		return session->up_until_ms;
 	if (session->is_resuming && session->current->phase != CP_OVPN_ACTIVE)
 		return cp_ovpn_after_s(session->current->begun_ms, RESUME_S);
-	if (session->state == CP_OVPN_UP && session->current->phase != CP_OVPN_ACTIVE)
+	if (session->state == CP_OVPN_UP && session->current->phase != CP_OVPN_ACTIVE &&
+	    session->current->phase != CP_OVPN_FAILED)
 		return cp_ovpn_after_s(session->current->begun_ms, settings->hand_window_s);
 	return UINT64_MAX;
 }
@@ -58,6 +59,14 @@ static uint64_t renegotiate_ms(const struct cp_ovpn_session *session)
 	return cp_ovpn_after_s(session->current->active_ms, cp_ovpn_renew_s(&session->settings));
 }
 
+/* When it has no key any more. */
+static uint64_t keyless_ms(const struct cp_ovpn_session *session)
+{
+	if (session->state != CP_OVPN_UP || !session->unrenewed_ms)
+		return UINT64_MAX;
+	return cp_ovpn_after_s(session->unrenewed_ms, session->settings.tran_window_s);
+}
+
 static uint64_t silence_ms(const struct cp_ovpn_session *session)
 {
 	if (session->state != CP_OVPN_UP || session->push->ping_restart_s == 0)
@@ -65,15 +74,25 @@ static uint64_t silence_ms(const struct cp_ovpn_session *session)
 	return cp_ovpn_after_s(session->last_ms, session->push->ping_restart_s);
 }
 
+/* New keys are not there in time. */
+static void miss_window(struct cp_ovpn_session *session, uint64_t now_ms)
+{
+	const char *why = "the server did not answer when new keys were due";
+
+	if (session->is_resuming)
+		why = "the server has forgotten the session of before";
+	else if (cp_ovpn_session_is_answered(session))
+		why = "the server answered when new keys were due, but did not go on";
+	cp_ovpn_session_miss(session, CP_RANK_NOTIFY, why, now_ms);
+}
+
 static void tick_up(struct cp_ovpn_session *session, uint64_t now_ms)
 {
-	if (now_ms >= window_ms(session)) {
-		cp_ovpn_session_end(session, CP_OVPN_RETRY, CP_RANK_NOTIFY,
-		                    session->is_resuming
-		                            ? "the server has forgotten the session of before"
-		                            : "the server did not answer when new keys were due");
-		return;
-	}
+	if (now_ms >= window_ms(session))
+		miss_window(session, now_ms);
+	if (now_ms >= keyless_ms(session))
+		cp_ovpn_session_end(session, CP_OVPN_RETRY, CP_RANK_VAGUE,
+		                    "no new keys came before the old one ended");
 	if (now_ms >= silence_ms(session)) {
 		cp_ovpn_session_end(session, CP_OVPN_RETRY, CP_RANK_VAGUE,
 		                    "nothing was heard of the server for %u s (ping-restart)",
@@ -116,6 +135,7 @@ uint64_t cp_ovpn_session_deadline_ms(const struct cp_ovpn_session *session)
 	earlier(&deadline_ms, window_ms(session));
 	earlier(&deadline_ms, renegotiate_ms(session));
 	earlier(&deadline_ms, silence_ms(session));
+	earlier(&deadline_ms, keyless_ms(session));
 	if (session->state == CP_OVPN_PULLING)
 		earlier(&deadline_ms, session->ask_ms);
 	if (session->state == CP_OVPN_LEAVING)

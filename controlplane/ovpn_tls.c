@@ -309,6 +309,11 @@ int cp_ovpn_tls_feed(struct cp_ovpn_tls_stream *stream, const uint8_t *bytes, si
 	return BIO_write(stream->in, bytes, (int)length) == (int)length ? 0 : -ENOMEM;
 }
 
+size_t cp_ovpn_tls_unread(const struct cp_ovpn_tls_stream *stream)
+{
+	return BIO_ctrl_pending(stream->in);
+}
+
 size_t cp_ovpn_tls_drain(struct cp_ovpn_tls_stream *stream, uint8_t *bytes, size_t room)
 {
 	int length = BIO_read(stream->out, bytes, (int)room);

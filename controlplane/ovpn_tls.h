@@ -32,6 +32,8 @@ void cp_ovpn_tls_stream_destroy(struct cp_ovpn_tls_stream *stream);
 
 /* Bytes from the server. 0 or -ENOMEM. */
 int cp_ovpn_tls_feed(struct cp_ovpn_tls_stream *stream, const uint8_t *bytes, size_t length);
+/* How many of them were not read yet. */
+size_t cp_ovpn_tls_unread(const struct cp_ovpn_tls_stream *stream);
 
 /* Up to ROOM bytes for the server; returns how many. */
 size_t cp_ovpn_tls_drain(struct cp_ovpn_tls_stream *stream, uint8_t *bytes, size_t room);

@@ -55,6 +55,8 @@ static void fill_view(const struct cp_supervisor *supervisor, const struct tunne
 		if (state->is_renewing)
 			snprintf(view->renewal, sizeof(view->renewal), "%s",
 			         state->renewal[0] ? state->renewal : "logging in anew");
+		else
+			memcpy(view->renewal, state->unrenewed, sizeof(view->renewal));
 	}
 }
 

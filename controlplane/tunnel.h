@@ -42,8 +42,8 @@ struct cp_tunnel_view {
 	char suite[128];      /* while up: "AES_GCM_16_256", "AES_CBC_256 HMAC_SHA2_256_128" */
 	char limits[CP_WHY_LEN];  /* while up: the forwards that the server's selectors leave out;
 	                             mostly empty */
-	char renewal[CP_WHY_LEN]; /* while up: a new login is being tried beside this one, and why
-	                             it is not up yet; mostly empty */
+	char renewal[CP_WHY_LEN]; /* while up: why there are no new keys though they are due, or a
+	                             new login beside this one is not up yet; mostly empty */
 	struct cp_told told;      /* while up */
 	uint64_t stream_dropped;  /* packets that its TCP connections had no room for, so far */
 	bool udp_encapsulation;

@@ -242,6 +242,7 @@ static unsigned come_up(struct cp_tunnel_state *state, uint64_t now_ms)
 	enter(state, CP_TUNNEL_UP, now_ms);
 	forget_reason(state);
 	state->why[0] = 0;
+	state->unrenewed[0] = 0;
 	state->before[0] = 0;
 	state->attempts = 0;
 	state->is_renegotiating = false;
@@ -387,6 +388,7 @@ static unsigned on_child_rekeyed(struct cp_tunnel_state *state, const struct cp_
 	*child = (struct cp_child){ event->child_id, event->old_child_id, event->spi_be, false };
 	memcpy(state->suite, event->suite, sizeof(state->suite));
 	state->told = event->told;
+	state->unrenewed[0] = 0;
 	todo = take_limits(state, event);
 	forget_reason(state);
 	if (!state->is_renegotiating || count_stale(state))
@@ -527,6 +529,12 @@ static unsigned on_unsure(struct cp_tunnel_state *state, const struct cp_event *
 	return on_renew(state, now_ms);
 }
 
+static void on_unrenewed(struct cp_tunnel_state *state, const struct cp_event *event)
+{
+	if (state->phase == CP_TUNNEL_UP && has_ike(state, event->ike_id))
+		memcpy(state->unrenewed, event->why, sizeof(state->unrenewed));
+}
+
 static unsigned on_removed(struct cp_tunnel_state *state, uint64_t now_ms)
 {
 	unsigned todo = doom_all(state);
@@ -645,6 +653,9 @@ unsigned cp_tunnel_state_step(struct cp_tunnel_state *state, const struct cp_eve
 		return on_renew(state, now_ms);
 	case CP_EVENT_UNSURE:
 		return on_unsure(state, event, now_ms);
+	case CP_EVENT_UNRENEWED:
+		on_unrenewed(state, event);
+		return 0;
 	case CP_EVENT_UNANSWERED:
 		return on_unanswered(state, event, now_ms);
 	case CP_EVENT_SILENT:

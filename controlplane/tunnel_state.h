@@ -47,7 +47,9 @@ enum cp_event_type {
 	CP_EVENT_OVERTAKEN,     /* as READY, but another control plane has SAs of this tunnel that
 	                           are newer than ours */
 	CP_EVENT_RENEW,         /* log in anew, make before break where it is up */
-	CP_EVENT_UNSURE, /* ike_id: which CHILD_SAs of it the server has is not known (ike_cut.h) */
+	CP_EVENT_UNSURE, /* ike_id: which CHILD_SAs of it the server has is not known (ike_cut.h),
+	                    or it gets no new keys any more */
+	CP_EVENT_UNRENEWED, /* ike_id, why: new keys are due, but do not come; the old ones go on */
 	CP_EVENT_UNANSWERED, /* ike_id: a server whose tunnel is dead left its requests unanswered
 	                      */
 	CP_EVENT_SILENT,     /* ike_id: the same for ten seconds; for supervisor_doubt.c */
@@ -127,6 +129,7 @@ struct cp_tunnel_state {
 	char limits[CP_WHY_LEN];  /* while up: which forwards cannot be reached; mostly empty */
 	char renewal[CP_WHY_LEN]; /* while renewing: why the last attempt failed; empty: none did */
 	struct cp_told told;      /* while up */
+	char unrenewed[CP_WHY_LEN]; /* while up: why there are no new keys yet; mostly empty */
 	struct cp_child children[CP_TUNNEL_SAS_MAX];
 	size_t child_count;
 	uint32_t doomed[CP_TUNNEL_SAS_MAX]; /* of the last step */

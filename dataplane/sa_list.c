@@ -76,6 +76,8 @@ static void info_out(const struct dp_worker *w, const struct dp_sa_out *sa,
 		return;
 	}
 	info->key_id = rte_be_to_cpu_32(sa->openvpn.first_be) >> 24 & 7u;
+	if (sa->sequence >= sa->limit)
+		info->flags |= IPC_SA_SPENT;
 	if (is_openvpn_expiring(info->sequence, &sa->epoch) ||
 	    (!sa->epoch.number && sa->openvpn.volume >= DP_OVPN_VOLUME_MAX / 2))
 		info->flags |= IPC_SA_EXPIRING;

@@ -18,10 +18,11 @@ RATE = 5000
 class Life:
     """A gateway whose tunnel is up and carries a stream."""
 
-    def __init__(self, lab, settings=None, secret_files=None, rate=RATE, **options):
+    def __init__(self, lab, settings=None, secret_files=None, profile="", rate=RATE, **options):
         lab.site.server.settings.update(settings or {})
         lab.site.start()
-        servers = [lab.site.as_server(options=options, secret_files=secret_files or {})]
+        servers = [lab.site.as_server(options=options, secret_files=secret_files or {},
+                                      profile=profile)]
         self.gateway = lab.add_gateway([lab.environment(servers=servers,
                                                         forwards={**FORWARDS, **STREAM})])
         self.gateway.start()
@@ -57,6 +58,25 @@ def test_control_packets_get_lost(openvpn):
     assert lossy.dropped() > 0
     life.check()
     assert openvpn.site.server.counted("Peer Connection Initiated") == 1
+
+
+def test_new_keys_are_late(openvpn):
+    """Control packets vanish: the old key carries on, status says why, and in the end the session
+    gets its new one."""
+    site = openvpn.site
+    profile = site.server.profile(extra=["hand-window 5", "reneg-sec 6"])
+    life = Life(openvpn, profile=profile)
+    with Cut(openvpn, "a", openvpn_control(1)):
+        why = "the server did not answer when new keys were due"
+        wait_until(lambda: life.gateway.tunnel()["renewal"] == why, 60, "new keys are missed")
+        assert f"tunnel production/a is up, but not renewed: {why}" in \
+            life.gateway.command("status").stdout
+        rekeys = life.gateway.tunnel()["child_rekeys"]
+    wait_until(lambda: life.gateway.tunnel()["child_rekeys"] > rekeys, 60, "there are new keys")
+    assert life.gateway.tunnel()["renewal"] == ""
+    life.stream.wait_for_more(RATE)
+    life.check()
+    assert site.server.counted("Peer Connection Initiated") == 1
 
 
 @pytest.mark.parametrize("wrapping", (None, "tls-crypt"))

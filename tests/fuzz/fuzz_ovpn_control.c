@@ -185,6 +185,11 @@ static void on_send_exit(void *context)
 	abort();
 }
 
+static void on_stuck(void *context)
+{
+	(void)context;
+}
+
 static void on_tell(void *context, const char *text)
 {
 	(void)context;
@@ -205,6 +210,8 @@ static const struct cp_ovpn_calls calls = {
 	.key = on_key,
 	.use = on_key_id,
 	.forget = on_key_id,
+	.unrenewed = on_tell,
+	.stuck = on_stuck,
 	.send_exit = on_send_exit,
 	.tell = on_tell,
 	.ended = on_ended,

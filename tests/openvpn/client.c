@@ -252,6 +252,18 @@ static void on_forget(void *context, uint8_t key_id)
 	printf("forget %u\n", key_id);
 }
 
+static void on_unrenewed(void *context, const char *why)
+{
+	(void)context;
+	printf("unrenewed %s\n", why);
+}
+
+static void on_stuck(void *context)
+{
+	(void)context;
+	printf("stuck\n");
+}
+
 static void on_send_exit(void *context)
 {
 	static const uint8_t occ_exit[] = { 0x28, 0x7f, 0x34, 0x6b, 0xd4, 0xef, 0x7a, 0x81, 0x2d,
@@ -283,6 +295,8 @@ static const struct cp_ovpn_calls calls = {
 	.key = on_key,
 	.use = on_use,
 	.forget = on_forget,
+	.unrenewed = on_unrenewed,
+	.stuck = on_stuck,
 	.send_exit = on_send_exit,
 	.tell = on_tell,
 	.ended = on_ended,

@@ -137,6 +137,15 @@ static void test_notices(void **state)
 	expect_in(output, "\"stream_dropped\": 17");
 }
 
+static void test_status_of_a_renewal(void **state)
+{
+	(void)state;
+	strcpy(world.views[0].renewal, "the server did not answer when new keys were due");
+	expect_exit("status", 0);
+	expect_in(output, "\ntunnel production/a is up, but not renewed: "
+	                  "the server did not answer when new keys were due\n");
+}
+
 static void test_status_with_a_warning(void **state)
 {
 	(void)state;
@@ -476,6 +485,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_status, start_with_api, stop),
+		cmocka_unit_test_setup_teardown(test_status_of_a_renewal, start_with_api, stop),
 		cmocka_unit_test_setup_teardown(test_status_of_a_broken_tunnel, start_with_api,
 		                                stop),
 		cmocka_unit_test_setup_teardown(test_status_with_a_warning, start_with_api, stop),

@@ -69,6 +69,19 @@ static void on_forget(void *context, uint8_t key_id)
 	note(context, "forget%u ", key_id);
 }
 
+static void on_unrenewed(void *context, const char *why)
+{
+	struct peer *peer = context;
+
+	snprintf(peer->unrenewed, sizeof(peer->unrenewed), "%s", why);
+	note(peer, "unrenewed ", 0);
+}
+
+static void on_stuck(void *context)
+{
+	note(context, "stuck ", 0);
+}
+
 static void on_send_exit(void *context)
 {
 	note(context, "occ-exit ", 0);
@@ -79,6 +92,7 @@ static void on_tell(void *context, const char *text)
 	struct peer *peer = context;
 
 	snprintf(peer->told, sizeof(peer->told), "%s", text);
+	peer->tellings++;
 }
 
 static void on_ended(void *context, const struct cp_ovpn_end *end)
@@ -95,6 +109,8 @@ static const struct cp_ovpn_calls calls = {
 	.key = on_key,
 	.use = on_use,
 	.forget = on_forget,
+	.unrenewed = on_unrenewed,
+	.stuck = on_stuck,
 	.send_exit = on_send_exit,
 	.tell = on_tell,
 	.ended = on_ended,
@@ -175,6 +191,16 @@ static void transmit(struct peer *peer, uint8_t opcode, struct cp_ovpn_body *bod
 	put(peer, &peer->to_client, packet, (size_t)length);
 }
 
+static size_t take_acks(struct peer *peer, uint32_t *acks, size_t max)
+{
+	size_t count = cp_ovpn_reliable_take_acks(&peer->reliable, acks, max), kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!peer->is_thankless || acks[i] == 0)
+			acks[kept++] = acks[i];
+	return kept;
+}
+
 static void flush(struct peer *peer)
 {
 	struct cp_ovpn_reliable *reliable = &peer->reliable;
@@ -196,14 +222,15 @@ static void flush(struct peer *peer)
 			                     .payload = due->payload,
 			                     .payload_length = due->length };
 
-		body.ack_count = cp_ovpn_reliable_take_acks(reliable, body.acks, 4);
+		body.ack_count = take_acks(peer, body.acks, 4);
 		transmit(peer, due->opcode, &body);
 	}
 	while (reliable->ack_count > 0) {
 		struct cp_ovpn_body body = { 0 };
 
-		body.ack_count = cp_ovpn_reliable_take_acks(reliable, body.acks, 8);
-		transmit(peer, CP_OVPN_ACK, &body);
+		body.ack_count = take_acks(peer, body.acks, 8);
+		if (body.ack_count > 0)
+			transmit(peer, CP_OVPN_ACK, &body);
 	}
 }
 
@@ -397,6 +424,12 @@ void peer_pass(struct peer *peer, uint64_t until_ms)
 		peer_settle(peer);
 	}
 	peer->now_ms = until_ms;
+}
+
+void peer_say_later(struct peer *peer, const char *text)
+{
+	write_text(peer, text);
+	flush(peer);
 }
 
 void peer_say(struct peer *peer, const char *text)

@@ -46,6 +46,7 @@ struct peer {
 	struct cp_ovpn_wrap wrap, renewals;
 	bool has_renewals;
 	bool is_mute;       /* says nothing any more */
+	bool is_thankless;  /* acknowledges nothing but resets */
 	bool is_hello_done; /* of this negotiation */
 	bool wants_wkc;     /* early negotiation */
 	struct cp_ovpn_entropy client_entropy, entropy;
@@ -65,6 +66,8 @@ struct peer {
 	struct cp_ovpn_key key;
 	struct cp_ovpn_end end;
 	char told[256];
+	unsigned tellings;
+	char unrenewed[256];
 };
 
 /* A server with a new certificate, and a client's settings that trust it. */
@@ -86,6 +89,9 @@ void peer_pass(struct peer *peer, uint64_t until_ms);
 
 /* The server sends TEXT inside TLS, and all settles. */
 void peer_say(struct peer *peer, const char *text);
+
+/* The same; it is sent as its window allows. */
+void peer_say_later(struct peer *peer, const char *text);
 
 /* The server wants new keys. Its reset is sent; nothing settles yet. */
 void peer_renegotiate(struct peer *peer);

@@ -14,7 +14,7 @@
 /* ---- the session ---- */
 
 struct cp_ovpn_session {
-	bool is_started, is_resumed, is_stopped, is_destroyed;
+	bool is_started, is_resumed, is_stopped, is_destroyed, is_stuck;
 	unsigned renegotiations, tokens;
 	uint64_t heard_ms;
 	size_t kept; /* bytes that it would leave */
@@ -96,10 +96,11 @@ unsigned cp_ovpn_session_token_count(const struct cp_ovpn_session *s)
 	return s->tokens;
 }
 
-void cp_ovpn_session_renegotiate(struct cp_ovpn_session *s, uint64_t now_ms)
+bool cp_ovpn_session_renegotiate(struct cp_ovpn_session *s, uint64_t now_ms)
 {
 	(void)now_ms;
-	s->renegotiations++;
+	s->renegotiations += !s->is_stuck;
+	return !s->is_stuck;
 }
 
 void cp_ovpn_session_stop(struct cp_ovpn_session *s, uint64_t now_ms)
@@ -182,11 +183,12 @@ static struct cp_event last;
 static void on_report(void *context, size_t tunnel, const struct cp_event *event)
 {
 	static const char *const names[] = {
-		[CP_EVENT_IKE_BEGUN] = "begun",   [CP_EVENT_IKE_GONE] = "gone",
-		[CP_EVENT_CHILD_UP] = "up",       [CP_EVENT_CHILD_REKEYED] = "rekeyed",
-		[CP_EVENT_CHILD_DOWN] = "down",   [CP_EVENT_REASON] = "reason",
-		[CP_EVENT_UNANSWERED] = "doubt",  [CP_EVENT_SILENT] = "silent",
-		[CP_EVENT_ANSWERED] = "answered", [CP_EVENT_FLOATED] = "floated",
+		[CP_EVENT_IKE_BEGUN] = "begun",     [CP_EVENT_IKE_GONE] = "gone",
+		[CP_EVENT_CHILD_UP] = "up",         [CP_EVENT_CHILD_REKEYED] = "rekeyed",
+		[CP_EVENT_CHILD_DOWN] = "down",     [CP_EVENT_REASON] = "reason",
+		[CP_EVENT_UNANSWERED] = "doubt",    [CP_EVENT_SILENT] = "silent",
+		[CP_EVENT_ANSWERED] = "answered",   [CP_EVENT_FLOATED] = "floated",
+		[CP_EVENT_UNRENEWED] = "unrenewed", [CP_EVENT_UNSURE] = "unsure",
 	};
 	const size_t used = strlen(events);
 
@@ -195,7 +197,7 @@ static void on_report(void *context, size_t tunnel, const struct cp_event *event
 	assert_int_equal(event->ike_id, NUMBER);
 	snprintf(events + used, sizeof(events) - used, "%s%s", used ? " " : "", names[event->type]);
 	if (event->type == CP_EVENT_REASON || event->type == CP_EVENT_FLOATED ||
-	    event->type == CP_EVENT_CHILD_UP)
+	    event->type == CP_EVENT_UNRENEWED || event->type == CP_EVENT_CHILD_UP)
 		last = *event;
 }
 
@@ -492,6 +494,57 @@ static void test_lost_keys(void **state)
 	assert_int_equal(session.renegotiations, 2);
 }
 
+/* No new keys: the old one goes on as long as it can, and a login beside it does not wait. */
+static void test_unrenewed(void **state)
+{
+	(void)state;
+	come_up();
+	calls.unrenewed(login, "no answer");
+	assert_events("unrenewed");
+	assert_string_equal(last.why, "no answer");
+	assert_false(cp_ovpn_login_make_way(login, 15, now));
+	assert_false(session.is_stopped);
+	calls.stuck(login);
+	assert_events("unsure");
+	session.is_stuck = true; /* there is no way to ask it */
+	cp_ovpn_login_ask(login, now);
+	cp_ovpn_login_tick(login, false, now + SILENT_MS);
+	assert_events("");
+	fake_find(spi_of(0), IPC_OUT)->flags |= IPC_SA_SPENT;
+	cp_ovpn_login_tick(login, false, now + SILENT_MS + POLL_MIN_MS);
+	assert_events("reason down gone");
+	assert_string_equal(last.why, "no new keys came before the old one had no numbers left");
+	assert_int_equal(fake.count, 0);
+}
+
+/* One that got its key is as any other. */
+static void test_renewed_late(void **state)
+{
+	(void)state;
+	come_up();
+	calls.unrenewed(login, "no answer");
+	give_key(1);
+	calls.use(login, 1);
+	assert_events("unrenewed rekeyed");
+	fake_find(spi_of(0), IPC_OUT)->flags |= IPC_SA_SPENT;
+	cp_ovpn_login_tick(login, true, now + SECOND);
+	assert_events("");
+	assert_true(cp_ovpn_login_make_way(login, 15, now));
+}
+
+/* Nor is there one to go on with. */
+static void test_unrenewed_without_keys(void **state)
+{
+	(void)state;
+	come_up();
+	fake.count = 0;
+	cp_ovpn_login_rekey(login, cp_ovpn_leases_find(&login->leases, 0), now);
+	calls.unrenewed(login, "no answer");
+	cp_ovpn_login_tick(login, false, now);
+	assert_events("reason down gone");
+	assert_string_equal(last.why, "no answer");
+}
+
 /* ---- what a successor needs ---- */
 
 static void test_keepsake(void **state)
@@ -619,6 +672,9 @@ int main(void)
 		TEST(test_server_talks),
 		TEST(test_asks),
 		TEST(test_lost_keys),
+		TEST(test_unrenewed),
+		TEST(test_renewed_late),
+		TEST(test_unrenewed_without_keys),
 		TEST(test_keepsake),
 		TEST(test_token_is_renewed),
 		TEST(test_keepsake_that_does_not_fit),

@@ -325,6 +325,7 @@ static void test_crossing_resets(void **state)
 	peer_fini(&peer);
 }
 
+/* The key that there is goes on; a successor is asked for until the server answers. */
 static void test_new_keys_fail(void **state)
 {
 	struct peer peer;
@@ -332,13 +333,181 @@ static void test_new_keys_fail(void **state)
 	(void)state;
 	peer_come_up(&peer);
 	peer.is_mute = true;
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
+	peer.opcodes[0] = 0;
+	assert_true(cp_ovpn_session_renegotiate(peer.session, peer.now_ms));
 	peer_pass(&peer, 1000 + MINUTE - 1);
 	assert_string_equal(peer_events(&peer), "");
+	assert_string_equal(peer.opcodes, "3 3 3 3 3 3 3 3 3 "); /* 0 2 6 14 22 ... 54 s */
 	peer_pass(&peer, 1000 + MINUTE);
-	assert_string_equal(peer_events(&peer), "ended ");
-	assert_string_equal(peer.end.why, "the server did not answer when new keys were due");
+	assert_string_equal(peer_events(&peer), "unrenewed ");
+	assert_string_equal(peer.unrenewed, "the server did not answer when new keys were due");
+	cp_ovpn_session_heard(peer.session, 0, peer.now_ms);
+	peer.opcodes[0] = 0;
+	peer_pass(&peer, 1000 + MINUTE + 5999);
+	assert_string_equal(peer.opcodes, "3 ");
+
+	peer.is_mute = false;
+	peer_pass(&peer, 1000 + MINUTE + 6000);
+	assert_string_equal(peer_events(&peer), "key1 ");
+	check_key(&peer, peer.key2);
+	cp_ovpn_session_heard(peer.session, 1, peer.now_ms);
+	peer_renegotiate(&peer); /* both count on from there */
+	peer_settle(&peer);
+	assert_string_equal(peer_events(&peer), "use1 forget0 key2 ");
+	for (unsigned i = 2; i <= 62; i++) { /* beyond the first key's end */
+		peer_pass(&peer, 1000 + i * MINUTE);
+		cp_ovpn_session_heard(peer.session, 2, peer.now_ms);
+	}
+	assert_null(strstr(peer_events(&peer), "ended"));
 	peer_fini(&peer);
+}
+
+/* Half of the time that is left another session is wanted, at its end there is none. Whoever is not
+ * heard at all does not get so far. */
+static void test_new_keys_fail_for_good(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	for (int is_silent = 0; is_silent < 2; is_silent++) {
+		uint32_t end_s = is_silent ? 120 : 300;
+
+		peer_init(&peer);
+		peer.settings.tran_window_s = 300;
+		peer_start(&peer);
+		peer_settle(&peer);
+		peer.is_mute = true;
+		cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
+		for (uint32_t s = 1; s < end_s; s++) {
+			peer_pass(&peer, 1000 + s * 1000);
+			if (!is_silent)
+				cp_ovpn_session_heard(peer.session, 0, peer.now_ms);
+		}
+		assert_string_equal(peer_events(&peer),
+		                    is_silent
+		                            ? "up key0 use0 unrenewed "
+		                            : "up key0 use0 unrenewed unrenewed unrenewed stuck ");
+		peer_pass(&peer, 1000 + end_s * 1000);
+		assert_non_null(strstr(peer_events(&peer), "ended "));
+		assert_string_equal(
+			peer.end.why,
+			is_silent ? "nothing was heard of the server for 120 s (ping-restart)"
+				  : "no new keys came before the old one ended");
+		peer_fini(&peer);
+	}
+}
+
+/* Stuck, it is quiet, but there is still a way out: the server knows nothing of ours, and begins
+ * itself; or is asked once more. */
+static void test_stuck(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	for (int is_theirs = 0; is_theirs < 2; is_theirs++) {
+		peer_init(&peer);
+		peer.settings.tran_window_s = 120;
+		peer_start(&peer);
+		peer_settle(&peer);
+		peer.is_mute = true;
+		cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
+		peer_pass(&peer, 1000 + MINUTE);
+		assert_string_equal(peer_events(&peer), "up key0 use0 unrenewed stuck ");
+		peer.opcodes[0] = 0;
+		cp_ovpn_session_heard(peer.session, 0, peer.now_ms);
+		peer_pass(&peer, 1000 + MINUTE + MINUTE / 2);
+		assert_string_equal(peer.opcodes, "");
+		peer.is_mute = false;
+		if (is_theirs)
+			peer_renegotiate(&peer);
+		else
+			assert_true(cp_ovpn_session_renegotiate(peer.session, peer.now_ms));
+		peer_settle(&peer);
+		assert_string_equal(peer_events(&peer), "key1 ");
+		check_key(&peer, peer.key2);
+		peer_fini(&peer);
+	}
+}
+
+/* TLS fails: the server knows, and takes no other negotiation of this session. */
+static void test_new_keys_are_refused(void **state)
+{
+	struct peer peer, other;
+	SSL_CTX *own;
+
+	(void)state;
+	peer_come_up(&peer);
+	peer_init(&other);
+	own = peer.tls;
+	peer.tls = other.tls;
+	assert_true(cp_ovpn_session_renegotiate(peer.session, peer.now_ms));
+	peer_settle(&peer);
+	assert_string_equal(peer_events(&peer), "unrenewed stuck ");
+	assert_non_null(strstr(peer.unrenewed, "the server's certificate is not from our CA"));
+	peer.tls = own;
+	assert_false(cp_ovpn_session_renegotiate(peer.session, peer.now_ms));
+	peer.key_id = 0;
+	peer_renegotiate(&peer);
+	peer_settle(&peer);
+	cp_ovpn_session_heard(peer.session, 0, peer.now_ms);
+	assert_string_equal(peer_events(&peer), "");
+	cp_ovpn_session_stop(peer.session, peer.now_ms);
+	assert_string_equal(peer_events(&peer), "occ-exit ended ");
+	peer_fini(&peer);
+	peer_fini(&other);
+}
+
+/* The server refuses the account now: that is the end, whatever keys there are. */
+static void test_new_keys_for_others(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	peer_come_up(&peer);
+	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
+	peer_settle(&peer);
+	peer_say(&peer, "AUTH_FAILED,account locked");
+	assert_string_equal(peer_events(&peer), "key1 ended ");
+	assert_string_equal(peer.end.why, "AUTH_FAILED, the server says: account locked");
+	peer_fini(&peer);
+}
+
+/* A server that acknowledges nothing may say only so much; what it says is not lost. */
+static void test_read_ahead_is_bounded(void **state)
+{
+	static const unsigned said[] = { 200,
+		                         70 }; /* the latter are acknowledged, but not all read */
+	char text[1000] = "INFO,";
+
+	(void)state;
+	memset(text + 5, 'x', sizeof(text) - 6);
+	for (size_t n = 0; n < 2; n++) {
+		struct peer peer;
+
+		peer_init(&peer);
+		peer.is_thankless = true;
+		peer_start(&peer);
+		peer_settle(&peer);
+		for (unsigned i = 0; i < said[n]; i++) {
+			peer_say_later(&peer, text);
+			peer_settle(&peer);
+		}
+		assert_string_equal(peer_events(&peer), "");
+		assert_in_range(peer.reliable.next_out, 64, 100); /* packets of a kilobyte */
+		assert_int_equal(peer.tellings, 0);
+		peer.is_thankless = false;
+		if (n == 0) {
+			peer_pass(&peer, 1000 + MINUTE - 1);
+		} else { /* a single packet acknowledges all */
+			peer.now_ms = cp_ovpn_session_deadline_ms(peer.session);
+			cp_ovpn_session_tick(peer.session, peer.now_ms);
+			peer.to_server.count = 1;
+			peer_settle(&peer);
+		}
+		assert_string_equal(peer_events(&peer), "up key0 use0 ");
+		assert_int_equal(peer.tellings, said[n]);
+		peer_fini(&peer);
+	}
 }
 
 static void test_dynamic_tls_crypt(void **state)
@@ -675,6 +844,11 @@ int main(void)
 		cmocka_unit_test(test_new_keys_by_the_server),
 		cmocka_unit_test(test_crossing_resets),
 		cmocka_unit_test(test_new_keys_fail),
+		cmocka_unit_test(test_new_keys_fail_for_good),
+		cmocka_unit_test(test_stuck),
+		cmocka_unit_test(test_new_keys_are_refused),
+		cmocka_unit_test(test_new_keys_for_others),
+		cmocka_unit_test(test_read_ahead_is_bounded),
 		cmocka_unit_test(test_dynamic_tls_crypt),
 		cmocka_unit_test(test_tls_crypt_v2),
 		cmocka_unit_test(test_ping_restart),

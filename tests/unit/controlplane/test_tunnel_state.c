@@ -577,6 +577,31 @@ static void test_unsure_of_children(void **state)
 	assert_int_equal(world.tunnel.connects, 1);
 }
 
+/* Its keys go on, and it is said why there are no others: until there are, or a new login. */
+static void test_unrenewed(void **state)
+{
+	struct world world = up_world();
+	struct cp_event unrenewed = { .type = CP_EVENT_UNRENEWED, .ike_id = 2, .why = "no answer" };
+
+	(void)state;
+	assert_int_equal(step(&world, unrenewed), 0); /* somebody else's */
+	assert_string_equal(world.tunnel.unrenewed, "");
+	unrenewed.ike_id = 1;
+	assert_int_equal(step(&world, unrenewed), 0);
+	assert_string_equal(world.tunnel.unrenewed, "no answer");
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_UP);
+	step(&world,
+	     (struct cp_event){ .type = CP_EVENT_CHILD_REKEYED, .old_child_id = 1, .child_id = 2 });
+	assert_string_equal(world.tunnel.unrenewed, "");
+
+	step(&world, unrenewed);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_UNSURE, .ike_id = 1 }),
+	                 CP_SAY_RENEWING | CP_DO_RESOLVE);
+	knock_anew(&world, 3);
+	assert_int_equal(step(&world, child_up(3, 3)), CP_DO_UP | CP_SAY_UP);
+	assert_string_equal(world.tunnel.unrenewed, "");
+}
+
 /* While it is not up, what comes next has nothing of it. */
 static void test_unsure_of_children_while_down(void **state)
 {
@@ -738,6 +763,7 @@ int main(void)
 		cmocka_unit_test(test_renewal_that_hangs_is_given_up),
 		cmocka_unit_test(test_unanswered_request_renews),
 		cmocka_unit_test(test_unsure_of_children),
+		cmocka_unit_test(test_unrenewed),
 		cmocka_unit_test(test_unsure_of_children_while_down),
 		cmocka_unit_test(test_renewal_whose_name_is_not_resolved),
 		cmocka_unit_test(test_loss_ends_a_renewal),

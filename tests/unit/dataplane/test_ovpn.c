@@ -263,6 +263,9 @@ static void ends_before_a_nonce_comes_again(void **state)
 	assert_int_equal(f->x->batch.p[1].verdict, DP_OVPN_SEQUENCE);
 	assert_int_equal(p->verdict, DP_OVPN_SEQUENCE);
 	assert_true(sa->sequence == UINT32_MAX);
+	assert_false(info.flags & IPC_SA_SPENT);
+	assert_int_equal(dp_sa_query(&f->x->w, &add.id, &info), 0);
+	assert_true(info.flags & IPC_SA_SPENT);
 	destroy(f);
 
 	f = create();
