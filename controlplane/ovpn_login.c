@@ -33,7 +33,11 @@ struct kept {
 	uint16_t remote_port_be;
 	uint16_t local_port_be;
 	uint64_t who; /* we are at the server */
-	uint8_t session[IPC_KEEPSAKE_MAX - 16];
+	/* what is before has to be the same */
+	uint32_t at_be; /* where the server is by now */
+	uint16_t at_port_be;
+	uint16_t pad;
+	uint8_t session[IPC_KEEPSAKE_MAX - 24];
 };
 _Static_assert(sizeof(struct kept) == IPC_KEEPSAKE_MAX, "kept");
 
@@ -52,6 +56,14 @@ static void report_type(const struct cp_ovpn_login *login, enum cp_event_type ty
 	report(login, &event);
 }
 
+/* The server is elsewhere than where this login was begun. */
+static bool has_floated(const struct cp_ovpn_login *login)
+{
+	const struct cp_ovpn_path *path = &login->leases.path;
+
+	return path->remote_be != login->remote_be || path->remote_port_be != login->remote_port_be;
+}
+
 /* A key is sent with: the login is up, or has new keys. */
 static void report_key(struct cp_ovpn_login *login, const struct cp_ovpn_lease *lease)
 {
@@ -62,6 +74,7 @@ static void report_key(struct cp_ovpn_login *login, const struct cp_ovpn_lease *
 		.spi_be = lease->spi_be,
 		.inner_be = login->inner_be,
 		.remote_be = login->leases.path.remote_be,
+		.remote_port_be = has_floated(login) ? login->leases.path.remote_port_be : 0,
 		.range_count = login->range_count,
 		.told = login->told,
 	};
@@ -81,6 +94,17 @@ static void report_end(struct cp_ovpn_login *login)
 		report(login, &down);
 	login->child = 0;
 	report_type(login, CP_EVENT_IKE_GONE);
+}
+
+/* Its packets come from elsewhere, and are authentic: the dataplane sends there already, and the
+ * control channel follows. */
+static void follow(const struct cp_ovpn_login *login)
+{
+	struct cp_event event = { .type = CP_EVENT_FLOATED,
+		                  .remote_be = login->leases.path.remote_be,
+		                  .remote_port_be = login->leases.path.remote_port_be };
+
+	report(login, &event);
 }
 
 /* ---- what the session wants ---- */
@@ -284,6 +308,8 @@ static void describe(const struct cp_ovpn_login *login, struct kept *kept)
 	kept->remote_port_be = login->remote_port_be;
 	kept->local_port_be = path->local_port_be;
 	kept->who = who_of(login->tunnel->server);
+	kept->at_be = path->remote_be;
+	kept->at_port_be = path->remote_port_be;
 }
 
 /* Leaves it with the dataplane; an empty one while there is nothing to go on with. */
@@ -314,6 +340,7 @@ static void save(struct cp_ovpn_login *login)
 static bool resume(struct cp_ovpn_login *login, uint64_t now_ms)
 {
 	const size_t head = offsetof(struct kept, session);
+	struct cp_ovpn_path *path = &login->leases.path;
 	struct ipc_keepsake keepsake;
 	const struct kept *kept = (const struct kept *)(const void *)keepsake.data;
 	struct kept ours = { 0 };
@@ -321,16 +348,27 @@ static bool resume(struct cp_ovpn_login *login, uint64_t now_ms)
 	                    sizeof(login->tunnel->id), &keepsake, sizeof(keepsake));
 
 	describe(login, &ours);
-	if (rc == 0 && (keepsake.length < head || memcmp(kept, &ours, head) != 0))
+	if (rc == 0 &&
+	    (keepsake.length < head || memcmp(kept, &ours, offsetof(struct kept, at_be)) != 0 ||
+	     !kept->at_be || !kept->at_port_be))
 		rc = -ENOENT;
-	if (rc == 0)
+	if (rc == 0) {
+		path->remote_be = kept->at_be;
+		path->remote_port_be = kept->at_port_be;
 		rc = cp_ovpn_session_resume(login->session, kept->session, keepsake.length - head,
 		                            now_ms);
+	}
 	sp_wipe(&keepsake, sizeof(keepsake));
-	if (rc == 0)
-		sp_log(SP_LOG_INFO, "ovpn: going on with the session of a predecessor tunnel=%s",
-		       login->tunnel->name);
-	return rc == 0;
+	if (rc != 0) { /* the next one begins where it was looked up */
+		path->remote_be = login->remote_be;
+		path->remote_port_be = login->remote_port_be;
+		return false;
+	}
+	sp_log(SP_LOG_INFO, "ovpn: going on with the session of a predecessor tunnel=%s",
+	       login->tunnel->name);
+	if (has_floated(login))
+		follow(login);
+	return true;
 }
 
 /* ---- over TCP ---- */
@@ -542,17 +580,6 @@ void cp_ovpn_login_receive(struct cp_ovpn_login *login, const uint8_t *packet, s
 
 /* ---- what becomes of its keys ---- */
 
-/* Its packets come from elsewhere, and are authentic: the dataplane sends there already, and the
- * control channel follows. */
-static void follow(const struct cp_ovpn_login *login)
-{
-	struct cp_event event = { .type = CP_EVENT_FLOATED,
-		                  .remote_be = login->leases.path.remote_be,
-		                  .remote_port_be = login->leases.path.remote_port_be };
-
-	report(login, &event);
-}
-
 /* The server said in the data channel that it ends. */
 static void end_as_told(struct cp_ovpn_login *login)
 {
@@ -594,8 +621,10 @@ static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
 		}
 	}
 	login->look_ms = next_ms;
-	if (path->remote_be != before.remote_be || path->remote_port_be != before.remote_port_be)
-		follow(login);
+	if (path->remote_be == before.remote_be && path->remote_port_be == before.remote_port_be)
+		return;
+	follow(login);
+	login->is_unsaved = true; /* a successor goes there, too */
 }
 
 /* The server leaves what it was asked unanswered. */

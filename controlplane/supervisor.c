@@ -199,10 +199,13 @@ static void connect_peer(struct cp_supervisor *supervisor, size_t index, unsigne
 static void follow_peer(struct cp_supervisor *supervisor, struct tunnel *tunnel,
                         const struct cp_tunnel_state *state)
 {
-	const bool is_alone = memcmp(&tunnel->peer, &tunnel->up_at, sizeof(tunnel->peer)) == 0;
+	const bool is_alone = !state->child_count ||
+	                      memcmp(&tunnel->peer, &tunnel->up_at, sizeof(tunnel->peer)) == 0;
 	char remote[SP_ADDRESS_TEXT];
 	int rc;
 
+	if (!state->child_count)
+		tunnel->up_at = tunnel->peer;
 	tunnel->up_at.remote_be = state->up_remote_be;
 	tunnel->up_at.remote_port_be = state->up_port_be;
 	sp_log(SP_LOG_INFO, "supervisor: the server floats environment=%s server=%s remote=%s:%u",

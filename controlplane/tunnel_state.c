@@ -357,7 +357,7 @@ static unsigned on_child_up(struct cp_tunnel_state *state, const struct cp_event
 	state->inner_be = event->inner_be;
 	state->remote_be = event->remote_be;
 	state->up_remote_be = event->remote_be;
-	state->up_port_be = 0;
+	state->up_port_be = event->remote_port_be;
 	state->is_udp = event->is_udp;
 	memcpy(state->suite, event->suite, sizeof(state->suite));
 	state->told = event->told;
@@ -554,13 +554,13 @@ static unsigned step_removed(struct cp_tunnel_state *state, const struct cp_even
 	return CP_DO_TERMINATE;
 }
 
-/* What is tried meanwhile is tried where it was looked up. */
+/* What is tried meanwhile is tried where it was looked up; but a session that is gone on with is
+ * not up yet and has floated before. */
 static unsigned on_floated(struct cp_tunnel_state *state, const struct cp_event *event)
 {
-	if (!has_ike(state, event->ike_id) || !state->child_count ||
-	    event->ike_id == state->renewal_ike)
+	if (!has_ike(state, event->ike_id) || event->ike_id == state->renewal_ike)
 		return 0;
-	if (!is_trying(state))
+	if (!is_trying(state) || !state->child_count)
 		state->remote_be = event->remote_be;
 	state->up_remote_be = event->remote_be;
 	state->up_port_be = event->remote_port_be;

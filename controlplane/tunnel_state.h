@@ -77,7 +77,7 @@ struct cp_event {
 	uint32_t spi_be;     /* inbound */
 	uint32_t inner_be;
 	uint32_t remote_be;
-	uint16_t remote_port_be; /* CP_EVENT_FLOATED */
+	uint16_t remote_port_be; /* CP_EVENT_FLOATED; CP_EVENT_CHILD_UP of one that has, or 0 */
 	bool is_udp;
 	enum cp_rank rank;
 	char suite[64];

@@ -310,6 +310,7 @@ static void test_up_and_end(void **state)
 	come_up();
 	assert_int_equal(last.inner_be, htonl(0x0a141e02u));
 	assert_int_equal(last.remote_be, REMOTE);
+	assert_int_equal(last.remote_port_be, 0);
 	assert_int_equal(last.spi_be, spi_of(0));
 	assert_string_equal(last.suite, "AES-256-GCM");
 	assert_int_equal(last.told.dns_count, 1);
@@ -433,6 +434,19 @@ static void test_server_floats(void **state)
 	cp_ovpn_login_tick(login, true, now);
 	assert_events("");
 	assert_int_equal(login->remote_be, REMOTE); /* a successor looks for what was kept there */
+	/* and goes on where the server is */
+	cp_ovpn_login_destroy(login);
+	assert_non_null(log_in(CP_OVPN_GO_ON));
+	assert_true(session.is_resumed);
+	assert_events("begun floated");
+	assert_int_equal(last.remote_be, elsewhere_be);
+	assert_int_equal(last.remote_port_be, htons(7));
+	assert_true(matches(elsewhere_be, 7));
+	give_key(1);
+	calls.use(login, 1);
+	assert_events("up");
+	assert_int_equal(last.remote_be, elsewhere_be);
+	assert_int_equal(last.remote_port_be, htons(7));
 }
 
 /* It may say what it likes: ten lines a minute are written. */

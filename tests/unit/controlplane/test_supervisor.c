@@ -358,6 +358,15 @@ static void test_a_server_that_floats(void **state)
 		                    .remote_port_be = htons(7) };
 
 	(void)state;
+	happen(0, (struct cp_event){ .type = CP_EVENT_READY });
+	happen(0, (struct cp_event){ .type = CP_EVENT_RESOLVED, .remote_be = htonl(0x0a141e01) });
+	happen(0, (struct cp_event){ .type = CP_EVENT_ADMITTED });
+	happen(0, (struct cp_event){ .type = CP_EVENT_IKE_BEGUN, .ike_id = IKE });
+	happen(0, floated); /* a session that is gone on with */
+	assert_peer(0x0a141e02, 7);
+	happen(0, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = IKE });
+	now_ms = supervisor->tunnels[0].state.deadline_ms;
+	initiated = 0;
 	come_up_a();
 	assert_peer(0x0a141e01, 0);
 	happen(0, floated);

@@ -694,7 +694,9 @@ static void test_a_server_that_floats(void **state)
 	(void)state;
 	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
 	knock(&world, 1);
-	assert_int_equal(step(&world, floated), 0); /* it is not up */
+	assert_int_equal(step(&world, floated), CP_DO_FLOAT); /* a predecessor's session */
+	assert_int_equal(world.tunnel.remote_be, REMOTE + 1);
+	assert_int_equal(world.tunnel.up_port_be, 7);
 	world = up_world();
 	assert_int_equal(step(&world, floated), CP_DO_FLOAT);
 	assert_int_equal(world.tunnel.remote_be, REMOTE + 1);
