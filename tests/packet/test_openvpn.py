@@ -6,12 +6,13 @@ import random
 import struct
 
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 
 import contract as c
 import harness
 import openvpn
 import peers
+from test_link import take_icmp_error
 
 ALGORITHMS = {name.lower().replace("_", "-"): value for name, value in c.CONSTANTS.items()
               if value in openvpn.AEADS and name.startswith(("AES", "CHACHA")) or
@@ -59,6 +60,32 @@ def test_framing(dp, vpn, framing, algorithm):
         for size in (0, 1, 100, key.inner_mtu - 40):
             flow.out("PA", os.urandom(size))
             flow.back("PA", os.urandom(size))
+
+
+@pytest.mark.parametrize("how", KEYS.values(), ids=KEYS)
+def test_too_big(dp, vpn, how):
+    """The sender is told what fits (RFC 1191), exactly that fits, and segments are clamped to it."""
+    key = vpn.up(**how)
+    flow = openvpn.Flow(vpn).connect()
+    packet = IP(bytes(flow.from_client("A", os.urandom(key.inner_mtu + 1 - 40))))
+    with dp.dropped("too-big"):
+        dp.cluster.send_ip(packet)
+        error = take_icmp_error(dp.cluster, packet)
+    assert (error[ICMP].type, error[ICMP].code, error[ICMP].nexthopmtu) == (3, 4, key.inner_mtu)
+    outer, _ = flow.out("A", os.urandom(key.inner_mtu - 40))
+    assert harness.MTU - 15 <= len(outer) <= harness.MTU
+    syn = openvpn.Flow(vpn).out("S", options=[("MSS", 1460)])[1]
+    assert peers.mss(syn) == key.inner_mtu - 40
+
+
+@pytest.mark.parametrize("algorithm", openvpn.CBCS)
+def test_no_iv_twice(vpn, algorithm):
+    """Nor half of one: an IV of CBC is not to be told before (NIST SP 800-38A, appendix C)."""
+    key = vpn.up(algorithm=algorithm)
+    flow = openvpn.Flow(vpn).connect()
+    begin = 28 + len(key.head) + openvpn.CBCS[algorithm][2]
+    ivs = [bytes(flow.out("PA", b"the same")[0])[begin:begin + 16] for _ in range(50)]
+    assert len({iv[:8] for iv in ivs} | {iv[8:] for iv in ivs}) == 100
 
 
 def test_a_burst_of_many_sizes(dp, vpn):
