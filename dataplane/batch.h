@@ -37,18 +37,29 @@ struct dp_pkt {
 		struct dp_sa_in *sa_in;
 		struct dp_sa_out *sa_out;
 	};
-	uint64_t hash;      /* of key */
-	uint16_t l3_length; /* IPv4 total length, bytes */
-	uint8_t l3_header;  /* IPv4 header, bytes */
-	uint8_t protocol;
+	uint64_t hash; /* of key */
+	union {
+		struct {
+			uint16_t l3_length; /* IPv4 total length, bytes */
+			uint8_t l3_header;  /* IPv4 header, bytes */
+			uint8_t protocol;
+		};
+		uint32_t shape; /* the three at once */
+	};
 	uint16_t environment; /* slot */
 	uint16_t tunnel;      /* slot */
-	uint32_t nexthop_be;  /* IPv4 address of the next hop, set by the stage that decides the way
-	                         out */
-	uint8_t verdict;      /* enum dp_verdict */
-	uint8_t port;         /* enum dp_port_id: where it came from, then where it goes out */
-	uint16_t limit;       /* DP_TOO_BIG: the MTU to tell */
-	uint8_t *esp;         /* ESP header */
+	union {
+		struct {
+			uint32_t nexthop_be; /* IPv4 address of the next hop, set by the stage that
+			                        decides the way out */
+			uint8_t verdict;     /* enum dp_verdict */
+			uint8_t port;        /* enum dp_port_id: where it came from, then where it
+			                        goes out */
+			uint16_t limit;      /* DP_TOO_BIG: the MTU to tell */
+		};
+		uint64_t way; /* the four at once */
+	};
+	uint8_t *esp; /* ESP header */
 	/* line 1 */
 	uint8_t key[16] __rte_aligned(16); /* struct dp_flow_key */
 	uint8_t iv[16];
@@ -64,6 +75,8 @@ struct dp_batch {
 	                       the parser, dp_esp_in_decrypt() and dp_ovpn_in_open() */
 	bool has_oversized; /* maybe packets that do not fit their tunnel. Set by
 	                       dp_nat_forward_out() */
+	bool has_one_sa;    /* all are of one. Set by the stages that find it */
+	bool has_one_port;  /* all leave by one. Set by dp_nexthop() */
 	struct dp_pkt p[DP_BURST];
 };
 

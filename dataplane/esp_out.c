@@ -15,6 +15,7 @@
 #include <rte_prefetch.h>
 
 #define NEXT_IPV4 4
+#define IN_FRONT 36u /* bytes that all the headers in front of a packet have */
 
 uint16_t dp_esp_inner_mtu(const struct dp_sa_out *sa, uint16_t link_mtu)
 {
@@ -44,88 +45,150 @@ static inline void write_trailer(uint8_t *at, size_t pad)
 	at[pad + 1] = NEXT_IPV4;
 }
 
+/* What a run of packets needs of its SA, in registers: no store to a packet changes it. */
+struct run {
+	struct dp_outer outer;
+	uint64_t sequence, mark; /* as in the SA, which gets the first one back */
+	__m128i numbers;         /* the first one twice */
+	__m128i bytes;           /* of inner packets */
+	uint64_t way;            /* of each packet */
+	uint32_t shape;          /* of each packet, but for its length */
+	uint32_t spi_be, salt;
+	uint32_t before, around, outer_bytes;
+	uint32_t block_mask;
+	uint16_t inner_mtu;
+	bool is_esn;
+};
+
+static inline struct run begin_run(const struct dp_sa_out *sa)
+{
+	const struct dp_pkt to = { .l3_header = DP_IPV4_HEADER,
+		                   .protocol = sa->header[9],
+		                   .nexthop_be = sa->remote_be,
+		                   .verdict = DP_OK,
+		                   .port = DP_PORT_UPLINK };
+
+	return (struct run){ .outer = dp_outer_of(sa),
+		             .sequence = sa->sequence,
+		             .mark = sa->mark,
+		             .numbers = _mm_set1_epi64x((long long)sa->sequence),
+		             .bytes = _mm_setzero_si128(),
+		             .way = to.way,
+		             .shape = to.shape,
+		             .spi_be = sa->spi_be,
+		             .salt = sa->salt,
+		             .before = sa->before,
+		             .around = sa->around,
+		             .outer_bytes = sa->outer_bytes,
+		             .block_mask = sa->suite.block_bytes - 1u,
+		             .inner_mtu = sa->inner_mtu,
+		             .is_esn = sa->is_esn };
+}
+
+/* The next number; false: there is none. */
+static inline bool take_number(struct dp_worker *w, struct dp_sa_out *sa, struct run *run)
+{
+	if (unlikely(run->sequence >= run->mark)) {
+		sa->sequence = run->sequence;
+		if (!dp_sa_out_at_mark(w, sa))
+			return false;
+		run->mark = sa->mark;
+	}
+	run->sequence++;
+	run->numbers = _mm_add_epi64(run->numbers, _mm_set1_epi64x(1));
+	return true;
+}
+
 /* ESP header and IV on the wire, nonce and additional data for the cipher, with 12 bytes of each
  * that matter. RFC 4106 sections 4 and 5, RFC 7634 section 2: the IV is the sequence number, unique
  * as long as the key lives. CBC makes its own of it. */
-static inline void write_esp(struct dp_pkt *p, uint8_t *esp, const struct dp_sa_out *sa)
+static inline void write_esp(struct dp_pkt *p, uint8_t *esp, const struct run *run)
 {
 	/* 32-bit words: H and L are the halves of the sequence number. H L H L */
-	__m128i sequence = _mm_set1_epi64x((long long)__builtin_bswap64(sa->sequence));
-	__m128i header = _mm_insert_epi32(sequence, (int)sa->spi_be, 0);       /* SPI L H L */
+	const __m128i swap = _mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+	__m128i sequence = _mm_shuffle_epi8(run->numbers, swap);
+	__m128i header = _mm_insert_epi32(sequence, (int)run->spi_be, 0);      /* SPI L H L */
 	__m128i extended = _mm_shuffle_epi32(header, _MM_SHUFFLE(3, 3, 2, 0)); /* SPI H L L */
 
 	_mm_storeu_si128((__m128i *)esp, header);
-	_mm_store_si128((__m128i *)p->aad, sa->is_esn ? extended : header);
-	_mm_store_si128((__m128i *)p->iv, _mm_insert_epi32(extended, (int)sa->salt, 0));
+	_mm_store_si128((__m128i *)p->aad, run->is_esn ? extended : header);
+	_mm_store_si128((__m128i *)p->iv, _mm_insert_epi32(extended, (int)run->salt, 0));
 }
 
-static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out *sa,
-                                          struct dp_pkt *p)
+static __rte_always_inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out *sa,
+                                                       struct run *run, struct dp_pkt *p)
 {
 	struct rte_mbuf *m = p->m;
-	uint8_t *inner = p->l3, *outer = inner - sa->before;
-	size_t length = p->l3_length;
-	size_t pad = -(length + DP_ESP_TRAILER) & (sa->suite.block_bytes - 1u);
-	size_t total = length + pad + sa->around;
-	ptrdiff_t offset = outer - (uint8_t *)m->buf_addr;
+	uint8_t *inner = p->l3, *outer = inner - run->before;
+	uint32_t length = p->l3_length;
+	uint32_t pad = -(length + DP_ESP_TRAILER) & run->block_mask;
+	uint32_t total = length + pad + run->around;
+	uint32_t offset = (uint32_t)(outer - (uint8_t *)m->buf_addr);
 
-	if (unlikely(length > sa->inner_mtu)) {
-		p->limit = sa->inner_mtu;
+	if (unlikely(length > run->inner_mtu)) {
+		p->limit = run->inner_mtu;
 		return DP_TOO_BIG;
 	}
-	if (unlikely(offset < RTE_ETHER_HDR_LEN || (size_t)offset + total > m->buf_len))
+	/* room for the frame's header before it, which may begin before the buffer, and for all */
+	if (unlikely((int)offset < (int)RTE_ETHER_HDR_LEN || offset + total > m->buf_len))
 		return DP_CRYPTO;
-	if (unlikely(sa->sequence >= sa->mark) && !dp_sa_out_at_mark(w, sa))
+	if (unlikely(!take_number(w, sa, run)))
 		return DP_ESP_SEQUENCE;
-	sa->sequence++;
 	write_trailer(inner + length, pad);
-	dp_outer_write(outer, sa, dp_load16(inner), total);
-	p->esp = outer + sa->outer_bytes;
-	write_esp(p, p->esp, sa);
+	dp_outer_write(outer, &run->outer, dp_load16(inner), total);
+	p->esp = outer + run->outer_bytes;
+	write_esp(p, p->esp, run);
 	p->sa_out = sa;
 	p->l3 = outer;
-	p->l3_length = (uint16_t)total;
-	p->protocol = sa->header[9];
-	p->nexthop_be = sa->remote_be;
-	p->port = DP_PORT_UPLINK;
+	p->shape = run->shape | total;
+	p->way = run->way;
 	m->data_off = (uint16_t)offset;
 	m->data_len = (uint16_t)total;
-	m->pkt_len = (uint32_t)total;
+	m->pkt_len = total;
 	return DP_OK;
 }
 
-/* From P on, as many packets as are of one tunnel, whose counters are written once; returns the
- * next packet. */
-static struct dp_pkt *encapsulate_run(struct dp_worker *w, struct dp_pkt *p,
-                                      const struct dp_pkt *end)
+/* Packets [P, END), all through TUNNEL; its counters are written once. Returns how many go on. */
+static unsigned encapsulate_run(struct dp_worker *w, struct dp_tunnel *tunnel, struct dp_pkt *p,
+                                const struct dp_pkt *end)
 {
-	uint16_t slot = p->tunnel;
-	struct dp_tunnel *tunnel = slot == DP_NONE_SLOT ? NULL : &w->tunnels[slot];
-	struct dp_sa_out *sa = tunnel ? tunnel->out : NULL;
-	uint64_t packets = 0, bytes = 0;
+	struct dp_sa_out *sa = tunnel->out;
+	struct run run = begin_run(sa);
+	uint64_t packets = (uint64_t)(end - p), bytes;
 
-	for (; p < end && p->tunnel == slot; p++) {
-		uint16_t length = p->l3_length;
+	for (; p < end; p++) {
+		__m128i length = _mm_cvtsi32_si128(p->l3_length);
 		enum dp_verdict verdict;
 
-		if (unlikely(p->verdict != DP_OK))
-			continue;
-		verdict = likely(sa != NULL) ? encapsulate(w, sa, p) : DP_NO_TUNNEL;
-		if (unlikely(verdict != DP_OK)) {
-			p->verdict = (uint8_t)verdict;
+		if (unlikely(p->verdict != DP_OK)) {
+			packets--;
 			continue;
 		}
-		packets++;
-		bytes += length;
+		verdict = encapsulate(w, sa, &run, p);
+		if (unlikely(verdict != DP_OK)) {
+			p->verdict = (uint8_t)verdict;
+			packets--;
+			continue;
+		}
+		run.bytes = _mm_add_epi64(run.bytes, length);
 	}
+	sa->sequence = run.sequence;
 	if (packets == 0)
-		return p;
+		return 0;
+	bytes = (uint64_t)_mm_cvtsi128_si64(run.bytes);
 	sa->packets += packets;
 	sa->bytes += bytes;
 	sa->used_ns = w->now_ns;
 	tunnel->packets_out += packets;
 	tunnel->bytes_out += bytes;
-	return p;
+	return (unsigned)packets;
+}
+
+static void refuse_run(struct dp_pkt *p, const struct dp_pkt *end)
+{
+	for (; p < end; p++)
+		if (p->verdict == DP_OK)
+			p->verdict = DP_NO_TUNNEL;
 }
 
 /* The lines of the SA that its packets need. */
@@ -141,14 +204,26 @@ static inline void prefetch_sa(const struct dp_worker *w, uint16_t tunnel)
 
 void dp_esp_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 {
-	struct dp_pkt *end = b->p + b->n;
+	struct dp_pkt *end = b->p + b->n, *to;
+	unsigned packets = 0;
 
 	if (b->n > 1 && unlikely(end[-1].tunnel != b->p->tunnel)) {
 		for (const struct dp_pkt *p = b->p; p < end; p++)
 			prefetch_sa(w, p->tunnel);
 	}
-	for (struct dp_pkt *p = b->p; p < end;)
-		p = encapsulate_run(w, p, end);
+	for (struct dp_pkt *p = b->p; p < end; p = to) {
+		uint16_t slot = p->tunnel;
+		struct dp_tunnel *tunnel = slot == DP_NONE_SLOT ? NULL : &w->tunnels[slot];
+
+		/* nobody has looked yet at what is in front of it */
+		for (to = p; to < end && to->tunnel == slot; to++)
+			rte_prefetch0(to->l3 - IN_FRONT);
+		if (likely(tunnel && tunnel->out))
+			packets = encapsulate_run(w, tunnel, p, to);
+		else
+			refuse_run(p, to);
+	}
+	b->has_one_sa = packets == b->n;
 }
 
 void dp_esp_out_encrypt(struct dp_worker *w, struct dp_batch *b)

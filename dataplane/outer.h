@@ -14,25 +14,36 @@
 #include "dataplane/sa.h"
 #include "dataplane/worker.h"
 
+/* The template of an SA, in registers while a run of its packets is written. */
+struct dp_outer {
+	__m128i begin, end; /* its bytes 0 to 15, and 12 to 27 */
+	uint32_t sum;
+};
+
+static inline struct dp_outer dp_outer_of(const struct dp_sa_out *sa)
+{
+	return (struct dp_outer){ .begin = _mm_loadu_si128((const __m128i *)sa->header),
+		                  .end = _mm_loadu_si128((const __m128i *)(sa->header + 12)),
+		                  .sum = sa->header_sum };
+}
+
 /* FIRST: the first two bytes of the inner header, as all headers here begin; with them its type of
  * service goes along (RFC 6040 section 4.1, normal mode: ECN and DSCP). The UDP header falls where
  * native ESP has its own, which is written afterwards. */
-static inline void dp_outer_write(uint8_t *outer, const struct dp_sa_out *sa, uint16_t first,
+static inline void dp_outer_write(uint8_t *outer, const struct dp_outer *form, uint16_t first,
                                   size_t total)
 {
 	uint32_t udp_be = __builtin_bswap32((uint32_t)total - DP_IPV4_HEADER) >> 16;
 	uint32_t word = first | __builtin_bswap32((uint32_t)total), sum;
-	__m128i begin = _mm_loadu_si128((const __m128i *)sa->header);
-	__m128i end = _mm_loadu_si128((const __m128i *)(sa->header + 12));
 	__m128i own;
 
-	sum = word + sa->header_sum;
+	sum = word + form->sum;
 	sum += sum < word;
 	/* its halves added to each other are in the upper one: the checksum in its place */
 	sum = ~(sum + (sum << 16 | sum >> 16)) & 0xffff0000u;
 	own = _mm_insert_epi32(_mm_cvtsi32_si128((int)word), (int)sum, 2);
-	_mm_storeu_si128((__m128i *)outer, _mm_or_si128(begin, own));
-	_mm_storeu_si128((__m128i *)(outer + 12), _mm_insert_epi32(end, (int)udp_be, 3));
+	_mm_storeu_si128((__m128i *)outer, _mm_or_si128(form->begin, own));
+	_mm_storeu_si128((__m128i *)(outer + 12), _mm_insert_epi32(form->end, (int)udp_be, 3));
 }
 
 /* Sends for the keys of packets [FROM, TO). */
@@ -54,6 +65,13 @@ static inline unsigned dp_outer_encrypt(struct dp_worker *w, struct dp_batch *b)
 {
 	unsigned to, ahead = 0, packets = 0;
 
+	if (likely(b->has_one_sa)) {
+		struct dp_sa_out *sa = b->p[0].sa_out;
+
+		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, b, 0, b->n);
+		dp_crypto_flush(w->crypto);
+		return b->n;
+	}
 	for (unsigned from = 0; from < b->n; from = to) {
 		struct dp_sa_out *sa = b->p[from].sa_out;
 

@@ -127,7 +127,8 @@ static __rte_noinline bool make_room(struct rte_mbuf *m, uint8_t **text, unsigne
 
 /* SHAPE and FRAMING are the key's: constants where they are the usual ones. */
 static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out *sa,
-                                          struct dp_pkt *p, enum dp_ovpn_shape shape,
+                                          const struct dp_outer *form, struct dp_pkt *p,
+                                          enum dp_ovpn_shape shape,
                                           enum ipc_openvpn_framing framing)
 {
 	struct rte_mbuf *m = p->m;
@@ -157,7 +158,7 @@ static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out 
 		text = pad_cbc(text, &length, number_be);
 	outer = text - before;
 	total = before + length + sa->suite.tail_bytes;
-	dp_outer_write(outer, sa, first, total);
+	dp_outer_write(outer, form, first, total);
 	p->esp = outer + sa->outer_bytes;
 	dp_store32(p->esp, sa->openvpn.first_be);
 	if (shape == DP_OVPN_CBC) {
@@ -192,6 +193,7 @@ static __rte_always_inline struct sum encapsulate_loop(struct dp_worker *w, stru
                                                        enum dp_ovpn_shape shape,
                                                        enum ipc_openvpn_framing framing)
 {
+	const struct dp_outer form = dp_outer_of(sa);
 	struct sum sum = { 0 };
 
 	for (; p < end; p++) {
@@ -199,7 +201,7 @@ static __rte_always_inline struct sum encapsulate_loop(struct dp_worker *w, stru
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		p->verdict = (uint8_t)encapsulate(w, sa, p, shape, framing);
+		p->verdict = (uint8_t)encapsulate(w, sa, &form, p, shape, framing);
 		if (likely(p->verdict == DP_OK)) {
 			sum.packets++;
 			sum.bytes += length;
@@ -224,31 +226,33 @@ static struct sum encapsulate_all(struct dp_worker *w, struct dp_sa_out *sa, str
 	return sum;
 }
 
-/* Packets [FROM, TO) of one tunnel; its counters are written once. */
-static void encapsulate_run(struct dp_worker *w, struct dp_batch *b, unsigned from, unsigned to)
+/* Packets [FROM, TO) of one tunnel; its counters are written once. Returns how many go on. */
+static unsigned encapsulate_run(struct dp_worker *w, struct dp_batch *b, unsigned from, unsigned to)
 {
 	struct dp_tunnel *tunnel = &w->tunnels[b->p[from].tunnel];
 	struct dp_sa_out *sa = tunnel->out;
 	struct sum sum = encapsulate_all(w, sa, &b->p[from], &b->p[to]);
 
 	if (sum.packets == 0)
-		return;
+		return 0;
 	sa->packets += sum.packets;
 	sa->bytes += sum.bytes;
 	sa->used_ns = w->now_ns;
 	tunnel->packets_out += sum.packets;
 	tunnel->bytes_out += sum.bytes;
+	return (unsigned)sum.packets;
 }
 
 void dp_ovpn_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 {
-	unsigned to;
+	unsigned to, packets = 0;
 
 	for (unsigned from = 0; from < b->n; from = to) {
 		for (to = from + 1; to < b->n && b->p[to].tunnel == b->p[from].tunnel; to++)
 			;
-		encapsulate_run(w, b, from, to);
+		packets = encapsulate_run(w, b, from, to);
 	}
+	b->has_one_sa = packets == b->n;
 }
 
 /* Behind all that the key has sealed: it may be another one then. */
