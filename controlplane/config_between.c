@@ -153,6 +153,25 @@ static void check_accounts(struct cp_reader *reader, const struct cp_node *node,
 	}
 }
 
+static bool is_own(const struct cp_config *config, const char *address)
+{
+	uint32_t address_be;
+
+	return sp_address_parse(address, &address_be) == 0 &&
+	       (address_be == config->uplink.address_be ||
+	        address_be == config->cluster.address_be);
+}
+
+/* Of any of its remotes. */
+static bool is_at_own_address(const struct cp_config *config, const struct cp_server *server)
+{
+	for (size_t i = 0; server->openvpn && i < server->openvpn->remote_count; i++) {
+		if (is_own(config, server->openvpn->remotes[i].address))
+			return true;
+	}
+	return is_own(config, server->address);
+}
+
 static void check_server_addresses(struct cp_reader *reader, const struct cp_node *node, size_t own)
 {
 	const struct cp_config *config = reader->config;
@@ -160,13 +179,10 @@ static void check_server_addresses(struct cp_reader *reader, const struct cp_nod
 
 	for (size_t i = 0; i < environment->server_count; i++) {
 		const struct cp_server *server = &environment->servers[i];
-		const struct cp_node *at = find_server_node(node, server->name);
-		uint32_t address_be;
 
-		if (sp_address_parse(server->address, &address_be) == 0 &&
-		    (address_be == config->uplink.address_be ||
-		     address_be == config->cluster.address_be))
-			cp_mistake(reader, at, "address", "must not be the gateway's own address");
+		if (is_at_own_address(config, server))
+			cp_mistake(reader, find_server_node(node, server->name), "address",
+			           "must not be the gateway's own address");
 	}
 }
 

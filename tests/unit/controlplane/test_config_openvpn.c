@@ -501,6 +501,9 @@ static void test_profile(void **state)
 	assert_false(server->openvpn->remote_cert_tls);
 	cp_config_release(config);
 
+	write_text("acme.ovpn", PROFILE "auth-user-pass\nremote 203.0.113.10\n", 0644);
+	assert_mistake("one.conf", 3, "the gateway's own address");
+
 	unlink("acme.ovpn");
 	assert_mistake("one.conf", 2, "/acme.ovpn: No such file or directory");
 	write_text("acme.ovpn", "client\nauth-user-pass\n<ca>\nx\n</ca>\n", 0644);
