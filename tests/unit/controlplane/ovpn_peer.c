@@ -454,10 +454,15 @@ const char *peer_events(struct peer *peer)
 	return events;
 }
 
-void peer_come_up(struct peer *peer)
+void peer_connect(struct peer *peer)
 {
-	peer_init(peer);
 	peer_start(peer);
 	peer_settle(peer);
 	assert_string_equal(peer_events(peer), "up key0 use0 ");
+}
+
+void peer_come_up(struct peer *peer)
+{
+	peer_init(peer);
+	peer_connect(peer);
 }

@@ -96,7 +96,10 @@ void peer_say_later(struct peer *peer, const char *text);
 /* The server wants new keys. Its reset is sent; nothing settles yet. */
 void peer_renegotiate(struct peer *peer);
 
-/* A session that is up: "up key0 use0". */
+/* Begins the session with the settings as they are, until it is up: "up key0 use0". */
+void peer_connect(struct peer *peer);
+
+/* The same of a server and a client that are new. */
 void peer_come_up(struct peer *peer);
 
 /* What happened since it was asked last. */

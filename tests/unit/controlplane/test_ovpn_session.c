@@ -27,34 +27,27 @@ static void check_key(const struct peer *peer, const uint8_t key2[CP_OVPN_KEY2_L
 
 static void test_comes_up(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_come_up(&peer);
-	check_key(&peer, peer.key2);
-	assert_int_equal(peer.key.peer_id, 7);
-	assert_string_equal(peer.login, "alice/secret");
-	assert_string_equal(peer.heard, ""); /* nothing had to be asked for */
-	assert_string_equal(cp_ovpn_session_tls(peer.session), "TLSv1.3, TLS_AES_256_GCM_SHA384");
-	peer_fini(&peer);
+	peer_connect(peer);
+	check_key(peer, peer->key2);
+	assert_int_equal(peer->key.peer_id, 7);
+	assert_string_equal(peer->login, "alice/secret");
+	assert_string_equal(peer->heard, ""); /* nothing had to be asked for */
+	assert_string_equal(cp_ovpn_session_tls(peer->session), "TLSv1.3, TLS_AES_256_GCM_SHA384");
 }
 
 static void test_classic_keys(void **state)
 {
 	uint8_t key2[CP_OVPN_KEY2_LEN];
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_init(&peer);
-	peer.push = PUSHED;
-	peer_start(&peer);
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "up key0 use0 ");
-	assert_int_equal(cp_ovpn_derive_classic(&peer.client_entropy, &peer.entropy, peer.client_id,
-	                                        peer.own_id, key2),
+	peer->push = PUSHED;
+	peer_connect(peer);
+	assert_int_equal(cp_ovpn_derive_classic(&peer->client_entropy, &peer->entropy,
+	                                        peer->client_id, peer->own_id, key2),
 	                 0);
-	check_key(&peer, key2);
-	peer_fini(&peer);
+	check_key(peer, key2);
 }
 
 /* A server that names no cipher: that of its options, if it is ours, or the fallback. */
@@ -94,45 +87,39 @@ static void test_cipher_without_push(void **state)
 
 static void test_push_is_asked_for(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_init(&peer);
-	peer.push = NULL;
-	peer_start(&peer);
-	peer_settle(&peer);
-	peer_pass(&peer, 1999);
-	assert_string_equal(peer.heard, "");
-	peer_pass(&peer, 2000);
-	assert_string_equal(peer.heard, "PUSH_REQUEST|");
-	peer_pass(&peer, 12000);
-	assert_string_equal(peer.heard, "PUSH_REQUEST|PUSH_REQUEST|PUSH_REQUEST|");
-	peer_say(&peer, PUSHED ",push-continuation 2");
-	assert_string_equal(peer_events(&peer), "");
-	peer_say(&peer, "PUSH_REPLY,route 10.9.0.0 255.255.0.0,push-continuation 1");
-	assert_string_equal(peer_events(&peer), "up key0 use0 ");
-	peer_fini(&peer);
+	peer->push = NULL;
+	peer_start(peer);
+	peer_settle(peer);
+	peer_pass(peer, 1999);
+	assert_string_equal(peer->heard, "");
+	peer_pass(peer, 2000);
+	assert_string_equal(peer->heard, "PUSH_REQUEST|");
+	peer_pass(peer, 12000);
+	assert_string_equal(peer->heard, "PUSH_REQUEST|PUSH_REQUEST|PUSH_REQUEST|");
+	peer_say(peer, PUSHED ",push-continuation 2");
+	assert_string_equal(peer_events(peer), "");
+	peer_say(peer, "PUSH_REPLY,route 10.9.0.0 255.255.0.0,push-continuation 1");
+	assert_string_equal(peer_events(peer), "up key0 use0 ");
 }
 
 static void test_nothing_is_pushed(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_init(&peer);
-	peer.push = NULL;
-	peer_start(&peer);
-	peer_settle(&peer);
-	peer_pass(&peer, 1000 + MINUTE - 1);
-	assert_string_equal(peer_events(&peer), "");
-	peer_say(&peer, "AUTH_PENDING,timeout 120");
-	peer_pass(&peer, 1000 + 3 * MINUTE - 2);
-	assert_string_equal(peer_events(&peer), "");
-	peer_pass(&peer, 1000 + 3 * MINUTE);
-	assert_string_equal(peer_events(&peer), "ended ");
-	assert_string_equal(peer.end.why, "the server pushes nothing");
-	assert_int_equal(peer.end.next, CP_OVPN_RETRY_OTHER);
-	peer_fini(&peer);
+	peer->push = NULL;
+	peer_start(peer);
+	peer_settle(peer);
+	peer_pass(peer, 1000 + MINUTE - 1);
+	assert_string_equal(peer_events(peer), "");
+	peer_say(peer, "AUTH_PENDING,timeout 120");
+	peer_pass(peer, 1000 + 3 * MINUTE - 2);
+	assert_string_equal(peer_events(peer), "");
+	peer_pass(peer, 1000 + 3 * MINUTE);
+	assert_string_equal(peer_events(peer), "ended ");
+	assert_string_equal(peer->end.why, "the server pushes nothing");
+	assert_int_equal(peer->end.next, CP_OVPN_RETRY_OTHER);
 }
 
 static void test_no_answer(void **state)
@@ -190,82 +177,74 @@ static void test_loss(void **state)
 /* Received with at once; sent with when the server did, or a minute later. */
 static void test_new_keys_by_us(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_come_up(&peer);
-	peer_pass(&peer, 10000);
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms); /* one is enough */
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "key1 ");
-	check_key(&peer, peer.key2);
-	assert_string_equal(peer.login, "alice/secret");
-	cp_ovpn_session_heard(peer.session, 0, peer.now_ms);
-	assert_string_equal(peer_events(&peer), "");
-	cp_ovpn_session_heard(peer.session, 1, peer.now_ms);
-	assert_string_equal(peer_events(&peer), "use1 ");
+	peer_connect(peer);
+	peer_pass(peer, 10000);
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms); /* one is enough */
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "key1 ");
+	check_key(peer, peer->key2);
+	assert_string_equal(peer->login, "alice/secret");
+	cp_ovpn_session_heard(peer->session, 0, peer->now_ms);
+	assert_string_equal(peer_events(peer), "");
+	cp_ovpn_session_heard(peer->session, 1, peer->now_ms);
+	assert_string_equal(peer_events(peer), "use1 ");
 
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "forget0 key2 ");
-	peer_pass(&peer, 10000 + MINUTE - 1);
-	assert_string_equal(peer_events(&peer), "");
-	peer_pass(&peer, 10000 + MINUTE);
-	assert_string_equal(peer_events(&peer), "use2 ");
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "forget0 key2 ");
+	peer_pass(peer, 10000 + MINUTE - 1);
+	assert_string_equal(peer_events(peer), "");
+	peer_pass(peer, 10000 + MINUTE);
+	assert_string_equal(peer_events(peer), "use2 ");
 
 	/* not switched yet when the next one begins: then it is time */
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "forget1 key3 ");
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
-	assert_string_equal(peer_events(&peer), "use3 ");
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "forget2 key4 ");
-	peer_fini(&peer);
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "forget1 key3 ");
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	assert_string_equal(peer_events(peer), "use3 ");
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "forget2 key4 ");
 }
 
 static void test_new_keys_by_time(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_init(&peer);
-	peer.push = PUSHED; /* no ping-restart */
-	peer_start(&peer);
-	peer_settle(&peer);
-	peer_events(&peer);
-	peer.settings.tran_window_s = 3600;
-	peer_pass(&peer, 1000 + 3600 * 1000 - 1);
-	assert_string_equal(peer_events(&peer), "");
-	peer_pass(&peer, 1000 + 3600 * 1000);
-	assert_string_equal(peer_events(&peer), "key1 ");
-	peer_pass(&peer, 1000 + 3601 * 1000 + MINUTE);
-	assert_string_equal(peer_events(&peer), "use1 ");
-	peer_fini(&peer);
+	peer->push = PUSHED; /* no ping-restart */
+	peer_start(peer);
+	peer_settle(peer);
+	peer_events(peer);
+	peer->settings.tran_window_s = 3600;
+	peer_pass(peer, 1000 + 3600 * 1000 - 1);
+	assert_string_equal(peer_events(peer), "");
+	peer_pass(peer, 1000 + 3600 * 1000);
+	assert_string_equal(peer_events(peer), "key1 ");
+	peer_pass(peer, 1000 + 3601 * 1000 + MINUTE);
+	assert_string_equal(peer_events(peer), "use1 ");
 }
 
 /* Where nobody wants new keys any more, the old one goes all the same. */
 static void test_old_key_ends(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_init(&peer);
-	peer.push = PUSHED;
-	peer.settings.reneg_s = 0;
-	peer.settings.tran_window_s = 300;
-	peer_start(&peer);
-	peer_settle(&peer);
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
-	peer_settle(&peer);
-	cp_ovpn_session_heard(peer.session, 1, peer.now_ms);
-	assert_string_equal(peer_events(&peer), "up key0 use0 key1 use1 ");
-	peer_pass(&peer, 1000 + 299999);
-	assert_string_equal(peer_events(&peer), "");
-	peer_pass(&peer, 1000 + 300000);
-	assert_string_equal(peer_events(&peer), "forget0 ");
-	peer_fini(&peer);
+	peer->push = PUSHED;
+	peer->settings.reneg_s = 0;
+	peer->settings.tran_window_s = 300;
+	peer_start(peer);
+	peer_settle(peer);
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	peer_settle(peer);
+	cp_ovpn_session_heard(peer->session, 1, peer->now_ms);
+	assert_string_equal(peer_events(peer), "up key0 use0 key1 use1 ");
+	peer_pass(peer, 1000 + 299999);
+	assert_string_equal(peer_events(peer), "");
+	peer_pass(peer, 1000 + 300000);
+	assert_string_equal(peer_events(peer), "forget0 ");
 }
 
 /* reneg-sec 0, or longer than a key may live: before it ends there is another one. */
@@ -280,9 +259,7 @@ static void test_no_key_is_for_ever(void **state)
 		peer_init(&peer);
 		peer.push = PUSHED;
 		peer.settings.reneg_s = never[i];
-		peer_start(&peer);
-		peer_settle(&peer);
-		assert_string_equal(peer_events(&peer), "up key0 use0 ");
+		peer_connect(&peer);
 		assert_true(cp_ovpn_session_deadline_ms(peer.session) <= peer.now_ms + 79200000);
 		peer_fini(&peer);
 	}
@@ -296,70 +273,64 @@ static void test_new_keys_by_the_server(void **state)
 		"forget5 key7 use7 ", "forget6 key1 use1 ", /* 0 does not come back */
 		"forget7 key2 use2 ",
 	};
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_come_up(&peer);
+	peer_connect(peer);
 	for (unsigned i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
-		peer_renegotiate(&peer);
-		peer_settle(&peer);
-		check_key(&peer, peer.key2);
-		cp_ovpn_session_heard(peer.session, peer.key.key_id, peer.now_ms);
-		assert_string_equal(peer_events(&peer), events[i]);
+		peer_renegotiate(peer);
+		peer_settle(peer);
+		check_key(peer, peer->key2);
+		cp_ovpn_session_heard(peer->session, peer->key.key_id, peer->now_ms);
+		assert_string_equal(peer_events(peer), events[i]);
 	}
-	peer_fini(&peer);
 }
 
 /* Both begin before they hear of the other: it is one negotiation. */
 static void test_crossing_resets(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_come_up(&peer);
-	peer_renegotiate(&peer);
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "key1 ");
-	check_key(&peer, peer.key2);
-	peer_fini(&peer);
+	peer_connect(peer);
+	peer_renegotiate(peer);
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "key1 ");
+	check_key(peer, peer->key2);
 }
 
 /* The key that there is goes on; a successor is asked for until the server answers. */
 static void test_new_keys_fail(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_come_up(&peer);
-	peer.is_mute = true;
-	peer.opcodes[0] = 0;
-	assert_true(cp_ovpn_session_renegotiate(peer.session, peer.now_ms));
-	peer_pass(&peer, 1000 + MINUTE - 1);
-	assert_string_equal(peer_events(&peer), "");
-	assert_string_equal(peer.opcodes, "3 3 3 3 3 3 3 3 3 "); /* 0 2 6 14 22 ... 54 s */
-	peer_pass(&peer, 1000 + MINUTE);
-	assert_string_equal(peer_events(&peer), "unrenewed ");
-	assert_string_equal(peer.unrenewed, "the server did not answer when new keys were due");
-	cp_ovpn_session_heard(peer.session, 0, peer.now_ms);
-	peer.opcodes[0] = 0;
-	peer_pass(&peer, 1000 + MINUTE + 5999);
-	assert_string_equal(peer.opcodes, "3 ");
+	peer_connect(peer);
+	peer->is_mute = true;
+	peer->opcodes[0] = 0;
+	assert_true(cp_ovpn_session_renegotiate(peer->session, peer->now_ms));
+	peer_pass(peer, 1000 + MINUTE - 1);
+	assert_string_equal(peer_events(peer), "");
+	assert_string_equal(peer->opcodes, "3 3 3 3 3 3 3 3 3 "); /* 0 2 6 14 22 ... 54 s */
+	peer_pass(peer, 1000 + MINUTE);
+	assert_string_equal(peer_events(peer), "unrenewed ");
+	assert_string_equal(peer->unrenewed, "the server did not answer when new keys were due");
+	cp_ovpn_session_heard(peer->session, 0, peer->now_ms);
+	peer->opcodes[0] = 0;
+	peer_pass(peer, 1000 + MINUTE + 5999);
+	assert_string_equal(peer->opcodes, "3 ");
 
-	peer.is_mute = false;
-	peer_pass(&peer, 1000 + MINUTE + 6000);
-	assert_string_equal(peer_events(&peer), "key1 ");
-	check_key(&peer, peer.key2);
-	cp_ovpn_session_heard(peer.session, 1, peer.now_ms);
-	peer_renegotiate(&peer); /* both count on from there */
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "use1 forget0 key2 ");
+	peer->is_mute = false;
+	peer_pass(peer, 1000 + MINUTE + 6000);
+	assert_string_equal(peer_events(peer), "key1 ");
+	check_key(peer, peer->key2);
+	cp_ovpn_session_heard(peer->session, 1, peer->now_ms);
+	peer_renegotiate(peer); /* both count on from there */
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "use1 forget0 key2 ");
 	for (unsigned i = 2; i <= 62; i++) { /* beyond the first key's end */
-		peer_pass(&peer, 1000 + i * MINUTE);
-		cp_ovpn_session_heard(peer.session, 2, peer.now_ms);
+		peer_pass(peer, 1000 + i * MINUTE);
+		cp_ovpn_session_heard(peer->session, 2, peer->now_ms);
 	}
-	assert_null(strstr(peer_events(&peer), "ended"));
-	peer_fini(&peer);
+	assert_null(strstr(peer_events(peer), "ended"));
 }
 
 /* Half of the time that is left another session is wanted, at its end there is none. Whoever is not
@@ -460,16 +431,14 @@ static void test_new_keys_are_refused(void **state)
 /* The server refuses the account now: that is the end, whatever keys there are. */
 static void test_new_keys_for_others(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_come_up(&peer);
-	cp_ovpn_session_renegotiate(peer.session, peer.now_ms);
-	peer_settle(&peer);
-	peer_say(&peer, "AUTH_FAILED,account locked");
-	assert_string_equal(peer_events(&peer), "key1 ended ");
-	assert_string_equal(peer.end.why, "AUTH_FAILED, the server says: account locked");
-	peer_fini(&peer);
+	peer_connect(peer);
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	peer_settle(peer);
+	peer_say(peer, "AUTH_FAILED,account locked");
+	assert_string_equal(peer_events(peer), "key1 ended ");
+	assert_string_equal(peer->end.why, "AUTH_FAILED, the server says: account locked");
 }
 
 /* A server that acknowledges nothing may say only so much; what it says is not lost. */
@@ -513,30 +482,25 @@ static void test_read_ahead_is_bounded(void **state)
 static void test_dynamic_tls_crypt(void **state)
 {
 	uint8_t key[CP_OVPN_STATIC_KEY_LEN], swapped[CP_OVPN_STATIC_KEY_LEN];
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_init(&peer);
-	peer.push = PUSHED ",protocol-flags cc-exit tls-ekm dyn-tls-crypt";
-	peer_start(&peer);
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "up key0 use0 ");
-	assert_int_equal(SSL_export_keying_material(peer.ssl, key, sizeof(key), CP_OVPN_EKM_WRAP,
+	peer->push = PUSHED ",protocol-flags cc-exit tls-ekm dyn-tls-crypt";
+	peer_connect(peer);
+	assert_int_equal(SSL_export_keying_material(peer->ssl, key, sizeof(key), CP_OVPN_EKM_WRAP,
 	                                            strlen(CP_OVPN_EKM_WRAP), NULL, 0, 0),
 	                 1);
 	memcpy(swapped, key + 128, 128);
 	memcpy(swapped + 128, key, 128);
-	cp_ovpn_wrap_crypt(&peer.renewals, swapped, 100);
-	peer.has_renewals = true;
-	peer_renegotiate(&peer);
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "key1 ");
+	cp_ovpn_wrap_crypt(&peer->renewals, swapped, 100);
+	peer->has_renewals = true;
+	peer_renegotiate(peer);
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "key1 ");
 	/* one that is not wrapped means nothing now */
-	peer.has_renewals = false;
-	peer_renegotiate(&peer);
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "");
-	peer_fini(&peer);
+	peer->has_renewals = false;
+	peer_renegotiate(peer);
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "");
 }
 
 /* The server wants the client's key once more: with the first packet of TLS, and no ACK before. */
@@ -559,9 +523,7 @@ static void test_tls_crypt_v2(void **state)
 		peer.material.wkc_length = unhex(TV3_WKC, peer.material.wkc, CP_OVPN_WKC_MAX);
 		cp_ovpn_wrap_crypt(&peer.wrap, swapped, 100);
 		peer.wants_wkc = is_early;
-		peer_start(&peer);
-		peer_settle(&peer);
-		assert_string_equal(peer_events(&peer), "up key0 use0 ");
+		peer_connect(&peer);
 		assert_ptr_equal(strstr(peer.opcodes, is_early ? "10 11 " : "10 4 "), peer.opcodes);
 		peer_fini(&peer);
 	}
@@ -569,19 +531,17 @@ static void test_tls_crypt_v2(void **state)
 
 static void test_ping_restart(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_come_up(&peer);
-	peer_pass(&peer, 100000);
-	cp_ovpn_session_heard(peer.session, 0, peer.now_ms);
-	peer_pass(&peer, 100000 + 119999);
-	assert_string_equal(peer_events(&peer), "");
-	peer_pass(&peer, 100000 + 120000);
-	assert_string_equal(peer_events(&peer), "ended ");
-	assert_string_equal(peer.end.why,
+	peer_connect(peer);
+	peer_pass(peer, 100000);
+	cp_ovpn_session_heard(peer->session, 0, peer->now_ms);
+	peer_pass(peer, 100000 + 119999);
+	assert_string_equal(peer_events(peer), "");
+	peer_pass(peer, 100000 + 120000);
+	assert_string_equal(peer_events(peer), "ended ");
+	assert_string_equal(peer->end.why,
 	                    "nothing was heard of the server for 120 s (ping-restart)");
-	peer_fini(&peer);
 }
 
 static void test_what_the_server_says(void **state)
@@ -631,17 +591,15 @@ static void test_what_does_not_end_it(void **state)
 		                             "INFO_PRE,maintenance at nine",
 		                             "PUSH_UPDATE,route 1.2.3.4", "NEVER,HEARD",
 		                             "AUTH_PENDING,timeout 5" };
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_come_up(&peer);
+	peer_connect(peer);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		peer_say(&peer, texts[i]);
-		assert_string_equal(peer_events(&peer), "");
+		peer_say(peer, texts[i]);
+		assert_string_equal(peer_events(peer), "");
 		assert_true(i >= 2 ||
-		            strcmp(peer.told, "the server says: maintenance at nine") == 0);
+		            strcmp(peer->told, "the server says: maintenance at nine") == 0);
 	}
-	peer_fini(&peer);
 }
 
 /* From then on in place of the password, also in the next session, until it is refused. */
@@ -740,43 +698,40 @@ static void test_strangers(void **state)
 	static const uint8_t reset[] = { 0x40, 9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0 };
 	uint8_t packet[64];
 	uint64_t heard_ms;
-	struct peer peer;
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_init(&peer);
-	peer_start(&peer);
+	peer_start(peer);
 	/* a server's reset that echoes nothing, and one that echoes another id */
-	cp_ovpn_session_receive(peer.session, reset, sizeof(reset), peer.now_ms);
-	cp_ovpn_session_receive(peer.session, packet,
+	cp_ovpn_session_receive(peer->session, reset, sizeof(reset), peer->now_ms);
+	cp_ovpn_session_receive(peer->session, packet,
 	                        unhex("4009090909090909090100000000aabbccddeeff001100000000",
 	                              packet, sizeof(packet)),
-	                        peer.now_ms);
-	assert_string_equal(peer.opcodes, "7 "); /* no answer */
-	peer_settle(&peer);
-	assert_string_equal(peer_events(&peer), "up key0 use0 ");
+	                        peer->now_ms);
+	assert_string_equal(peer->opcodes, "7 "); /* no answer */
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "up key0 use0 ");
 
 	/* resets and messages in the middle of a session, under every key id */
-	peer.opcodes[0] = 0;
-	heard_ms = cp_ovpn_session_heard_ms(peer.session);
-	peer.now_ms += 10;
+	peer->opcodes[0] = 0;
+	heard_ms = cp_ovpn_session_heard_ms(peer->session);
+	peer->now_ms += 10;
 	for (unsigned first = 0; first < 256; first++) {
 		memcpy(packet, reset, sizeof(reset));
 		packet[0] = (uint8_t)first;
-		cp_ovpn_session_receive(peer.session, packet, sizeof(reset), peer.now_ms);
+		cp_ovpn_session_receive(peer->session, packet, sizeof(reset), peer->now_ms);
 	}
-	assert_string_equal(peer.opcodes, "");
+	assert_string_equal(peer->opcodes, "");
 	/* the server's id, but not what is expected */
-	memcpy(packet + 1, peer.own_id, sizeof(peer.own_id));
+	memcpy(packet + 1, peer->own_id, sizeof(peer->own_id));
 	packet[0] = cp_ovpn_first_byte(CP_OVPN_SOFT_RESET, 2);
-	cp_ovpn_session_receive(peer.session, packet, sizeof(reset), peer.now_ms);
+	cp_ovpn_session_receive(peer->session, packet, sizeof(reset), peer->now_ms);
 	packet[0] = cp_ovpn_first_byte(CP_OVPN_CONTROL, 1);
-	cp_ovpn_session_receive(peer.session, packet, sizeof(reset), peer.now_ms);
-	assert_string_equal(peer.opcodes, "");
-	assert_int_equal(cp_ovpn_session_heard_ms(peer.session), heard_ms);
-	peer_say(&peer, "INFO,alive");
-	assert_true(cp_ovpn_session_heard_ms(peer.session) > heard_ms);
-	assert_string_equal(peer.told, "the server says: alive");
-	peer_fini(&peer);
+	cp_ovpn_session_receive(peer->session, packet, sizeof(reset), peer->now_ms);
+	assert_string_equal(peer->opcodes, "");
+	assert_int_equal(cp_ovpn_session_heard_ms(peer->session), heard_ms);
+	peer_say(peer, "INFO,alive");
+	assert_true(cp_ovpn_session_heard_ms(peer->session) > heard_ms);
+	assert_string_equal(peer->told, "the server says: alive");
 }
 
 static void test_wrong_server(void **state)
@@ -798,68 +753,83 @@ static void test_wrong_server(void **state)
 
 static void test_bad_material(void **state)
 {
-	struct peer peer;
+	struct peer *peer = *state;
 	char why[CP_WHY_LEN];
 	static const struct cp_ovpn_calls none;
 
-	(void)state;
-	peer_init(&peer);
-	peer.material.ca = (char *)"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-	assert_null(cp_ovpn_session_create(&peer.settings, &peer.material, &peer.link, peer.token,
-	                                   1, &none, NULL, why));
+	peer->material.ca =
+		(char *)"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+	assert_null(cp_ovpn_session_create(&peer->settings, &peer->material, &peer->link,
+	                                   peer->token, 1, &none, NULL, why));
 	assert_memory_equal(why, "the CA certificate cannot be read", 33);
-	peer.material.ca = peer.certificate;
-	peer.settings.wrapping = CP_OVPN_TLS_CRYPT;
-	assert_null(cp_ovpn_session_create(&peer.settings, &peer.material, &peer.link, peer.token,
-	                                   1, &none, NULL, why));
+	peer->material.ca = peer->certificate;
+	peer->settings.wrapping = CP_OVPN_TLS_CRYPT;
+	assert_null(cp_ovpn_session_create(&peer->settings, &peer->material, &peer->link,
+	                                   peer->token, 1, &none, NULL, why));
 	assert_string_equal(why, "the key of tls-auth or tls-crypt is missing");
-	peer.settings.wrapping = CP_OVPN_WRAP_NONE;
-	strcpy(peer.settings.tls_ciphers, "TLS-NO-SUCH-CIPHER");
-	assert_null(cp_ovpn_session_create(&peer.settings, &peer.material, &peer.link, peer.token,
-	                                   1, &none, NULL, why));
+	peer->settings.wrapping = CP_OVPN_WRAP_NONE;
+	strcpy(peer->settings.tls_ciphers, "TLS-NO-SUCH-CIPHER");
+	assert_null(cp_ovpn_session_create(&peer->settings, &peer->material, &peer->link,
+	                                   peer->token, 1, &none, NULL, why));
 	assert_memory_equal(why, "tls-cipher", 10);
-	strcpy(peer.settings.tls_ciphers, "TLS-ECDHE-ECDSA-WITH-AES-256-GCM-SHA384:DEFAULT");
-	peer.settings.tls_max = CP_OVPN_TLS_1_2;
-	peer_start(&peer);
-	peer_settle(&peer);
-	assert_string_equal(cp_ovpn_session_tls(peer.session),
+	strcpy(peer->settings.tls_ciphers, "TLS-ECDHE-ECDSA-WITH-AES-256-GCM-SHA384:DEFAULT");
+	peer->settings.tls_max = CP_OVPN_TLS_1_2;
+	peer_start(peer);
+	peer_settle(peer);
+	assert_string_equal(cp_ovpn_session_tls(peer->session),
 	                    "TLSv1.2, ECDHE-ECDSA-AES256-GCM-SHA384");
-	peer_fini(&peer);
 }
+
+static int begin(void **state)
+{
+	static struct peer peer;
+
+	peer_init(&peer);
+	*state = &peer;
+	return 0;
+}
+
+static int end(void **state)
+{
+	peer_fini(*state);
+	return 0;
+}
+
+#define WITH_PEER(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_comes_up),
-		cmocka_unit_test(test_classic_keys),
+		WITH_PEER(test_comes_up),
+		WITH_PEER(test_classic_keys),
 		cmocka_unit_test(test_cipher_without_push),
-		cmocka_unit_test(test_push_is_asked_for),
-		cmocka_unit_test(test_nothing_is_pushed),
+		WITH_PEER(test_push_is_asked_for),
+		WITH_PEER(test_nothing_is_pushed),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_loss),
-		cmocka_unit_test(test_new_keys_by_us),
-		cmocka_unit_test(test_new_keys_by_time),
-		cmocka_unit_test(test_old_key_ends),
+		WITH_PEER(test_new_keys_by_us),
+		WITH_PEER(test_new_keys_by_time),
+		WITH_PEER(test_old_key_ends),
 		cmocka_unit_test(test_no_key_is_for_ever),
-		cmocka_unit_test(test_new_keys_by_the_server),
-		cmocka_unit_test(test_crossing_resets),
-		cmocka_unit_test(test_new_keys_fail),
+		WITH_PEER(test_new_keys_by_the_server),
+		WITH_PEER(test_crossing_resets),
+		WITH_PEER(test_new_keys_fail),
 		cmocka_unit_test(test_new_keys_fail_for_good),
 		cmocka_unit_test(test_stuck),
 		cmocka_unit_test(test_new_keys_are_refused),
-		cmocka_unit_test(test_new_keys_for_others),
+		WITH_PEER(test_new_keys_for_others),
 		cmocka_unit_test(test_read_ahead_is_bounded),
-		cmocka_unit_test(test_dynamic_tls_crypt),
+		WITH_PEER(test_dynamic_tls_crypt),
 		cmocka_unit_test(test_tls_crypt_v2),
-		cmocka_unit_test(test_ping_restart),
+		WITH_PEER(test_ping_restart),
 		cmocka_unit_test(test_what_the_server_says),
-		cmocka_unit_test(test_what_does_not_end_it),
+		WITH_PEER(test_what_does_not_end_it),
 		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_token_over_a_restart),
 		cmocka_unit_test(test_leave),
-		cmocka_unit_test(test_strangers),
+		WITH_PEER(test_strangers),
 		cmocka_unit_test(test_wrong_server),
-		cmocka_unit_test(test_bad_material),
+		WITH_PEER(test_bad_material),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
