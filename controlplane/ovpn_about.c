@@ -17,10 +17,11 @@
 #define PROTO_CC_EXIT (1u << 7)
 #define PROTO_AUTH_FAILED_TEMP (1u << 8)
 #define PROTO_DYN_TLS_CRYPT (1u << 9)
+#define PROTO_AEAD_EPOCH (1u << 10)
 
 #define PROTO                                                                                  \
 	(PROTO_DATA_V2 | PROTO_PUSH_UNASKED | PROTO_TLS_EKM | PROTO_AUTH_PENDING | PROTO_DNS | \
-	 PROTO_CC_EXIT | PROTO_AUTH_FAILED_TEMP | PROTO_DYN_TLS_CRYPT)
+	 PROTO_CC_EXIT | PROTO_AUTH_FAILED_TEMP | PROTO_DYN_TLS_CRYPT | PROTO_AEAD_EPOCH)
 
 #define MTU_MAX 1600u /* a larger one is not pushed to us */
 

@@ -115,18 +115,76 @@ static bool is_authentic(struct dp_worker *w, const struct dp_sa_in *sa,
 	return is_good;
 }
 
+/* Forgers may have tried too often. */
+static bool may_try(struct dp_worker *w, struct dp_sa_in *sa)
+{
+	return dp_bucket_take(&sa->resync_limit, w->now_ns) &&
+	       dp_bucket_take(&w->epoch_limit, w->now_ns);
+}
+
+/* What is left of the current epoch when the next one begins. */
+static void keep_late(struct dp_sa_in *sa)
+{
+	struct dp_ovpn_late *late = &sa->late;
+	const uint64_t begin = (uint64_t)sa->epoch.number << DP_OVPN_COUNTER_BITS;
+
+	late->epoch = sa->epoch;
+	late->top = sa->replay.top > begin ? sa->replay.top : begin;
+	late->seen = 0;
+	for (unsigned i = 0; i < 64; i++)
+		if (late->top - i <= begin || !dp_replay_check(&sa->replay, late->top - i))
+			late->seen |= UINT64_C(1) << i;
+}
+
+bool dp_ovpn_epoch_check_late(const struct dp_ovpn_late *late, uint64_t number)
+{
+	if (number > late->top)
+		return true;
+	return late->top - number < 64 && !(late->seen >> (late->top - number) & 1);
+}
+
+bool dp_ovpn_epoch_commit_late(struct dp_ovpn_late *late, uint64_t number)
+{
+	if (!dp_ovpn_epoch_check_late(late, number))
+		return false;
+	if (number > late->top) {
+		const uint64_t ahead = number - late->top;
+
+		late->seen = ahead < 64 ? late->seen << ahead : 0;
+		late->top = number;
+	}
+	late->seen |= UINT64_C(1) << (late->top - number);
+	return true;
+}
+
+void dp_ovpn_epoch_open_late(struct dp_worker *w, struct dp_sa_in *sa, struct dp_batch *b,
+                             unsigned i)
+{
+	struct dp_pkt *p = &b->p[i];
+	struct dp_crypto_key key;
+
+	if (!may_try(w, sa) || make_key(w, &sa->late.epoch, &key, &sa->suite) != 0) {
+		p->verdict = DP_OVPN_REPLAY;
+		return;
+	}
+	dp_ovpn_epoch_nonce(&sa->late.epoch, p->esp + 4, p->iv);
+	memcpy(p->aad, p->esp, 12);
+	dp_crypto_decrypt(w->crypto, &sa->suite, &key, b, i, i + 1);
+	dp_crypto_flush(w->crypto);
+	dp_crypto_key_wipe(&key);
+}
+
 void dp_ovpn_epoch_follow(struct dp_worker *w, struct dp_sa_in *sa, const struct dp_pkt *p)
 {
 	uint16_t number = rte_be_to_cpu_16(dp_load16(p->esp + 4));
 	struct dp_ovpn_epoch epoch = sa->epoch;
 	struct dp_crypto_key key;
 
-	if (number - sa->epoch.number > (int)DP_OVPN_EPOCHS_AHEAD ||
-	    !dp_bucket_take(&sa->resync_limit, w->now_ns) ||
-	    !dp_bucket_take(&w->epoch_limit, w->now_ns))
+	if (number - sa->epoch.number > (int)DP_OVPN_EPOCHS_AHEAD || !may_try(w, sa))
 		return;
 	advance(w, &epoch, number);
 	if (make_key(w, &epoch, &key, &sa->suite) == 0 && is_authentic(w, sa, &epoch, &key, p)) {
+		keep_late(sa);
 		sa->epoch = epoch;
 		sa->key = key;
 		for (struct dp_sa_out *out = w->tunnels[sa->tunnel].out; out; out = out->older)

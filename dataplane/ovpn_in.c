@@ -55,6 +55,20 @@ static uint64_t epoch_number(const struct dp_pkt *p)
 	return rte_be_to_cpu_64(dp_load64(p->esp + 4));
 }
 
+static bool check_epoch(const struct dp_sa_in *sa, uint64_t number)
+{
+	return dp_ovpn_epoch_is_late(&sa->late, number)
+	               ? dp_ovpn_epoch_check_late(&sa->late, number)
+	               : dp_replay_check(&sa->replay, number);
+}
+
+static __rte_noinline bool commit_epoch(struct dp_sa_in *sa, uint64_t number)
+{
+	return dp_ovpn_epoch_is_late(&sa->late, number)
+	               ? dp_ovpn_epoch_commit_late(&sa->late, number)
+	               : dp_replay_commit(&sa->replay, number);
+}
+
 static inline enum dp_verdict check_packet(struct dp_pkt *p, struct dp_sa_in *sa)
 {
 	unsigned bytes = packet_bytes(p), text = bytes - sa->suite.text_at;
@@ -69,7 +83,7 @@ static inline enum dp_verdict check_packet(struct dp_pkt *p, struct dp_sa_in *sa
 	p->environment = sa->environment;
 	if (likely(sa->openvpn.shape < DP_OVPN_CBC))
 		return prepare_aead(p, sa);
-	if (sa->openvpn.shape == DP_OVPN_EPOCH && !dp_replay_check(&sa->replay, epoch_number(p)))
+	if (sa->openvpn.shape == DP_OVPN_EPOCH && !check_epoch(sa, epoch_number(p)))
 		return DP_OVPN_REPLAY;
 	return DP_OK;
 }
@@ -177,10 +191,13 @@ static inline enum dp_verdict finish(struct dp_worker *w, struct dp_batch *b, st
 
 	if (sa->openvpn.shape == DP_OVPN_CBC && !read_cbc(&payload, &length, &number))
 		return DP_OVPN_TRUNCATED;
-	if (sa->openvpn.shape == DP_OVPN_EPOCH)
+	if (sa->openvpn.shape == DP_OVPN_EPOCH) {
 		number = epoch_number(p);
-	if (unlikely(!dp_replay_commit(&sa->replay, number)))
+		if (!commit_epoch(sa, number))
+			return DP_OVPN_REPLAY;
+	} else if (unlikely(!dp_replay_commit(&sa->replay, number))) {
 		return DP_OVPN_REPLAY;
+	}
 	if (unlikely(!is_from_peer(sa, p)) && number > top)
 		float_to(w, p, sa);
 	if (unlikely(sa->openvpn.framing != IPC_OPENVPN_FRAMING_NONE))
@@ -263,14 +280,17 @@ static __rte_noinline void open_epochs(struct dp_worker *w, struct dp_batch *b, 
 		epoch = rte_be_to_cpu_16(dp_load16(p->esp + 4));
 		if (epoch > sa->epoch.number)
 			dp_ovpn_epoch_follow(w, sa, p);
-		if (epoch != sa->epoch.number) {
+		if (sa->late.epoch.number && epoch == sa->late.epoch.number) {
+			dp_ovpn_epoch_open_late(w, sa, b, i);
+		} else if (epoch != sa->epoch.number) {
 			p->verdict = epoch < sa->epoch.number ? DP_OVPN_REPLAY : DP_OVPN_ICV;
 			continue;
+		} else {
+			dp_ovpn_epoch_nonce(&sa->epoch, p->esp + 4, p->iv);
+			memcpy(p->aad, p->esp, 12);
+			dp_crypto_decrypt(w->crypto, &sa->suite, &sa->key, b, i, i + 1);
+			dp_crypto_flush(w->crypto);
 		}
-		dp_ovpn_epoch_nonce(&sa->epoch, p->esp + 4, p->iv);
-		memcpy(p->aad, p->esp, 12);
-		dp_crypto_decrypt(w->crypto, &sa->suite, &sa->key, b, i, i + 1);
-		dp_crypto_flush(w->crypto);
 		finish_run(w, b, i, i + 1);
 	}
 }

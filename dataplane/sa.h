@@ -74,6 +74,7 @@ struct dp_sa_in {
 	/* line 10 */
 	struct dp_crypto_key key;
 	struct dp_ovpn_epoch epoch;
+	struct dp_ovpn_late late;
 	struct dp_sa_lease lease;
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_sa_in, openvpn) == 44, "dp_sa_in: the end of line 0");

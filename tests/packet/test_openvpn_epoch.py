@@ -150,19 +150,33 @@ def test_replay(dp, vpn):
 
 
 def test_an_old_epoch(dp, vpn):
-    """What was sent before the server moved on and comes behind is too late, be it seen or not."""
+    """Of the epoch before, what is late is taken once, within its window; of older ones nothing."""
     flow = openvpn.Flow(vpn).connect()
-    seen = send(vpn, flow)
+    seen = send(vpn, flow, number=100)
     flow.take_at_client("in the first epoch")
     vpn.pair.move(2)
     send(vpn, flow)
     flow.take_at_client("in the second epoch")
-    for again in (lambda: dp.uplink.send_ip(seen), lambda: send(vpn, flow, epoch=1, number=70000)):
+    late = {number: send(vpn, flow, epoch=1, number=number) for number in (37, 99, 101)}
+    for number in late:
+        flow.take_at_client(f"late, {number}")
+    for again in (lambda: dp.uplink.send_ip(seen), lambda: dp.uplink.send_ip(late[99]),
+                  lambda: send(vpn, flow, epoch=1, number=36)):
         with dp.dropped("openvpn-replay"):
             again()
+    forged = bytearray(vpn.pair.seal(bytes(reply(flow)), epoch=1, number=90))
+    forged[-1] ^= 1
+    with dp.dropped("openvpn-icv"):
+        dp.uplink.send_ip(vpn.outer(bytes(forged)))
+    send(vpn, flow, epoch=1, number=90)
+    flow.take_at_client("no forgery takes its place")
     with dp.dropped("openvpn-icv"):
         send(vpn, flow, epoch=0x8001, number=1)
     flow.back("PA", b"still in the second")
+    vpn.pair.move(3)
+    flow.back("PA", b"in the third")
+    with dp.dropped("openvpn-replay"):
+        send(vpn, flow, epoch=1, number=98)
 
 
 def test_too_far_ahead(dp, vpn):

@@ -463,6 +463,56 @@ static void check_sent(struct fixture *f, unsigned i)
 	world_clear(f->x);
 }
 
+/* All of epoch 1 but the second packet have come, and epoch 2 has begun. */
+static void check_late(struct fixture *f, struct dp_sa_in *sa)
+{
+	uint64_t top = sa->replay.top;
+	struct dp_pkt *p = push_received(f, 1);
+
+	p->l3[p->l3_length - 1] ^= 1; /* forged */
+	open_all(f);
+	assert_int_equal(p->verdict, DP_OVPN_ICV);
+	world_clear(f->x);
+	push_received(f, 1);
+	push_received(f, 1); /* once, in one burst too */
+	open_all(f);
+	assert_int_equal(f->x->batch.p[0].verdict, DP_OK);
+	assert_int_equal(f->x->batch.p[1].verdict, DP_OVPN_REPLAY);
+	world_clear(f->x);
+	for (unsigned i = 0; i < 3; i++) {
+		p = push_received(f, i);
+		open_all(f);
+		assert_int_equal(p->verdict, DP_OVPN_REPLAY);
+		world_clear(f->x);
+	}
+	assert_int_equal(sa->epoch.number, 2);
+	assert_true(sa->replay.top == top); /* its own window is another one */
+}
+
+/* Of the epoch before those among the last 64, each once. */
+static void takes_what_is_late(void **state)
+{
+	const uint64_t begin = 7ull << DP_OVPN_COUNTER_BITS;
+	struct dp_ovpn_late late = { .epoch = { .number = 7 }, .top = begin + 100, .seen = 1 };
+
+	(void)state;
+	assert_true(dp_ovpn_epoch_is_late(&late, begin + 1));
+	assert_false(dp_ovpn_epoch_is_late(&late, begin - 1));
+	assert_false(dp_ovpn_epoch_commit_late(&late, begin + 100));
+	assert_false(dp_ovpn_epoch_commit_late(&late, begin + 36));
+	assert_true(dp_ovpn_epoch_commit_late(&late, begin + 37));
+	assert_false(dp_ovpn_epoch_commit_late(&late, begin + 37));
+	assert_true(dp_ovpn_epoch_commit_late(&late, begin + 101)); /* the last one, overtaken */
+	assert_false(dp_ovpn_epoch_commit_late(&late, begin + 100));
+	assert_false(dp_ovpn_epoch_commit_late(&late, begin + 37));
+	assert_true(dp_ovpn_epoch_commit_late(&late, begin + 38));
+	assert_true(dp_ovpn_epoch_commit_late(&late, begin + 1000));
+	assert_false(dp_ovpn_epoch_commit_late(&late, begin + 101));
+	assert_true(dp_ovpn_epoch_commit_late(&late, begin + 999));
+	late = (struct dp_ovpn_late){ 0 }; /* there was none */
+	assert_false(dp_ovpn_epoch_is_late(&late, 1));
+}
+
 static void check_volume_moves_on(struct fixture *f, const struct dp_sa_out *sender)
 {
 	static const uint8_t inner[40] = { 0x45, 0, 0, 40 };
@@ -516,10 +566,7 @@ static void speaks_in_epochs(void **state)
 	}
 	world_clear(f->x);
 	assert_int_equal(sa->epoch.number, 2);
-	p = push_received(f, 1); /* too late */
-	open_all(f);
-	assert_int_equal(p->verdict, DP_OVPN_REPLAY);
-	world_clear(f->x);
+	check_late(f, sa);
 	p = push_received(f, 5);
 	open_all(f);
 	assert_int_equal(p->verdict, DP_OVPN_REPLAY);
@@ -772,6 +819,7 @@ int main(void)
 		cmocka_unit_test(tells_an_exit_once),
 		cmocka_unit_test(keeps_two_keys),
 		cmocka_unit_test(speaks_in_epochs),
+		cmocka_unit_test(takes_what_is_late),
 		cmocka_unit_test(forgers_have_a_budget),
 		cmocka_unit_test(believes_who_quotes_its_packets),
 		cmocka_unit_test(lets_cbc_be_fragmented),
