@@ -80,12 +80,13 @@ static inline bool dp_egress_owns(const struct dp_egress *e, uint32_t address_be
 {
 	uint32_t i = dp_crc4(address_be) & e->address_mask;
 
-	while (e->addresses_be[i]) {
-		if (e->addresses_be[i] == address_be)
-			return true;
+	uint32_t found_be = e->addresses_be[i];
+
+	while (unlikely(found_be && found_be != address_be)) {
 		i = (i + 1) & e->address_mask;
+		found_be = e->addresses_be[i];
 	}
-	return false;
+	return found_be != 0;
 }
 
 /* Where a port of a static address leads, or NULL. KEY: dp_forward_key(). */

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_byteorder.h>
 
 #include "common/ipc_proto.h"
@@ -111,16 +112,15 @@ static inline uint8_t dp_forward_protocol(const struct dp_forward *f)
 	return (uint8_t)(f->key >> 32);
 }
 
-/* The slot of the environment whose pod address this is, or DP_NONE_SLOT. ADDRESS_BE is not 0. */
+/* The slot of the environment whose pod address this is, or DP_NONE_SLOT. ADDRESS_BE is not 0.
+ * As a rule it is at its first place, or that is empty. */
 static inline uint16_t dp_environment_slot(const struct dp_generation *g, uint32_t address_be)
 {
 	uint32_t i = dp_crc4(address_be) & g->pod_mask;
 
-	for (; g->pods[i].address_be; i = (i + 1) & g->pod_mask) {
-		if (g->pods[i].address_be == address_be)
-			return g->pods[i].environment;
-	}
-	return DP_NONE_SLOT;
+	while (unlikely(g->pods[i].address_be && g->pods[i].address_be != address_be))
+		i = (i + 1) & g->pod_mask;
+	return g->pods[i].address_be ? g->pods[i].environment : DP_NONE_SLOT;
 }
 
 /* The environment itself, or NULL. */
