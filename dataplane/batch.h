@@ -73,8 +73,8 @@ struct dp_batch {
 	unsigned n;
 	bool has_special;   /* not only whole TCP and UDP packets: fragments, ICMP, others. Set by
 	                       the parser, dp_esp_in_decrypt() and dp_ovpn_in_open() */
-	bool has_oversized; /* maybe packets that do not fit their tunnel. Set by
-	                       dp_nat_forward_out() */
+	bool has_oversized; /* maybe packets that do not fit their tunnel or port. Set by the
+	                       stages that translate */
 	bool has_one_sa;    /* all are of one. Set by the stages that find it */
 	bool has_one_port;  /* all leave by one. Set by dp_nexthop() */
 	struct dp_pkt p[DP_BURST];

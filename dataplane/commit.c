@@ -427,6 +427,7 @@ static int reserve_ports(struct dp_worker *w, void *staging)
 static int use_generation(struct dp_worker *w, void *generation)
 {
 	w->generation = generation;
+	dp_nat_doubt(w);
 	dp_shares_configure(w);
 	for (uint32_t i = 0; i < w->generation->environment_count; i++) {
 		const struct dp_environment *e = &w->generation->environments[i];

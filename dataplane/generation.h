@@ -88,12 +88,6 @@ static inline uint64_t dp_forward_key(uint32_t address_be, uint8_t protocol, uin
 	return (uint64_t)address_be | (uint64_t)protocol << 32 | (uint64_t)port_be << 48;
 }
 
-/* Where the search for a key begins. */
-static inline const struct dp_forward *dp_forward_home(const struct dp_generation *g, uint64_t key)
-{
-	return &g->forwards[dp_crc8(key) & g->forward_mask];
-}
-
 static inline const struct dp_forward *dp_forward_lookup(const struct dp_generation *g,
                                                          uint64_t key)
 {

@@ -138,37 +138,9 @@ static inline void prepare(const struct dp_flow_table *flows, struct dp_pkt *p,
 	dp_flow_prefetch(flows, p->hash);
 }
 
-/* The policy is asked when a session is opened, and for all of them after a new generation. */
-static inline void egress_out(struct dp_worker *w, struct dp_pkt *p, uint16_t mtu, uint16_t mss)
-{
-	struct dp_flow *f = dp_nat_find_flow(w, p);
-	enum dp_tcp_verdict tracked;
-
-	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
-	if (unlikely(dp_nat_is_too_big(p, mtu))) {
-		p->environment =
-			find_source(w->generation->egress, dp_load32(p->l3 + 12))->environment;
-		p->limit = mtu;
-		p->verdict = DP_TOO_BIG;
-		return;
-	}
-	tracked = likely(f != NULL) ? dp_nat_track(w, p, f) : DP_TCP_REOPEN;
-	if (unlikely(tracked == DP_TCP_REFUSE)) {
-		p->verdict = DP_TCP_STATE;
-		return;
-	}
-	if (unlikely(tracked == DP_TCP_REOPEN)) {
-		f = open_session(w, p, f);
-		if (!f)
-			return;
-	}
-	p->flow = f;
-	dp_nat_leave(p, DP_PORT_UPLINK, f->destination_be);
-	dp_nat_translate(w, p, f, &mss);
-}
-
-static inline void look_up(struct dp_worker *w, struct dp_batch *b,
-                           enum dp_flow_direction direction)
+/* Both directions: the keys of the batch, then the lines of its flows. */
+static __rte_always_inline void look_up(struct dp_worker *w, struct dp_batch *b,
+                                        enum dp_flow_direction direction)
 {
 	const struct dp_flow_table *flows = w->flows;
 
@@ -179,20 +151,60 @@ static inline void look_up(struct dp_worker *w, struct dp_batch *b,
 	dp_nat_find_candidates(w, b);
 }
 
+/* Translates what is not plain, too large, or without a session (F is NULL); returns its session.
+ * NULL: the verdict is set. The policy is asked when a session is opened, and for all of them after
+ * a new generation. */
+static __rte_noinline struct dp_flow *egress_out_otherwise(struct dp_worker *w, struct dp_batch *b,
+                                                           struct dp_pkt *p, struct dp_flow *f,
+                                                           uint16_t mtu)
+{
+	enum dp_tcp_verdict tracked;
+
+	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
+	b->has_oversized |= p->l3_length > mtu;
+	if (dp_nat_is_too_big(p, mtu)) {
+		p->environment =
+			find_source(w->generation->egress, dp_load32(p->l3 + 12))->environment;
+		p->limit = mtu;
+		p->verdict = DP_TOO_BIG;
+		return NULL;
+	}
+	tracked = f ? dp_nat_track(w, p, f) : DP_TCP_REOPEN;
+	if (tracked == DP_TCP_REFUSE) {
+		p->verdict = DP_TCP_STATE;
+		return NULL;
+	}
+	if (tracked == DP_TCP_REOPEN)
+		f = open_session(w, p, f);
+	if (f)
+		dp_nat_translate(w, p, f, dp_nat_egress_mss(w));
+	return f;
+}
+
 void dp_nat_egress_out(struct dp_worker *w, struct dp_batch *b)
 {
-	uint16_t mtu = w->ports[DP_PORT_UPLINK].mtu, mss = dp_nat_egress_mss(w);
+	uint16_t mtu = w->ports[DP_PORT_UPLINK].mtu;
 	uint64_t packets = 0, bytes = 0;
 
+	b->has_oversized = false;
 	look_up(w, b, DP_FLOW_OUTWARD);
 	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
-		if (unlikely(p->verdict != DP_OK))
+		struct dp_flow *f;
+
+		if (unlikely(p->verdict != DP_OK)) {
+			p->flow = NULL;
 			continue;
-		egress_out(w, p, mtu, mss);
-		if (likely(p->verdict == DP_OK)) {
-			packets++;
-			bytes += p->l3_length;
 		}
+		f = dp_nat_find_flow(w, p);
+		if (unlikely(!f || p->l3_length > mtu || !dp_nat_carry(w, p, f))) {
+			f = egress_out_otherwise(w, b, p, f, mtu);
+			if (!f)
+				continue;
+		}
+		p->flow = f;
+		dp_nat_leave(p, DP_PORT_UPLINK, f->destination_be);
+		packets++;
+		bytes += p->l3_length;
 	}
 	w->count->egress_out_packets += packets;
 	w->count->egress_out_bytes += bytes;
@@ -200,46 +212,56 @@ void dp_nat_egress_out(struct dp_worker *w, struct dp_batch *b)
 
 /* ---- from the uplink ---- */
 
-static inline void egress_in(struct dp_worker *w, struct dp_pkt *p, uint16_t mtu, uint16_t mss)
+/* The same for a reply, or a connection to a mapped port. */
+static __rte_noinline struct dp_flow *egress_in_otherwise(struct dp_worker *w, struct dp_batch *b,
+                                                          struct dp_pkt *p, struct dp_flow *f,
+                                                          uint16_t mtu)
 {
-	struct dp_flow *f = dp_nat_find_flow(w, p);
 	enum dp_tcp_verdict tracked;
 
 	p->flow = NULL;
-	if (unlikely(dp_nat_is_too_big(p, mtu))) {
+	b->has_oversized |= p->l3_length > mtu;
+	if (dp_nat_is_too_big(p, mtu)) {
 		p->limit = mtu;
-		p->verdict = likely(f != NULL) ? DP_TOO_BIG : DP_EGRESS_UNSOLICITED;
-		return;
+		p->verdict = f ? DP_TOO_BIG : DP_EGRESS_UNSOLICITED;
+		return NULL;
 	}
-	tracked = likely(f != NULL) ? dp_nat_track(w, p, f) : DP_TCP_REOPEN;
-	if (unlikely(tracked == DP_TCP_REFUSE)) {
+	tracked = f ? dp_nat_track(w, p, f) : DP_TCP_REOPEN;
+	if (tracked == DP_TCP_REFUSE) {
 		p->verdict = DP_TCP_STATE;
-		return;
+		return NULL;
 	}
-	if (unlikely(tracked == DP_TCP_REOPEN)) {
+	if (tracked == DP_TCP_REOPEN)
 		f = dp_nat_inbound_open(w, p, f);
-		if (!f)
-			return;
-	}
-	p->flow = f;
-	dp_nat_leave(p, DP_PORT_CLUSTER, f->destination_be);
-	dp_nat_translate(w, p, f, &mss);
+	if (f)
+		dp_nat_translate(w, p, f, dp_nat_egress_mss(w));
+	return f;
 }
 
 void dp_nat_egress_in(struct dp_worker *w, struct dp_batch *b)
 {
-	uint16_t mtu = w->ports[DP_PORT_CLUSTER].mtu, mss = dp_nat_egress_mss(w);
+	uint16_t mtu = w->ports[DP_PORT_CLUSTER].mtu;
 	uint64_t packets = 0, bytes = 0;
 
+	b->has_oversized = false;
 	look_up(w, b, DP_FLOW_INWARD);
 	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
-		if (unlikely(p->verdict != DP_OK))
+		struct dp_flow *f;
+
+		if (unlikely(p->verdict != DP_OK)) {
+			p->flow = NULL;
 			continue;
-		egress_in(w, p, mtu, mss);
-		if (likely(p->verdict == DP_OK)) {
-			packets++;
-			bytes += p->l3_length;
 		}
+		f = dp_nat_find_flow(w, p);
+		if (unlikely(!f || p->l3_length > mtu || !dp_nat_carry(w, p, f))) {
+			f = egress_in_otherwise(w, b, p, f, mtu);
+			if (!f)
+				continue;
+		}
+		p->flow = f;
+		dp_nat_leave(p, DP_PORT_CLUSTER, f->destination_be);
+		packets++;
+		bytes += p->l3_length;
 	}
 	w->count->egress_in_packets += packets;
 	w->count->egress_in_bytes += bytes;

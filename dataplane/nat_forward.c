@@ -79,31 +79,12 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 
 /* ---- from the cluster ---- */
 
-static inline uint64_t key_of(const struct dp_pkt *p)
+static inline void prepare(const struct dp_flow_table *flows, struct dp_pkt *p,
+                           enum dp_flow_direction direction)
 {
-	return dp_forward_key(dp_load32(p->l3 + 16), p->protocol,
-	                      dp_load16(p->l3 + DP_IPV4_HEADER + 2));
-}
-
-static inline const struct dp_forward *prepare_out(const struct dp_generation *g,
-                                                   const struct dp_flow_table *flows,
-                                                   struct dp_pkt *p)
-{
-	const struct dp_forward *fwd;
-
-	p->verdict = unlikely(!g) ? DP_NO_CONFIGURATION : (uint8_t)dp_nat_check_header(p);
-	if (unlikely(p->verdict != DP_OK))
-		return NULL;
-	fwd = dp_forward_lookup(g, key_of(p));
-	if (unlikely(!fwd)) {
-		p->verdict = DP_NO_FORWARD;
-		return NULL;
-	}
-	p->environment = fwd->environment;
 	p->hash = dp_flow_key_load(flows, p->key, p->l3,
-	                           dp_flow_word(p->protocol, DP_FLOW_OUTWARD, fwd->environment));
+	                           dp_flow_word(p->protocol, direction, p->environment));
 	dp_flow_prefetch(flows, p->hash);
-	return fwd;
 }
 
 /* Why the session, whose tunnel is T, cannot carry this packet any more, or DP_OK. */
@@ -118,11 +99,10 @@ static inline enum dp_verdict check_session(const struct dp_tunnel *t, const str
 
 /* What tracking says of the packet: the session that carries it, F or a new one in its place. NULL:
  * the verdict is set. */
-static __rte_noinline struct dp_flow *follow(struct dp_worker *w, struct dp_pkt *p,
-                                             const struct dp_forward *fwd, struct dp_flow *f,
-                                             enum dp_tcp_verdict tracked, enum dp_verdict obstacle)
+static struct dp_flow *follow(struct dp_worker *w, struct dp_pkt *p, const struct dp_forward *fwd,
+                              struct dp_flow *f, enum dp_tcp_verdict tracked,
+                              enum dp_verdict obstacle)
 {
-	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
 	if (tracked == DP_TCP_REOPEN)
 		return open_session(w, p, fwd, f, obstacle);
 	if (tracked == DP_TCP_PASS)
@@ -131,47 +111,42 @@ static __rte_noinline struct dp_flow *follow(struct dp_worker *w, struct dp_pkt 
 	return NULL;
 }
 
-/* The packet has no session, F cannot carry it, or it is too large. NULL: the verdict is set. */
-static __rte_noinline struct dp_flow *carry_otherwise(struct dp_worker *w, struct dp_pkt *p,
-                                                      const struct dp_forward *fwd,
-                                                      struct dp_flow *f, enum dp_verdict obstacle)
+static const struct dp_forward *find_forward(const struct dp_generation *g, const struct dp_pkt *p)
 {
-	p->flow = NULL;
+	return g ? dp_forward_lookup(g, dp_forward_key(dp_load32(p->l3 + 16), p->protocol,
+	                                               dp_load16(p->l3 + DP_IPV4_HEADER + 2)))
+	         : NULL;
+}
+
+/* Translates a packet that is not plain or too large, that has no session (F is NULL), or one that
+ * may not carry it any more; returns its session. NULL: the verdict is set. */
+static __rte_noinline struct dp_flow *carry_otherwise(struct dp_worker *w, struct dp_pkt *p,
+                                                      struct dp_flow *f)
+{
+	const struct dp_forward *fwd = find_forward(w->generation, p);
+	enum dp_verdict obstacle;
+
+	p->flow = NULL; /* until the packet is rewritten: before, it can be answered */
+	if (!fwd) {
+		p->verdict = w->generation ? DP_NO_FORWARD : DP_NO_CONFIGURATION;
+		return NULL;
+	}
+	obstacle = f ? check_session(&w->tunnels[f->tunnel], f, fwd) : DP_NO_SESSION;
 	/* its tunnel failed: another one may do */
 	if (obstacle == DP_NO_TUNNEL && dp_nat_failover_keep(w, f, fwd))
 		obstacle = DP_OK;
-	if (obstacle != DP_OK)
-		return follow(w, p, fwd, f, DP_TCP_REOPEN, obstacle);
-	if (dp_nat_is_too_big(p, w->tunnels[f->tunnel].inner_mtu)) {
+	if (obstacle != DP_OK) {
+		f = follow(w, p, fwd, f, DP_TCP_REOPEN, obstacle);
+	} else if (dp_nat_is_too_big(p, w->tunnels[f->tunnel].inner_mtu)) {
 		p->limit = w->tunnels[f->tunnel].inner_mtu;
 		p->verdict = DP_TOO_BIG;
 		return NULL;
+	} else {
+		f = follow(w, p, fwd, f, dp_nat_track(w, p, f), DP_OK);
 	}
-	return follow(w, p, fwd, f, dp_nat_track(w, p, f), DP_OK);
-}
-
-static inline struct dp_flow *carry(struct dp_worker *w, const struct dp_tunnel *tunnels,
-                                    struct dp_pkt *p, const struct dp_forward *fwd,
-                                    bool *has_oversized)
-{
-	struct dp_flow *f = dp_nat_find_flow(w, p);
-	const struct dp_tunnel *t;
-	enum dp_tcp_verdict tracked;
-	enum dp_verdict obstacle = DP_NO_SESSION;
-
-	if (likely(f != NULL)) {
-		t = &tunnels[f->tunnel];
-		obstacle = check_session(t, f, fwd);
-	}
-	if (unlikely(obstacle != DP_OK || p->l3_length > t->inner_mtu)) {
-		*has_oversized = true;
-		return carry_otherwise(w, p, fwd, f, obstacle);
-	}
-	tracked = dp_nat_track(w, p, f);
-	if (likely(tracked == DP_TCP_PASS))
-		return f;
-	*has_oversized = true; /* of another session, which may have another tunnel */
-	return follow(w, p, fwd, f, tracked, DP_OK);
+	if (f)
+		dp_nat_translate(w, p, f, w->tunnels[f->tunnel].mss);
+	return f;
 }
 
 static inline void count_out(struct dp_worker *w, uint16_t environment, uint64_t packets,
@@ -182,56 +157,61 @@ static inline void count_out(struct dp_worker *w, uint16_t environment, uint64_t
 }
 
 /* More than these are not sure to be in the cache. */
-#define CACHED_FORWARDS 1024u /* places */
 #define CACHED_SAS 64u
-
-static __rte_noinline void prefetch_forwards(const struct dp_generation *g,
-                                             const struct dp_batch *b)
-{
-	for (const struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
-		if (likely(p->verdict == DP_OK))
-			rte_prefetch0(dp_forward_home(g, key_of(p)));
-	}
-}
 
 /* Of the flows that are candidates, and the environments that count their packets. */
 static __rte_noinline void prefetch_tunnels(const struct dp_worker *w, const struct dp_batch *b)
 {
 	for (const struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
-		if (unlikely(p->verdict != DP_OK || !p->flow))
-			continue;
 		rte_prefetch0(&w->tunnels[p->flow->tunnel]);
 		rte_prefetch0(&w->environments[p->environment]);
 	}
 }
 
+/* Whether the session's tunnel takes the packet as it is. */
+static inline bool is_fit(const struct dp_tunnel *t, const struct dp_flow *f,
+                          const struct dp_pkt *p)
+{
+	return likely(t->is_usable && t->inner_be == f->source_be && p->l3_length <= t->inner_mtu);
+}
+
 void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b)
 {
-	const struct dp_forward *forwards[DP_BURST], **fwd = forwards;
 	const struct dp_flow_table *flows = w->flows;
 	const struct dp_tunnel *tunnels = w->tunnels;
 	struct dp_pkt *const end = b->p + b->n;
+	/* else each session's forward has to be asked whether it is still what it was */
+	const bool is_swept = dp_nat_is_swept(w);
 	uint16_t environment = DP_NONE_SLOT;
 	uint64_t packets = 0, bytes = 0; /* of this environment, since one of another came */
 
 	b->has_oversized = false;
-	if (likely(w->generation) && unlikely(w->generation->forward_mask >= CACHED_FORWARDS))
-		prefetch_forwards(w->generation, b);
-	for (struct dp_pkt *p = b->p; p < end; p++)
-		*fwd++ = likely(p->verdict == DP_OK) ? prepare_out(w->generation, flows, p) : NULL;
+	for (struct dp_pkt *p = b->p; p < end; p++) {
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		p->verdict = (uint8_t)dp_nat_check_header(p);
+		prepare(flows, p, DP_FLOW_OUTWARD);
+	}
 	dp_nat_find_candidates(w, b);
 	if (unlikely(w->count->sas_now > CACHED_SAS))
 		prefetch_tunnels(w, b);
-	fwd = forwards;
-	for (struct dp_pkt *p = b->p; p < end; p++, fwd++) {
-		struct dp_flow *f =
-			likely(*fwd != NULL) ? carry(w, tunnels, p, *fwd, &b->has_oversized) : NULL;
+	for (struct dp_pkt *p = b->p; p < end; p++) {
+		struct dp_flow *f;
 
-		if (unlikely(!f))
+		if (unlikely(p->verdict != DP_OK)) {
+			p->flow = NULL;
 			continue;
+		}
+		f = dp_nat_find_flow(w, p);
+		if (unlikely(!f || !is_swept || !is_fit(&tunnels[f->tunnel], f, p) ||
+		             !dp_nat_carry(w, p, f))) {
+			f = carry_otherwise(w, p, f);
+			if (!f)
+				continue;
+			b->has_oversized |= p->l3_length > tunnels[f->tunnel].inner_mtu;
+		}
 		p->flow = f;
 		p->tunnel = f->tunnel;
-		dp_nat_translate(w, p, f, &tunnels[f->tunnel].mss);
 		if (unlikely(p->environment != environment)) {
 			if (packets)
 				count_out(w, environment, packets, bytes);
@@ -247,44 +227,26 @@ void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b)
 
 /* ---- from a tunnel ---- */
 
-static inline void prepare_in(const struct dp_flow_table *flows, struct dp_pkt *p)
+/* The same for a reply. */
+static __rte_noinline struct dp_flow *carry_back_otherwise(struct dp_worker *w, struct dp_pkt *p,
+                                                           struct dp_flow *f, uint16_t mtu)
 {
-	p->verdict = (uint8_t)dp_nat_check_header(p);
-	if (unlikely(p->verdict != DP_OK))
-		return;
-	if (unlikely(p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)) {
-		p->verdict = DP_INNER_NO_SESSION;
-		return;
-	}
-	p->hash = dp_flow_key_load(flows, p->key, p->l3,
-	                           dp_flow_word(p->protocol, DP_FLOW_INWARD, p->environment));
-	dp_flow_prefetch(flows, p->hash);
-}
-
-static inline void forward_in(struct dp_worker *w, struct dp_pkt *p, uint16_t mtu)
-{
-	struct dp_flow *f = dp_nat_find_flow(w, p);
-
-	if (unlikely(!f ||
-	             (f->tunnel != p->tunnel && !dp_nat_failover_is_way_back(w, f, p->tunnel)))) {
-		p->flow = NULL;
+	p->flow = NULL;
+	if (!f || (f->tunnel != p->tunnel && !dp_nat_failover_is_way_back(w, f, p->tunnel))) {
 		p->verdict = f ? DP_INNER_OTHER_TUNNEL : DP_INNER_NO_SESSION;
-		return;
+		return NULL;
 	}
-	if (unlikely(dp_nat_is_too_big(p, mtu))) {
-		p->flow = NULL;
+	if (dp_nat_is_too_big(p, mtu)) {
 		p->limit = mtu;
 		p->verdict = DP_TOO_BIG;
-		return;
+		return NULL;
 	}
-	if (unlikely(dp_nat_track(w, p, f) != DP_TCP_PASS)) {
+	if (dp_nat_track(w, p, f) != DP_TCP_PASS) {
 		p->verdict = DP_TCP_STATE;
-		return;
+		return NULL;
 	}
-	p->flow = f;
-	p->nexthop_be = f->destination_be;
-	p->port = DP_PORT_CLUSTER;
-	dp_nat_translate(w, p, f, &w->tunnels[f->tunnel].mss);
+	dp_nat_translate(w, p, f, w->tunnels[f->tunnel].mss);
+	return f;
 }
 
 static inline void count_in(struct dp_worker *w, uint16_t environment, uint64_t packets,
@@ -301,17 +263,35 @@ void dp_nat_forward_in(struct dp_worker *w, struct dp_batch *b)
 	uint16_t mtu = w->ports[DP_PORT_CLUSTER].mtu, environment = DP_NONE_SLOT;
 	uint64_t packets = 0, bytes = 0; /* of this environment, since one of another came */
 
+	b->has_oversized = false;
 	for (struct dp_pkt *p = b->p; p < end; p++) {
-		if (likely(p->verdict == DP_OK))
-			prepare_in(flows, p);
+		if (unlikely(p->verdict != DP_OK))
+			continue;
+		p->verdict = (uint8_t)dp_nat_check_header(p);
+		if (unlikely(p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP &&
+		             p->verdict == DP_OK))
+			p->verdict = DP_INNER_NO_SESSION;
+		prepare(flows, p, DP_FLOW_INWARD);
 	}
 	dp_nat_find_candidates(w, b);
 	for (struct dp_pkt *p = b->p; p < end; p++) {
-		if (unlikely(p->verdict != DP_OK))
+		struct dp_flow *f;
+
+		if (unlikely(p->verdict != DP_OK)) {
+			p->flow = NULL;
 			continue;
-		forward_in(w, p, mtu);
-		if (unlikely(p->verdict != DP_OK))
-			continue;
+		}
+		f = dp_nat_find_flow(w, p);
+		if (unlikely(!f || f->tunnel != p->tunnel || p->l3_length > mtu ||
+		             !dp_nat_carry(w, p, f))) {
+			f = carry_back_otherwise(w, p, f, mtu);
+			if (!f)
+				continue;
+			b->has_oversized |= p->l3_length > mtu;
+		}
+		p->flow = f;
+		p->nexthop_be = f->destination_be;
+		p->port = DP_PORT_CLUSTER;
 		if (unlikely(p->environment != environment)) {
 			if (packets)
 				count_in(w, environment, packets, bytes);

@@ -147,7 +147,7 @@ static void hairpin(struct dp_worker *w, struct dp_pkt *p)
 		return;
 	p->flow = f;
 	dp_nat_leave(p, DP_PORT_CLUSTER, f->destination_be);
-	dp_nat_translate(w, p, f, &mss);
+	dp_nat_translate(w, p, f, mss);
 }
 
 void dp_nat_hairpin(struct dp_worker *w, struct dp_batch *b)

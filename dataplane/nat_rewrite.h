@@ -28,9 +28,9 @@
 /* The checksum after words changed whose ~old + new sums up to DELTA. */
 static inline uint16_t dp_checksum_update(uint16_t checksum, uint16_t delta)
 {
-	uint32_t x = (uint32_t)checksum - delta;
+	uint16_t borrow = __builtin_sub_overflow(checksum, delta, &checksum);
 
-	return (uint16_t)(x + (x >> 16));
+	return (uint16_t)(checksum - borrow);
 }
 
 /* Fills in delta and checksum fields of a flow from its key and its new addresses and ports. */
@@ -53,27 +53,52 @@ static inline void dp_nat_rewrite_prepare(struct dp_flow *f)
 	}
 }
 
-/* Translates the packet at IP (no options, TTL over 1, TCP or UDP header present) as flow F says.
- */
-static inline void dp_nat_rewrite(uint8_t *ip, const struct dp_flow *f)
+/* TTL, addresses and ports of the packet at IP (no options, TTL over 1), as flow F says, and the
+ * header's checksum. */
+static inline void dp_nat_rewrite_header(uint8_t *ip, const struct dp_flow *f)
 {
 	__m128i words = _mm_load_si128((const __m128i *)&f->ip_delta);
 	uint32_t word; /* TTL, protocol, checksum */
 	uint32_t borrow;
-	uint16_t old, checksum;
 
 	memcpy(&word, ip + 8, 4);
-	memcpy(&old, ip + f->checksum_off, 2);
 	borrow = __builtin_sub_overflow(word, f->ip_delta, &word);
 	word -= borrow << 16;
 	_mm_storeu_si128((__m128i *)(ip + 8), _mm_insert_epi32(words, (int)word, 0));
+}
+
+/* All of a packet of TCP, whose header is there. */
+static inline void dp_nat_rewrite_tcp(uint8_t *ip, const struct dp_flow *f)
+{
+	uint16_t checksum;
+
+	dp_nat_rewrite_header(ip, f);
+	memcpy(&checksum, ip + DP_TCP_CHECKSUM_OFF, 2);
+	checksum = dp_checksum_update(checksum, f->l4_delta);
+	memcpy(ip + DP_TCP_CHECKSUM_OFF, &checksum, 2);
+}
+
+/* All of a packet of UDP, whose header is there. RFC 768: 0 says that there is no checksum; a
+ * computed 0 is sent as ones. */
+static inline void dp_nat_rewrite_udp(uint8_t *ip, const struct dp_flow *f)
+{
+	uint16_t old, checksum;
+
+	dp_nat_rewrite_header(ip, f);
+	memcpy(&old, ip + DP_UDP_CHECKSUM_OFF, 2);
 	checksum = dp_checksum_update(old, f->l4_delta);
-	if (unlikely(old == 0 || checksum == 0)) {
-		/* RFC 768: 0 says that there is no checksum; a computed 0 is sent as ones */
-		if (f->key.protocol == IPPROTO_UDP)
-			checksum = old == 0 ? 0 : 0xffff;
-	}
-	memcpy(ip + f->checksum_off, &checksum, 2);
+	if (unlikely(old == 0 || checksum == 0))
+		checksum = old == 0 ? 0 : 0xffff;
+	memcpy(ip + DP_UDP_CHECKSUM_OFF, &checksum, 2);
+}
+
+/* All of a packet of either. */
+static inline void dp_nat_rewrite(uint8_t *ip, const struct dp_flow *f)
+{
+	if (f->key.protocol == IPPROTO_UDP)
+		dp_nat_rewrite_udp(ip, f);
+	else
+		dp_nat_rewrite_tcp(ip, f);
 }
 
 /* Lowers each maximum segment size option of a SYN above MSS (host byte order; 0: leaves all). TCP

@@ -71,6 +71,19 @@ unsigned dp_nat_expire(struct dp_worker *w, unsigned budget);
 int dp_nat_sweep(struct dp_worker *w);
 int dp_nat_sweep_on(struct dp_worker *w);
 
+/* With the new generation itself, whose sweep is still to come: no session is taken to be allowed
+ * before that has looked at all. */
+static inline void dp_nat_doubt(struct dp_worker *w)
+{
+	w->flows->sweep = 0;
+}
+
+/* Whether all sessions are known to be what the generation allows. */
+static inline bool dp_nat_is_swept(const struct dp_worker *w)
+{
+	return w->flows->sweep == DP_FLOW_NONE && w->generation;
+}
+
 /* Where a listed session belongs; the names are in the generation. */
 struct dp_nat_slots {
 	uint16_t environment;

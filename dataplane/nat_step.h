@@ -33,14 +33,16 @@ static inline bool dp_nat_is_too_big(const struct dp_pkt *p, uint16_t mtu)
 	return unlikely(p->l3_length > mtu) && dp_ipv4_has_df(p->l3);
 }
 
-/* Sends for the lines of the batch's flows; p->hash is set, and its bucket is on the way. */
+/* Sends for the lines of the batch's flows; p->hash is set, and its bucket is on the way. Each
+ * p->flow is then one that may be its packet's, or any. */
 static inline void dp_nat_find_candidates(struct dp_worker *w, struct dp_batch *b)
 {
 	const struct dp_flow_table *flows = w->flows;
 
 	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
-		if (likely(p->verdict == DP_OK))
-			p->flow = dp_flow_candidate(flows, p->hash);
+		struct dp_flow *f = dp_flow_candidate(flows, p->hash);
+
+		p->flow = likely(f != NULL) ? f : flows->flows;
 	}
 }
 
@@ -49,47 +51,90 @@ static inline struct dp_flow *dp_nat_find_flow(struct dp_worker *w, const struct
 {
 	struct dp_flow *f = p->flow;
 
-	if (likely(f && dp_flow_is(f, p->key)))
+	if (likely(dp_flow_is(f, p->key)))
 		return f;
 	return dp_flow_lookup(w->flows, (const struct dp_flow_key *)p->key, p->hash);
+}
+
+/* The data offset, flags and window of a TCP header. */
+static inline uint32_t dp_nat_tcp_word(const uint8_t *tcp)
+{
+	return rte_be_to_cpu_32(dp_load32(tcp + 12));
+}
+
+/* Whether this is data or an acknowledgement of an established connection: neither SYN, FIN nor
+ * RST. */
+static inline bool dp_nat_is_plain(const struct dp_pkt *p, const struct dp_flow *f, uint32_t word)
+{
+	return f->state == DP_FLOW_ESTABLISHED &&
+	       (word & DP_TCP_CONTROL << 16) == DP_TCP_ACK << 16 &&
+	       (word >> 28) * 4u - DP_TCP_HEADER_MIN <=
+	               p->l3_length - (DP_IPV4_HEADER + DP_TCP_HEADER_MIN);
+}
+
+static inline void dp_nat_track_plain(const struct dp_pkt *p, struct dp_flow *f, uint32_t word)
+{
+	const uint8_t *tcp = p->l3 + DP_IPV4_HEADER;
+
+	dp_tcp_track_established(f,
+	                         rte_be_to_cpu_32(dp_load32(tcp + 4)) + p->l3_length -
+	                                 DP_IPV4_HEADER - (word >> 28) * 4u,
+	                         rte_be_to_cpu_32(dp_load32(tcp + 8)), (uint16_t)word);
+}
+
+static inline void dp_nat_count(const struct dp_worker *w, const struct dp_pkt *p,
+                                struct dp_flow *f)
+{
+	f->bytes += p->l3_length;
+	if (f->last_s != w->now_s)
+		f->last_s = w->now_s;
+}
+
+/* Tracks and rewrites what nearly all packets are: UDP, or plain TCP. False: it is something else,
+ * and nothing was done; then dp_nat_track() and dp_nat_translate(). */
+static __rte_always_inline bool dp_nat_carry(const struct dp_worker *w, const struct dp_pkt *p,
+                                             struct dp_flow *f)
+{
+	if (f->state == DP_FLOW_UDP) {
+		dp_nat_rewrite_udp(p->l3, f);
+	} else {
+		uint32_t word = dp_nat_tcp_word(p->l3 + DP_IPV4_HEADER);
+
+		if (unlikely(!dp_nat_is_plain(p, f, word)))
+			return false;
+		dp_nat_track_plain(p, f, word);
+		dp_nat_rewrite_tcp(p->l3, f);
+	}
+	dp_nat_count(w, p, f);
+	return true;
 }
 
 /* The packet in the direction of F. */
 static inline enum dp_tcp_verdict dp_nat_track(struct dp_worker *w, const struct dp_pkt *p,
                                                struct dp_flow *f)
 {
-	const uint8_t *tcp = p->l3 + DP_IPV4_HEADER;
-	unsigned room, header;
-	uint32_t word; /* data offset, flags, window */
+	uint32_t word;
 
 	if (f->state == DP_FLOW_UDP)
 		return DP_TCP_PASS;
-	word = rte_be_to_cpu_32(dp_load32(tcp + 12));
-	room = p->l3_length - DP_IPV4_HEADER;
-	header = (word >> 28) * 4u;
-	if (unlikely(f->state != DP_FLOW_ESTABLISHED ||
-	             (word & DP_TCP_CONTROL << 16) != DP_TCP_ACK << 16 ||
-	             header - DP_TCP_HEADER_MIN > room - DP_TCP_HEADER_MIN))
+	word = dp_nat_tcp_word(p->l3 + DP_IPV4_HEADER);
+	if (!dp_nat_is_plain(p, f, word))
 		return dp_session_track(w, p, f);
-	dp_tcp_track_established(f, rte_be_to_cpu_32(dp_load32(tcp + 4)) + room - header,
-	                         rte_be_to_cpu_32(dp_load32(tcp + 8)), (uint16_t)word);
+	dp_nat_track_plain(p, f, word);
 	return DP_TCP_PASS;
 }
 
-/* Rewrites the packet as F says; a SYN, for which alone it is read, offers at most *MSS (host byte
- * order; 0: what it wants). */
+/* Rewrites the packet as F says; a SYN offers at most MSS (host byte order; 0: what it wants). */
 static inline void dp_nat_translate(const struct dp_worker *w, const struct dp_pkt *p,
-                                    struct dp_flow *f, const uint16_t *mss)
+                                    struct dp_flow *f, uint16_t mss)
 {
 	uint8_t *tcp = p->l3 + DP_IPV4_HEADER;
 
 	dp_nat_rewrite(p->l3, f);
 	if (p->protocol == IPPROTO_TCP &&
-	    unlikely(tcp[13] & DP_TCP_SYN)) /* tracking has checked the header */
-		dp_nat_clamp_mss(tcp, (tcp[12] >> 4) * 4u, *mss);
-	f->bytes += p->l3_length;
-	if (f->last_s != w->now_s)
-		f->last_s = w->now_s;
+	    (tcp[13] & DP_TCP_SYN)) /* tracking has checked the header */
+		dp_nat_clamp_mss(tcp, (tcp[12] >> 4) * 4u, mss);
+	dp_nat_count(w, p, f);
 }
 
 /* A packet that goes from port to port leaves its frame behind: its data begins with the IPv4

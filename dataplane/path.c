@@ -121,6 +121,15 @@ static void into_tunnel_in_pieces(struct dp_worker *w, struct dp_batch *b)
 		into_tunnel(w, &pieces);
 }
 
+/* The end of the way of what was translated. */
+static inline void leave_translated(struct dp_worker *w, struct dp_batch *b)
+{
+	if (unlikely(b->has_oversized))
+		leave_in_pieces(w, b);
+	else
+		leave(w, b);
+}
+
 /* Cluster to customer: a service called a forward of its environment. */
 static void forward_out(struct dp_worker *w, struct dp_batch *b)
 {
@@ -168,7 +177,7 @@ static void forward_in(struct dp_worker *w, struct dp_batch *b)
 	}
 	if (unlikely(has_rates(w)))
 		run(w, b, dp_rate_in);
-	leave_in_pieces(w, b);
+	leave_translated(w, b);
 	if (likely(errors.n == 0))
 		return;
 	run(w, &errors, dp_probe_take_echoes);
@@ -209,7 +218,7 @@ static void egress_out(struct dp_worker *w, struct dp_batch *b)
 	run(w, b, dp_nat_egress_out); /* policy and session; SNAT to the static address */
 	if (unlikely(has_rates(w)))
 		run(w, b, dp_rate_egress_out);
-	leave_in_pieces(w, b);
+	leave_translated(w, b);
 	if (likely(icmp.n == 0))
 		return;
 	run(w, &icmp, dp_nat_icmp_egress_out); /* errors: quoted as their receiver knows it */
@@ -232,7 +241,7 @@ static void egress_in(struct dp_worker *w, struct dp_batch *b)
 	run(w, b, dp_nat_egress_in);
 	if (unlikely(has_rates(w)))
 		run(w, b, dp_rate_egress_in);
-	leave_in_pieces(w, b);
+	leave_translated(w, b);
 	if (likely(icmp.n == 0))
 		return;
 	run(w, &icmp, dp_nat_icmp_egress_in);

@@ -293,6 +293,7 @@ static enum dp_verdict call(struct commit_world *x, const char *of, uint32_t pod
 	p->l3_header = 20;
 	p->protocol = TCP;
 	p->port = DP_PORT_CLUSTER;
+	p->environment = slot(x, of);
 	x->batch.n = 1;
 	dp_nat_forward_out(home(x, of), &x->batch);
 	x->batch.n = 0;

@@ -175,7 +175,11 @@ static struct dp_pkt *push(const struct nat_packet *packet)
 	p->l3_length = (uint16_t)length;
 	p->l3_header = 20;
 	p->protocol = packet->protocol;
-	p->environment = p->tunnel = DP_NONE_SLOT;
+	/* as the parser does, by the destination */
+	p->environment = packet->destination == POD     ? PROD
+	                 : packet->destination == POD_B ? DEV
+	                                                : DP_NONE_SLOT;
+	p->tunnel = DP_NONE_SLOT;
 	return p;
 }
 
@@ -1049,7 +1053,9 @@ static void test_forward_purge(void **state)
 	dp_nat_sweep(&x.w);
 	assert_int_equal(x.w.flows->count, 3); /* nothing changed, nothing ends */
 	add_forward(POD, TCP, 33000, TARGET + 1, 8080, PROD, DP_NONE_SLOT);
+	dp_nat_doubt(&x.w);                                        /* with a new generation */
 	assert_int_equal(send_request(40000, ACK), DP_NO_SESSION); /* at once */
+	expect(out(&query), DP_OK);                                /* its forward is the same */
 	dp_nat_sweep(&x.w);
 	assert_int_equal(x.w.answers->n, 1); /* its client is told, at the number that it expects */
 	rst = x.w.answers->p[0].l3;
