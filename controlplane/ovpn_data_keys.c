@@ -13,9 +13,9 @@
 #include <string.h>
 
 #define SWITCH_MAX_S 60u /* a stock server switches then, too */
-/* A session of another process: keys are to be ours soon, and the server had its new ones when the
- * last acknowledgement came, which goes out again after 2 s if it was lost. */
-#define SWITCH_RESUMED_S 3u
+/* A server has its new keys when the last acknowledgement came; if that was lost, it asks again
+ * after 2 s. */
+#define SWITCH_MIN_S 3u
 
 /* After a negotiation began: when we send with its key even if the server does not. */
 static uint64_t switch_ms(const struct cp_ovpn_session *session)
@@ -23,12 +23,14 @@ static uint64_t switch_ms(const struct cp_ovpn_session *session)
 	const struct cp_ovpn_settings *settings = &session->settings;
 	uint64_t wait_ms = SWITCH_MAX_S * 1000;
 
-	if (session->is_resuming)
-		return cp_ovpn_after_s(session->newest.begun_ms, SWITCH_RESUMED_S);
+	if (session->is_resuming) /* keys are to be ours soon */
+		return cp_ovpn_after_s(session->newest.begun_ms, SWITCH_MIN_S);
 	if (settings->hand_window_s * UINT64_C(1000) < wait_ms)
 		wait_ms = settings->hand_window_s * UINT64_C(1000);
 	if (settings->reneg_s && settings->reneg_s * UINT64_C(500) < wait_ms)
 		wait_ms = settings->reneg_s * UINT64_C(500);
+	if (wait_ms < SWITCH_MIN_S * 1000)
+		wait_ms = SWITCH_MIN_S * 1000;
 	return session->newest.begun_ms + wait_ms;
 }
 

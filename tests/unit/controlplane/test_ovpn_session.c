@@ -227,6 +227,24 @@ static void test_new_keys_by_time(void **state)
 	assert_string_equal(peer_events(peer), "use1 ");
 }
 
+/* Half of that would be too soon where the last acknowledgement got lost. */
+static void test_new_keys_every_few_seconds(void **state)
+{
+	struct peer *peer = *state;
+
+	peer->push = PUSHED;
+	peer->settings.reneg_s = 4;
+	peer_connect(peer);
+	peer_pass(peer, 2000);
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	peer_settle(peer);
+	assert_string_equal(peer_events(peer), "key1 ");
+	peer_pass(peer, 4999);
+	assert_string_equal(peer_events(peer), "");
+	peer_pass(peer, 5000);
+	assert_string_equal(peer_events(peer), "use1 ");
+}
+
 /* Where nobody wants new keys any more, the old one goes all the same. */
 static void test_old_key_ends(void **state)
 {
@@ -809,6 +827,7 @@ int main(void)
 		cmocka_unit_test(test_loss),
 		WITH_PEER(test_new_keys_by_us),
 		WITH_PEER(test_new_keys_by_time),
+		WITH_PEER(test_new_keys_every_few_seconds),
 		WITH_PEER(test_old_key_ends),
 		cmocka_unit_test(test_no_key_is_for_ever),
 		WITH_PEER(test_new_keys_by_the_server),
