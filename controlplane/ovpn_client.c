@@ -316,10 +316,12 @@ int cp_ovpn_client_start(struct cp_ike *ike)
 	cp_ovpn_inbox_init(&client->inbox);
 	cp_ike_sas_init(&client->known);
 	client->next_login = client->next_child = 1;
-	ike->openvpn = client;
 	rc = cp_ovpn_streams_start(&stream_calls, client, &client->streams);
-	if (rc == 0)
+	if (rc == 0) {
+		/* whole: the API may look at once */
+		__atomic_store_n(&ike->openvpn, client, __ATOMIC_RELEASE);
 		rc = -pthread_create(&client->thread, NULL, run, client);
+	}
 	if (rc != 0) {
 		ike->openvpn = NULL;
 		cp_ike_sas_fini(&client->known);
@@ -364,9 +366,10 @@ bool cp_ovpn_client_has(const struct cp_ike *ike, const struct ipc_sa_id *id)
 
 uint64_t cp_ovpn_client_dropped(const struct cp_ike *ike, const struct cp_server *server)
 {
-	return ike->openvpn && server->openvpn
-	               ? cp_ovpn_streams_dropped(ike->openvpn->streams,
-	                                         htons(server->openvpn->own_port))
+	const struct cp_ovpn_client *client = __atomic_load_n(&ike->openvpn, __ATOMIC_ACQUIRE);
+
+	return client && server->openvpn
+	               ? cp_ovpn_streams_dropped(client->streams, htons(server->openvpn->own_port))
 	               : 0;
 }
 
