@@ -308,11 +308,11 @@ static int print_memory(uint32_t sessions)
 	if (rc == 0)
 		rc = dp_portpool_create(&ports, flows, 1, SOCKET_ID_ANY);
 	session_bytes = heap_bytes() - begin;
+	begin = heap_bytes();
 	if (rc == 0)
 		rc = dp_sa_table_create(&sas, 0, 2 * SA_PAIRS, SOCKET_ID_ANY);
-	begin = heap_bytes();
 	for (unsigned i = 0; rc == 0 && i < 2 * SA_PAIRS; i++) {
-		sa[i] = dp_sa_alloc(SOCKET_ID_ANY);
+		sa[i] = dp_sa_alloc(sas, i % 2 ? IPC_IN : IPC_OUT);
 		rc = sa[i] ? 0 : -ENOMEM;
 	}
 	pair_bytes = heap_bytes() - begin;

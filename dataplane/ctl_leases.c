@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
-
-#include <rte_lcore.h>
-
 #include "common/log.h"
 #include "common/netaddr.h"
 #include "common/secret.h"
@@ -156,7 +153,7 @@ int dp_lease_sa_add(struct dp_requests *r, const struct ipc_sa_add *add)
 		return -EADDRNOTAVAIL;
 	home = dp_core_tunnel_home(r->core, q.tunnel);
 	q.environment = r->core->tunnel_slots[q.tunnel].environment_slot;
-	q.memory = dp_sa_alloc((int)rte_lcore_to_socket_id(home->lcore));
+	q.memory = dp_sa_alloc(home->sas, (enum ipc_direction)add->id.direction);
 	if (!q.memory)
 		return -ENOMEM;
 	rc = dp_worker_call(home, on_sa_add, &q);

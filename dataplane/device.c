@@ -29,8 +29,7 @@
 #define SESSION_BYTES 168u      /* flows, lookup table, cold part, ports: an upper bound */
 #define WORKER_BYTES (9u << 20) /* SA table, shares, rings, what waits */
 #define TUNNELS 4096u           /* more of them: memory_mb */
-#define TUNNEL_SAS 4u           /* both directions, old and new while keys are changed */
-#define HEAP_OVERHEAD 192u      /* of one small allocation: its header, alignment */
+#define TUNNEL_PAIRS 2u         /* of SAs: old and new ones while keys are changed */
 
 static const char *const port_names[DP_PORT_COUNT] = {
 	[DP_PORT_UPLINK] = "uplink", [DP_PORT_CLUSTER] = "cluster"
@@ -428,7 +427,7 @@ uint32_t dp_eal_memory_mb(const struct ipc_node *node, uint16_t workers)
 		return node->memory_mb;
 	bytes += (uint64_t)node->sessions * SESSION_BYTES;
 	bytes += (uint64_t)workers * WORKER_BYTES;
-	bytes += (uint64_t)TUNNELS * TUNNEL_SAS * (dp_sa_bytes() + HEAP_OVERHEAD);
+	bytes += (uint64_t)TUNNELS * TUNNEL_PAIRS * dp_sa_pair_bytes();
 	bytes += DP_DATAGRAM_BUFFERS * (UINT16_MAX + 256ull);
 	return (uint32_t)(bytes >> 20) + 64;
 }

@@ -10,10 +10,9 @@
 #include "dataplane/port.h"
 #include "dataplane/resync.h"
 #include "dataplane/sa_list.h"
+#include "dataplane/slab.h"
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
-
-#include <rte_malloc.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -25,43 +24,36 @@
 #define OUTER_TTL 64
 #define TCP_IPV4_HEADERS 40
 
-struct sa_memory {
-	union {
-		struct dp_sa_in in;
-		struct dp_sa_out out;
-	};
-	uint8_t seed[DP_CRYPTO_SEED]; /* random, for dp_crypto_key_init() */
-};
-
-void *dp_sa_alloc(int socket)
+void *dp_sa_alloc(struct dp_sa_table *table, enum ipc_direction direction)
 {
-	struct sa_memory *memory =
-		rte_zmalloc_socket("sa", sizeof(*memory), RTE_CACHE_LINE_SIZE, socket);
+	void *memory = dp_slab_take(direction == IPC_IN ? table->memory_in : table->memory_out);
+	uint8_t *seed;
 
-	if (memory &&
-	    getrandom(memory->seed, sizeof(memory->seed), 0) != (ssize_t)sizeof(memory->seed)) {
-		rte_free(memory);
+	if (!memory)
+		return NULL;
+	seed = direction == IPC_IN ? ((struct dp_sa_in *)memory)->seed
+	                           : ((struct dp_sa_out *)memory)->seed;
+	if (getrandom(seed, DP_CRYPTO_SEED, 0) != (ssize_t)DP_CRYPTO_SEED) {
+		dp_sa_free(memory);
 		return NULL;
 	}
 	return memory;
 }
 
-size_t dp_sa_bytes(void)
+size_t dp_sa_pair_bytes(void)
 {
-	return sizeof(struct sa_memory);
+	return dp_slab_bytes(sizeof(struct dp_sa_in)) + dp_slab_bytes(sizeof(struct dp_sa_out));
 }
 
 void dp_sa_wipe(void *memory)
 {
-	sp_wipe(memory, sizeof(struct sa_memory));
+	dp_slab_wipe(memory);
 }
 
 void dp_sa_free(void *memory)
 {
-	if (!memory)
-		return;
-	dp_sa_wipe(memory);
-	rte_free(memory);
+	if (memory)
+		dp_slab_give_back(memory);
 }
 
 int dp_sa_spi_alloc(struct dp_worker *w, uint16_t tunnel, uint32_t random, uint32_t *spi_be)
@@ -309,10 +301,9 @@ static int add_in(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	rc = add->flags & IPC_SA_OPENVPN ? dp_ovpn_find_room(&w->tunnels[tunnel], add) : 0;
 	if (rc != 0)
 		return rc;
-	memset(sa, 0, sizeof(*sa));
+	memset(sa, 0, offsetof(struct dp_sa_in, seed));
 	sa->suite = suite_for(add);
-	rc = init_key(w, &sa->key, &sa->epoch, &sa->suite, add,
-	              ((const struct sa_memory *)sa)->seed);
+	rc = init_key(w, &sa->key, &sa->epoch, &sa->suite, add, sa->seed);
 	if (rc != 0)
 		return rc;
 	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
@@ -351,10 +342,9 @@ static int add_out(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t t
 		return -EEXIST;
 	if (t->free == DP_SA_NO_ENTRY)
 		return -ENOSPC;
-	memset(sa, 0, sizeof(*sa));
+	memset(sa, 0, offsetof(struct dp_sa_out, seed));
 	sa->suite = suite_for(add);
-	rc = init_key(w, &sa->key, &sa->epoch, &sa->suite, add,
-	              ((const struct sa_memory *)sa)->seed);
+	rc = init_key(w, &sa->key, &sa->epoch, &sa->suite, add, sa->seed);
 	if (rc != 0)
 		return rc;
 	memcpy(&sa->salt, add->key + sa->suite.key_bytes, sa->suite.salt_bytes);
@@ -418,7 +408,7 @@ int dp_sa_confirm(struct dp_worker *w, const struct ipc_sa_add *add, uint16_t tu
 	if (rc != 0)
 		return rc;
 	rc = dp_crypto_key_init(w->crypto, &sa->key, add->algorithm, add->key, add->key_length,
-	                        ((const struct sa_memory *)sa)->seed);
+	                        sa->seed);
 	if (rc != 0)
 		return rc;
 	if (!is_as_expected(sa, add)) {

@@ -76,6 +76,7 @@ struct dp_sa_in {
 	struct dp_ovpn_epoch epoch;
 	struct dp_ovpn_late late;
 	struct dp_sa_lease lease;
+	uint8_t seed[DP_CRYPTO_SEED]; /* random from the beginning, for dp_crypto_key_init() */
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_sa_in, openvpn) == 44, "dp_sa_in: the end of line 0");
 _Static_assert(offsetof(struct dp_sa_in, packets) == 64, "dp_sa_in: line 1");
@@ -115,16 +116,17 @@ struct dp_sa_out {
 	struct dp_crypto_key key;
 	struct dp_ovpn_epoch epoch;
 	struct dp_sa_lease lease;
+	uint8_t seed[DP_CRYPTO_SEED]; /* random from the beginning, for dp_crypto_key_init() */
 } __rte_cache_aligned;
 _Static_assert(offsetof(struct dp_sa_out, packets) == 64, "dp_sa_out: line 1");
 _Static_assert(offsetof(struct dp_sa_out, openvpn) == 128, "dp_sa_out: line 2");
 _Static_assert(offsetof(struct dp_sa_out, key) == 192, "dp_sa_out: line 3, the key");
 
-/* Memory for one SA of either direction, random bytes for it included; NULL: none left. Control
- * thread, before dp_sa_add(). */
-void *dp_sa_alloc(int socket);
-/* What that takes, bytes. */
-size_t dp_sa_bytes(void);
+/* Memory for one SA of a worker, random bytes for it included; NULL: none left. Control thread,
+ * before dp_sa_add(). */
+void *dp_sa_alloc(struct dp_sa_table *table, enum ipc_direction direction);
+/* What two take, one of each direction, bytes. */
+size_t dp_sa_pair_bytes(void);
 /* Overwrites the memory of an SA, keys included. */
 void dp_sa_wipe(void *memory);
 /* Wipes and frees; NULL is allowed. Control thread, after the worker let go of it. */

@@ -3,6 +3,7 @@
 #include "dataplane/sa_table.h"
 
 #include "dataplane/sa.h"
+#include "dataplane/slab.h"
 #include "dataplane/worker.h"
 
 #include <rte_malloc.h>
@@ -11,6 +12,16 @@
 #include <string.h>
 
 #define CAPACITY_MAX (1u << 24)
+
+static void release(struct dp_sa_table *t)
+{
+	dp_slab_destroy(t->memory_in);
+	dp_slab_destroy(t->memory_out);
+	rte_free(t->in);
+	rte_free(t->out);
+	rte_free(t->entries);
+	rte_free(t);
+}
 
 int dp_sa_table_create(struct dp_sa_table **table, uint16_t worker, uint32_t capacity, int socket)
 {
@@ -31,11 +42,10 @@ int dp_sa_table_create(struct dp_sa_table **table, uint16_t worker, uint32_t cap
 		rte_zmalloc_socket("sa out", places * sizeof(*t->out), RTE_CACHE_LINE_SIZE, socket);
 	t->entries = rte_zmalloc_socket("sa entries", capacity * sizeof(*t->entries),
 	                                RTE_CACHE_LINE_SIZE, socket);
-	if (!t->in || !t->out || !t->entries) {
-		rte_free(t->in);
-		rte_free(t->out);
-		rte_free(t->entries);
-		rte_free(t);
+	if (!t->in || !t->out || !t->entries ||
+	    dp_slab_create(&t->memory_in, sizeof(struct dp_sa_in), socket) != 0 ||
+	    dp_slab_create(&t->memory_out, sizeof(struct dp_sa_out), socket) != 0) {
+		release(t);
 		return -ENOMEM;
 	}
 	t->mask = places - 1;
@@ -55,10 +65,7 @@ void dp_sa_table_destroy(struct dp_sa_table *table)
 		return;
 	for (uint32_t i = 0; i < table->capacity; i++)
 		dp_sa_free(table->entries[i].memory);
-	rte_free(table->in);
-	rte_free(table->out);
-	rte_free(table->entries);
-	rte_free(table);
+	release(table);
 }
 
 void dp_sa_entry_set_deadline(struct dp_sa_table *t, struct dp_sa_entry *e, uint32_t now_s,

@@ -17,6 +17,7 @@
 
 struct dp_sa_in;
 struct dp_sa_out;
+struct dp_slab;
 
 /* A place of the hash by SPI; spi_be 0: empty. Four in a line. */
 struct dp_sa_place {
@@ -56,7 +57,9 @@ struct dp_sa_table {
 	uint32_t openvpn_out; /* outbound OpenVPN keys */
 	uint32_t stream_out;  /* those of them whose packets go into a byte stream */
 	uint16_t worker;
-	bool is_changed; /* dp_sa_take_changed() */
+	bool is_changed;           /* dp_sa_take_changed() */
+	struct dp_slab *memory_in; /* of SAs; the control thread's */
+	struct dp_slab *memory_out;
 };
 
 /* Table for CAPACITY SAs of both directions, larval ones included. 0, -EINVAL or -ENOMEM. Control

@@ -59,7 +59,7 @@ static void start(void)
 	require(dp_sa_table_create(&worker.sas, 0, 4, SOCKET_ID_ANY) == 0);
 	worker.larval = dp_larval_create();
 	require(worker.larval != NULL);
-	memory = dp_sa_alloc(SOCKET_ID_ANY);
+	memory = dp_sa_alloc(worker.sas, IPC_IN);
 	require(memory != NULL);
 }
 

@@ -99,7 +99,7 @@ static struct ipc_sa_add request(uint8_t choice)
 
 static void add_sa(struct ipc_sa_add *add, enum ipc_direction direction, uint16_t tunnel)
 {
-	void *memory = dp_sa_alloc(SOCKET_ID_ANY);
+	void *memory = dp_sa_alloc(worker.sas, direction);
 
 	require(memory != NULL);
 	add->id.direction = (uint8_t)direction;

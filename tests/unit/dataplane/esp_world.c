@@ -101,7 +101,7 @@ struct ipc_sa_add world_add_request(enum ipc_direction direction, uint32_t spi,
 
 int world_add(struct world *x, const struct ipc_sa_add *add, uint16_t tunnel)
 {
-	void *memory = dp_sa_alloc(SOCKET_ID_ANY);
+	void *memory = dp_sa_alloc(x->w.sas, (enum ipc_direction)add->id.direction);
 	int rc;
 
 	assert_non_null(memory);

@@ -227,8 +227,8 @@ static int add_sa(struct commit_world *x, const char *of, const char *name,
 		.replay_window = 64,
 		.key = { 1 }
 	};
-	void *memory = dp_sa_alloc(SOCKET_ID_ANY);
 	struct dp_worker *w = home(x, of);
+	void *memory = dp_sa_alloc(w->sas, direction);
 	int rc = 0;
 
 	snprintf(add.tunnel.environment, IPC_NAME_LEN, "%s", of);

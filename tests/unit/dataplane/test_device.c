@@ -577,7 +577,7 @@ static void sizes_memory(void **state)
 	/* what the tables take, down to the last session and the keys of 4096 tunnels twice over */
 	assert_true((uint64_t)(dp_eal_memory_mb(&node, 1) - 64) << 20 >=
 	            dp_flow_table_bytes(node.sessions) + node.sessions / 64 * 72ull +
-	                    dp_eal_mbuf_count(&node, 1) * 2500ull + 4 * 4096 * dp_sa_bytes());
+	                    dp_eal_mbuf_count(&node, 1) * 2500ull + 2 * 4096 * dp_sa_pair_bytes());
 	node.mbufs = 777;
 	assert_int_equal(dp_eal_mbuf_count(&node, 8), 777);
 	node.memory_mb = 555;
