@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 #include <rte_prefetch.h>
 
@@ -46,8 +47,15 @@ struct dp_crypto_key {
 	uint8_t schedule[1024];
 } __rte_cache_aligned;
 
-#define DP_CRYPTO_KEY_LINES ((unsigned)(sizeof(struct dp_crypto_key) / RTE_CACHE_LINE_SIZE))
 #define DP_CRYPTO_KEYS_AHEAD 8u /* packets: what these take is longer than memory does */
+
+/* One line of a key, counted from its beginning or from its end. */
+static inline void dp_crypto_key_prefetch_line(const struct dp_crypto_key *key, int line)
+{
+	const uint8_t *from = line < 0 ? key->schedule + sizeof(key->schedule) : key->schedule;
+
+	rte_prefetch0(from + (ptrdiff_t)line * RTE_CACHE_LINE_SIZE);
+}
 
 /* Sends for what a packet of LENGTH bytes, all headers included, needs of the key, which is not in
  * the cache. What AES-GCM reads, in its implementation for VAES: the round keys, at the beginning,
@@ -55,15 +63,17 @@ struct dp_crypto_key {
 static inline void dp_crypto_key_prefetch(const struct dp_crypto_key *key,
                                           const struct dp_crypto_suite *suite, unsigned length)
 {
-	unsigned rounds = suite->key_bytes > 16 ? 4 : 3;
-	unsigned powers =
-		RTE_MIN((length + 27) / RTE_CACHE_LINE_SIZE, DP_CRYPTO_KEY_LINES - rounds);
-	const uint8_t *end = key->schedule + sizeof(key->schedule);
+	int powers = (int)((length + 27) / RTE_CACHE_LINE_SIZE); /* lines */
 
-	for (unsigned i = 0; i < rounds; i++)
-		rte_prefetch0(&key->schedule[i * RTE_CACHE_LINE_SIZE]);
-	for (unsigned i = 1; i <= powers; i++)
-		rte_prefetch0(end - (size_t)i * RTE_CACHE_LINE_SIZE);
+	dp_crypto_key_prefetch_line(key, 0);
+	dp_crypto_key_prefetch_line(key, 1);
+	dp_crypto_key_prefetch_line(key, 2);
+	if (suite->key_bytes > 16)
+		dp_crypto_key_prefetch_line(key, 3);
+	dp_crypto_key_prefetch_line(key, -1);
+	dp_crypto_key_prefetch_line(key, -2);
+	for (int line = 3; unlikely(line <= RTE_MIN(powers, 12)); line++)
+		dp_crypto_key_prefetch_line(key, -line);
 }
 
 /* NULL: not known. aad_bytes is that of 32-bit sequence numbers. */
