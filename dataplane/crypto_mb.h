@@ -47,7 +47,7 @@ struct dp_crypto_key {
 	uint8_t schedule[1024];
 } __rte_cache_aligned;
 
-#define DP_CRYPTO_KEYS_AHEAD 8u /* packets: what these take is longer than memory does */
+#define DP_CRYPTO_KEYS_AHEAD 12u /* packets: what these take is longer than memory does */
 
 /* One line of a key, counted from its beginning or from its end. */
 static inline void dp_crypto_key_prefetch_line(const struct dp_crypto_key *key, int line)

@@ -97,10 +97,9 @@ static inline void find_sa(struct dp_worker *w, struct dp_pkt *p)
 static inline void prefetch_state(const struct dp_worker *w, const struct dp_pkt *p)
 {
 	const struct dp_sa_in *sa = p->sa_in;
-	uint32_t sequence = rte_be_to_cpu_32(dp_load32(p->esp + 4));
 
-	rte_prefetch0(&sa->replay.bits[(sequence >> 6) & sa->replay.word_mask]);
 	rte_prefetch0(&w->tunnels[sa->tunnel]);
+	rte_prefetch0(&w->environments[sa->environment]);
 }
 
 /* Sends for the keys of packets [P, END), of several SAs. */

@@ -65,14 +65,14 @@ struct dp_sa_in {
 	uint8_t pad1[4];
 	/* line 1 */
 	uint64_t packets;
-	uint64_t bytes;                /* of inner packets */
-	uint64_t used_ns;              /* last authentic packet, 0: never */
-	struct dp_bucket resync_limit; /* tries; of OpenVPN: of later epochs */
-	uint32_t failures;             /* of the integrity check in a row, bursts taken whole */
-	uint8_t pad2[4];
+	uint64_t bytes;    /* of inner packets */
+	uint64_t used_ns;  /* last authentic packet, 0: never */
+	uint32_t failures; /* of the integrity check in a row, bursts taken whole */
+	uint8_t pad2[12];
 	struct dp_replay replay; /* its head ends line 1 */
 	/* line 10 */
 	struct dp_crypto_key key;
+	struct dp_bucket resync_limit; /* tries; of OpenVPN: of later epochs */
 	struct dp_ovpn_epoch epoch;
 	struct dp_ovpn_late late;
 	struct dp_sa_lease lease;
