@@ -13,6 +13,7 @@
 #include "dataplane/egress.h"
 #include "dataplane/failover.h"
 #include "dataplane/nat_session.h"
+#include "dataplane/ovpn_out.h"
 #include "dataplane/portpool.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/sa.h"
@@ -448,11 +449,13 @@ struct retire {
 	unsigned count;
 };
 
-/* Takes up to SAS_AT_ONCE SAs of the tunnel out of use; 1: there may be more. */
+/* Takes up to SAS_AT_ONCE SAs of the tunnel out of use; 1: there may be more. The last that is said
+ * with them is that it ends. */
 static int retire_sas(struct dp_worker *w, void *argument)
 {
 	struct retire *r = argument;
 
+	dp_ovpn_out_exit(w, r->tunnel);
 	r->count = dp_sa_retire(w, r->tunnel, r->memory, SAS_AT_ONCE);
 	return r->count == SAS_AT_ONCE;
 }

@@ -18,17 +18,19 @@ enum { V2_NOT = 0, V2_LZ4 = 1, V2_SNAPPY = 2 };
 const uint8_t dp_ovpn_ping_payload[DP_OVPN_PING_BYTES] = { 0x2a, 0x18, 0x7b, 0xf3, 0x64, 0x1e,
 	                                                   0xb4, 0xcb, 0x07, 0xed, 0x2d, 0x0a,
 	                                                   0x98, 0x1f, 0xc7, 0x48 };
-static const uint8_t occ_magic[16] = { 0x28, 0x7f, 0x34, 0x6b, 0xd4, 0xef, 0x7a, 0x81,
-	                               0x2d, 0x56, 0xb8, 0xd3, 0xaf, 0xc5, 0x45, 0x9c };
+#define OCC_MAGIC 16u
 #define OCC_EXIT 6
+const uint8_t dp_ovpn_exit_payload[DP_OVPN_EXIT_BYTES] = { 0x28, 0x7f, 0x34, 0x6b, 0xd4,    0xef,
+	                                                   0x7a, 0x81, 0x2d, 0x56, 0xb8,    0xd3,
+	                                                   0xaf, 0xc5, 0x45, 0x9c, OCC_EXIT };
 
 enum dp_ovpn_message dp_ovpn_message(const uint8_t *payload, unsigned length)
 {
 	if (length == DP_OVPN_PING_BYTES && memcmp(payload, dp_ovpn_ping_payload, length) == 0)
 		return DP_OVPN_MESSAGE_PING;
-	if (length <= sizeof(occ_magic) || memcmp(payload, occ_magic, sizeof(occ_magic)) != 0)
+	if (length <= OCC_MAGIC || memcmp(payload, dp_ovpn_exit_payload, OCC_MAGIC) != 0)
 		return DP_OVPN_MESSAGE_NONE;
-	return payload[sizeof(occ_magic)] == OCC_EXIT ? DP_OVPN_MESSAGE_EXIT : DP_OVPN_MESSAGE_OCC;
+	return payload[OCC_MAGIC] == OCC_EXIT ? DP_OVPN_MESSAGE_EXIT : DP_OVPN_MESSAGE_OCC;
 }
 
 /* Into a buffer of its own: what it grows to is not known before. */

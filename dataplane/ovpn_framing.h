@@ -33,3 +33,5 @@ enum dp_ovpn_message dp_ovpn_message(const uint8_t *payload, unsigned length);
 
 #define DP_OVPN_PING_BYTES 16u
 extern const uint8_t dp_ovpn_ping_payload[DP_OVPN_PING_BYTES];
+#define DP_OVPN_EXIT_BYTES 17u
+extern const uint8_t dp_ovpn_exit_payload[DP_OVPN_EXIT_BYTES];

@@ -270,22 +270,23 @@ void dp_ovpn_out_seal(struct dp_worker *w, struct dp_batch *b)
 			check_volume(w, b->p[i].sa_out);
 }
 
-bool dp_ovpn_out_ping(struct dp_worker *w, struct dp_sa_out *sa)
+/* A message of the protocol itself. */
+static bool say(struct dp_worker *w, struct dp_sa_out *sa, const uint8_t *message, unsigned length)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->mbufs);
-	struct dp_batch ping = { .n = 1 };
-	struct dp_pkt *p = &ping.p[0];
+	struct dp_batch one = { .n = 1 };
+	struct dp_pkt *p = &one.p[0];
 
 	if (!m)
 		return false;
 	p->m = m;
-	p->l3 = (uint8_t *)rte_pktmbuf_append(m, DP_OVPN_PING_BYTES);
-	memcpy(p->l3, dp_ovpn_ping_payload, DP_OVPN_PING_BYTES);
-	p->l3_length = DP_OVPN_PING_BYTES;
+	p->l3 = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)length);
+	memcpy(p->l3, message, length);
+	p->l3_length = (uint16_t)length;
 	p->tunnel = sa->tunnel;
 	encapsulate_all(w, sa, p, p + 1);
 	if (p->verdict == DP_OK) {
-		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, &ping, 0, 1);
+		dp_crypto_encrypt(w->crypto, &sa->suite, &sa->key, &one, 0, 1);
 		dp_crypto_flush(w->crypto);
 	}
 	if (p->verdict != DP_OK) {
@@ -299,4 +300,17 @@ bool dp_ovpn_out_ping(struct dp_worker *w, struct dp_sa_out *sa)
 		dp_answer_queue(w, m, DP_PORT_UPLINK);
 	w->count->ovpn_pings++;
 	return true;
+}
+
+bool dp_ovpn_out_ping(struct dp_worker *w, struct dp_sa_out *sa)
+{
+	return say(w, sa, dp_ovpn_ping_payload, DP_OVPN_PING_BYTES);
+}
+
+void dp_ovpn_out_exit(struct dp_worker *w, uint16_t tunnel)
+{
+	struct dp_sa_out *sa = w->tunnels[tunnel].out;
+
+	if (sa && sa->lease.flags & IPC_SA_OPENVPN && w->answers->n < DP_BURST)
+		(void)say(w, sa, dp_ovpn_exit_payload, DP_OVPN_EXIT_BYTES);
 }

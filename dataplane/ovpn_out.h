@@ -27,3 +27,7 @@ void dp_ovpn_out_seal(struct dp_worker *w, struct dp_batch *b);
 
 /* Queues a ping under this key, to w->answers, which has room for one more. False: no buffer. */
 bool dp_ovpn_out_ping(struct dp_worker *w, struct dp_sa_out *sa);
+
+/* The same with the message that we end (OCC's exit), under the tunnel's current key if that is
+ * OpenVPN's. Where there is no room or no buffer the server finds out by itself. */
+void dp_ovpn_out_exit(struct dp_worker *w, uint16_t tunnel);

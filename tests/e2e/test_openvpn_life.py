@@ -79,6 +79,19 @@ def test_new_keys_are_late(openvpn):
     assert site.server.counted("Peer Connection Initiated") == 1
 
 
+def test_leave(openvpn):
+    """A tunnel that is removed says so in the data channel, since control packets need not arrive:
+    the server drops it at once, and not after its ping-restart."""
+    server = openvpn.site.server
+    life = Life(openvpn)
+    life.stream.end()
+    assert server.clients()
+    with Cut(openvpn, "a", openvpn_control(1)):
+        life.gateway.configure([])
+        assert life.gateway.command("reload").returncode == 0
+        wait_until(lambda: not server.clients(), 60, "the server has dropped us")
+
+
 @pytest.mark.parametrize("wrapping", (None, "tls-crypt"))
 def test_control_plane_is_killed(openvpn, wrapping):
     """The next one goes on with the session: the server sees new keys, not a new client."""

@@ -429,6 +429,32 @@ static void keeps_two_keys(void **state)
 	destroy(f);
 }
 
+/* That a server understands it is tests/e2e/test_openvpn_life.py. */
+static void says_that_we_end(void **state)
+{
+	struct fixture *f = create();
+	struct ipc_sa_add esp = world_add_request(IPC_OUT, 0x1002, IPC_AES128_GCM16, 0);
+	struct ipc_sa_add add = request(IPC_OUT, htonl(0x1001), IPC_AES256_GCM16);
+	uint8_t *packet;
+
+	(void)state;
+	dp_ovpn_out_exit(&f->x->w, TUNNEL); /* without a key there is no way */
+	assert_int_equal(world_add(f->x, &esp, TUNNEL), 0);
+	dp_ovpn_out_exit(&f->x->w, TUNNEL);
+	assert_int_equal(f->answers.n, 0);
+	assert_int_equal(world_add(f->x, &add, TUNNEL), 0);
+	f->answers.n = DP_BURST;
+	dp_ovpn_out_exit(&f->x->w, TUNNEL);
+	assert_int_equal(f->answers.n, DP_BURST);
+	f->answers.n = 0;
+	dp_ovpn_out_exit(&f->x->w, TUNNEL);
+	assert_int_equal(f->answers.n, 1);
+	packet = rte_pktmbuf_mtod(f->answers.p[0].m, uint8_t *);
+	assert_int_equal(f->answers.p[0].m->data_len, OUTER + 24 + DP_OVPN_EXIT_BYTES);
+	assert_int_equal(packet[OUTER] >> 3, DP_OVPN_DATA_V2);
+	destroy(f);
+}
+
 /* ---- epochs ---- */
 
 static struct ipc_sa_add request_epoch(enum ipc_direction direction, const char *secret,
@@ -818,6 +844,7 @@ int main(void)
 		cmocka_unit_test(floats_once_in_a_while),
 		cmocka_unit_test(tells_an_exit_once),
 		cmocka_unit_test(keeps_two_keys),
+		cmocka_unit_test(says_that_we_end),
 		cmocka_unit_test(speaks_in_epochs),
 		cmocka_unit_test(takes_what_is_late),
 		cmocka_unit_test(forgers_have_a_budget),
