@@ -38,6 +38,8 @@ def parse(argv):
     parser.add_argument("--cipher", help="one cipher alone: aes128gcm, ...")
     parser.add_argument("--size", type=int, help="one size alone, IPv4 bytes")
     parser.add_argument("--sessions", type=int, default=1024, help="default: 1024")
+    parser.add_argument("--tunnels", type=int, default=None,
+                        help="spread over so many tunnels, a multiple of 4 (default: one)")
     parser.add_argument("--processes", type=int, default=PROCESSES)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="passes in each process")
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)),
@@ -64,8 +66,8 @@ def run(program, options, *arguments):
 def measure(program, options):
     """One process: what it says of itself, and its cases."""
     arguments = ["--rounds", options.rounds, "--sessions", options.sessions, "--cpu", options.cpu]
-    for name in ("path", "cipher", "size"):
-        if getattr(options, name) is not None:
+    for name in ("path", "cipher", "size", "tunnels"):
+        if getattr(options, name, None) is not None:
             arguments += [f"--{name}", getattr(options, name)]
     head, cases = run(program, options, *arguments)
     if not cases:
