@@ -105,53 +105,35 @@ static unsigned take_sent(struct source *s)
 	return n;
 }
 
-static uint64_t clock_start(void)
-{
-	_mm_lfence();
-	return __rdtsc();
-}
-
-static void clock_stop(uint64_t start, struct sample *sample)
-{
-	unsigned unused;
-
-	sample->cycles += (uint32_t)(__rdtscp(&unused) - start);
-	_mm_lfence();
-}
-
-/* What was handed over and fetched. Timed apart from the burst before it: both together may fill
- * the buffer of what is sent, which is emptied then. */
-static void run_fetched(struct source *s, struct sample *sample)
-{
-	uint64_t start = clock_start();
-
-	dp_worker_process_handed(s->w);
-	clock_stop(start, sample);
-	sample->packets += take_sent(s);
-}
-
+/* What was handed over. Timed apart from the burst before it: both together may fill the buffer of
+ * what is sent, which is emptied then. */
 static void run_handed(struct source *s, struct sample *sample)
 {
-	uint64_t start = clock_start();
+	unsigned unused;
+	uint64_t cycles;
 
-	dp_worker_fetch_handed(s->w);
-	clock_stop(start, sample);
-	run_fetched(s, sample);
+	_mm_lfence();
+	cycles = __rdtsc();
+	dp_worker_receive_handed(s->w);
+	sample->cycles += (uint32_t)(__rdtscp(&unused) - cycles);
+	_mm_lfence();
+	sample->packets += take_sent(s);
 }
 
-/* A burst, and what others handed over meanwhile, as in the worker's loop: the cycles of the path
- * alone. */
+/* A burst, and what others handed over meanwhile: the cycles of the path alone. */
 static void run_burst(struct source *s, struct rte_mbuf **m, struct sample *sample)
 {
-	uint64_t start = clock_start();
+	unsigned unused;
+	uint64_t cycles;
 
-	if (s->w->worker_count > 1)
-		dp_worker_fetch_handed(s->w);
+	_mm_lfence();
+	cycles = __rdtsc();
 	world_turn(s->w, s->path->from, m, DP_BURST);
-	clock_stop(start, sample);
+	sample->cycles += (uint32_t)(__rdtscp(&unused) - cycles);
+	_mm_lfence();
 	sample->packets += take_sent(s);
-	if (s->w->handed.n)
-		run_fetched(s, sample);
+	if (s->w->worker_count > 1)
+		run_handed(s, sample);
 }
 
 static bool is_behind(const struct source *s)

@@ -4,7 +4,6 @@
 
 #include <rte_hash_crc.h>
 #include <rte_malloc.h>
-#include <rte_prefetch.h>
 
 #include "dataplane/egress.h"
 #include "dataplane/icmp_quote.h"
@@ -149,21 +148,7 @@ static void send_to(struct dp_worker *w, struct dp_batch *b, uint32_t mask, uint
 	taken = rte_ring_enqueue_burst(w->workers[home]->handoff_in, (void **)m, n, NULL);
 	for (unsigned i = taken; i < n; i++)
 		sent[i]->verdict = DP_HANDOFF_FULL;
-	w->handed_to |= 1ull << home;
 	w->count->handoffs += taken;
-}
-
-void dp_handoff_expect(struct dp_worker *w)
-{
-	uint64_t peers = w->handed_to;
-
-	for (; peers; peers &= peers - 1) {
-		const struct rte_ring *queue = w->workers[rte_bsf64(peers)]->handoff_in;
-
-		__builtin_prefetch(&queue->prod, 1);
-		rte_prefetch0(&queue->cons);
-	}
-	w->handed_to = 0;
 }
 
 /* Where a packet belongs; UINT16_MAX: it stays here. */

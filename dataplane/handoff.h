@@ -33,10 +33,6 @@ struct dp_handoff_share {
  * them. */
 struct dp_handoff_share *dp_handoff_shares_create(uint16_t workers, int socket);
 
-/* Has what the other cores keep of the queues that were filled last fetched: before a burst. Worker
- * only. */
-void dp_handoff_expect(struct dp_worker *w);
-
 /* Stages: packets for environments (cluster side), for SPIs or of OpenVPN tunnels (uplink side), of
  * another home are sent there (DP_TAKEN). */
 void dp_handoff_forward(struct dp_worker *w, struct dp_batch *b);

@@ -342,7 +342,6 @@ static inline void answer(struct dp_worker *w)
 
 void dp_path_received(struct dp_worker *w, enum dp_port_id port, struct rte_mbuf **m, unsigned n)
 {
-	dp_handoff_expect(w);
 	if (port == DP_PORT_CLUSTER)
 		from_cluster(w, m, n, &first);
 	else

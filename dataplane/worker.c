@@ -123,28 +123,11 @@ static unsigned receive_released(struct dp_worker *w)
 	return total;
 }
 
-/* What the parser looks at and what is written. The buffer is one of our pools', as a rule: where
- * its data begins is known without looking. */
-static inline void prefetch_handed(struct rte_mbuf *m)
-{
-	__builtin_prefetch(m, 1);
-	__builtin_prefetch((uint8_t *)(m + 1) + RTE_PKTMBUF_HEADROOM, 1);
-}
-
-void dp_worker_fetch_handed(struct dp_worker *w)
-{
-	struct dp_handed *handed = &w->handed;
-
-	handed->n = rte_ring_dequeue_burst(w->handoff_in, (void **)handed->m, DP_BURST, NULL);
-	for (unsigned i = 0; i < handed->n; i++)
-		prefetch_handed(handed->m[i]);
-}
-
 /* Frames of both ports come mixed: those of one port are a burst. */
-unsigned dp_worker_process_handed(struct dp_worker *w)
+unsigned dp_worker_receive_handed(struct dp_worker *w)
 {
-	struct rte_mbuf **m = w->handed.m;
-	unsigned n = w->handed.n, from = 0;
+	struct rte_mbuf *m[DP_BURST];
+	unsigned n = rte_ring_dequeue_burst(w->handoff_in, (void **)m, DP_BURST, NULL), from = 0;
 
 	for (unsigned i = 1; i <= n; i++) {
 		if (i < n && m[i]->port == m[from]->port)
@@ -152,7 +135,6 @@ unsigned dp_worker_process_handed(struct dp_worker *w)
 		dp_path_handed(w, (enum dp_port_id)m[from]->port, &m[from], i - from);
 		from = i;
 	}
-	w->handed.n = 0;
 	return n;
 }
 
@@ -192,10 +174,9 @@ int dp_worker_run(void *worker)
 
 		dp_worker_tick(w);
 		dp_failover_tick(w);
-		dp_worker_fetch_handed(w);
 		work = receive_released(w);
 		work += receive(w);
-		work += dp_worker_process_handed(w);
+		work += dp_worker_receive_handed(w);
 		work += dp_port_send_others(w);
 		work += dp_worker_tend(w);
 		dp_port_flush(w);

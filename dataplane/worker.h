@@ -110,12 +110,6 @@ struct dp_counters {
 	                                */
 };
 
-/* A burst of frames that other workers handed over, on their way from the other cores. */
-struct dp_handed {
-	unsigned n;
-	struct rte_mbuf *m[DP_BURST];
-};
-
 struct dp_worker {
 	/* the clock, read once per burst */
 	uint64_t now_tsc;
@@ -150,8 +144,6 @@ struct dp_worker {
 	struct dp_worker **workers;              /* [worker_count] */
 	struct rte_ring *handoff_in;             /* mbufs to process, from other workers */
 	struct dp_handoff_share *handoff_shares; /* [worker_count], of the others' handoff_in */
-	uint64_t handed_to; /* workers, as bits: whose queues are expected to be filled next */
-	struct dp_handed handed;
 	struct rte_ring *send;   /* frames to send, from other workers and the control thread */
 	struct rte_ring *punt;   /* to the control thread (shared) */
 	struct rte_ring *stream; /* the same, for byte streams */
@@ -215,11 +207,8 @@ int dp_worker_call(struct dp_worker *w, dp_worker_fn fn, void *argument);
 /* The loop; returns when stop is set. An rte_eal_remote_launch() function. */
 int dp_worker_run(void *worker);
 
-/* Takes a burst that other workers handed over, and has its lines fetched from their cores while
- * the worker does something else; then dp_worker_process_handed() brings it on its way, and returns
- * how many there were. */
-void dp_worker_fetch_handed(struct dp_worker *w);
-unsigned dp_worker_process_handed(struct dp_worker *w);
+/* Takes a burst that other workers handed over through the path; returns how many. */
+unsigned dp_worker_receive_handed(struct dp_worker *w);
 
 /* What is due in each turn of the loop besides packets and ports: probes, keepalives, expiry.
  * Returns how much there was. */
