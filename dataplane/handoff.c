@@ -86,21 +86,13 @@ static unsigned class_of(const struct dp_worker *w, const struct dp_pkt *p, enum
 	return number % DP_HANDOFF_CLASSES;
 }
 
-/* rte_ring_count(), but as other threads may write meanwhile. */
-static uint32_t fill_of(const struct rte_ring *queue)
-{
-	return (__atomic_load_n(&queue->prod.tail, __ATOMIC_RELAXED) -
-	        __atomic_load_n(&queue->cons.tail, __ATOMIC_RELAXED)) &
-	       queue->mask;
-}
-
 /* How many more may cross to HOME before it is asked whose they are: up to one half of the queue,
  * everybody's. */
 static uint32_t unasked(const struct dp_worker *w, uint16_t home)
 {
 	const struct rte_ring *queue = w->workers[home]->handoff_in;
 	struct dp_handoff_share *s = &w->handoff_shares[home];
-	uint32_t half = rte_ring_get_capacity(queue) / 2, fill = fill_of(queue);
+	uint32_t half = rte_ring_get_capacity(queue) / 2, fill = dp_handoff_waiting(queue);
 
 	if (unlikely(fill >= half))
 		return 0;
@@ -160,6 +152,7 @@ static inline void send_home(struct dp_worker *w, struct dp_batch *b, home_fn ho
 	uint16_t homes[DP_BURST];
 	uint32_t elsewhere = 0;
 
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < b->n; i++) {
 		homes[i] = home_of(w, &b->p[i]);
 		elsewhere |= (uint32_t)(homes[i] != w->index && homes[i] != UINT16_MAX) << i;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <rte_common.h>
+#include <rte_ring.h>
 
 #include "dataplane/batch.h"
 
@@ -32,6 +33,15 @@ struct dp_handoff_share {
 /* Shares of WORKERS queues, on NUMA node SOCKET; NULL: no memory. Control thread; rte_free() frees
  * them. */
 struct dp_handoff_share *dp_handoff_shares_create(uint16_t workers, int socket);
+
+/* How many wait in a worker's handoff_in: rte_ring_count(), but as other threads may write
+ * meanwhile. */
+static inline uint32_t dp_handoff_waiting(const struct rte_ring *queue)
+{
+	return (__atomic_load_n(&queue->prod.tail, __ATOMIC_RELAXED) -
+	        __atomic_load_n(&queue->cons.tail, __ATOMIC_RELAXED)) &
+	       queue->mask;
+}
 
 /* Stages: packets for environments (cluster side), for SPIs or of OpenVPN tunnels (uplink side), of
  * another home are sent there (DP_TAKEN). */

@@ -9,6 +9,7 @@
 #include <rte_ethdev.h>
 #include <rte_pause.h>
 
+#include "dataplane/handoff.h"
 #include "dataplane/larval.h"
 #include "dataplane/keepalive.h"
 #include "dataplane/nat_session.h"
@@ -127,7 +128,11 @@ static unsigned receive_released(struct dp_worker *w)
 unsigned dp_worker_receive_handed(struct dp_worker *w)
 {
 	struct rte_mbuf *m[DP_BURST];
-	unsigned n = rte_ring_dequeue_burst(w->handoff_in, (void **)m, DP_BURST, NULL), from = 0;
+	unsigned n, from = 0;
+
+	if (dp_handoff_waiting(w->handoff_in) == 0)
+		return 0;
+	n = rte_ring_dequeue_burst(w->handoff_in, (void **)m, DP_BURST, NULL);
 
 	for (unsigned i = 1; i <= n; i++) {
 		if (i < n && m[i]->port == m[from]->port)
