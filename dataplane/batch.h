@@ -9,7 +9,9 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
@@ -79,6 +81,31 @@ struct dp_batch {
 	bool has_one_port;  /* all leave by one. Set by dp_nexthop() */
 	struct dp_pkt p[DP_BURST];
 };
+
+/* An mbuf's data, of one segment, grows by BYTES at its beginning. Both lengths at once: they stand
+ * side by side. */
+static inline void dp_mbuf_prepend(struct rte_mbuf *m, uint16_t bytes)
+{
+	uint8_t *at = (uint8_t *)m + offsetof(struct rte_mbuf, pkt_len);
+	uint64_t lengths;
+
+	_Static_assert(offsetof(struct rte_mbuf, data_len) ==
+	                       offsetof(struct rte_mbuf, pkt_len) + sizeof(uint32_t),
+	               "rte_mbuf: the lengths");
+	memcpy(&lengths, at, sizeof(lengths));
+	lengths += (uint64_t)bytes << 32 | bytes;
+	memcpy(at, &lengths, sizeof(lengths));
+	m->data_off -= bytes;
+}
+
+/* Its data is LENGTH bytes at BEGIN. What follows the lengths is a VLAN, which nobody has. */
+static inline void dp_mbuf_set(struct rte_mbuf *m, const uint8_t *begin, uint16_t length)
+{
+	uint64_t lengths = (uint64_t)length << 32 | length;
+
+	m->data_off = (uint16_t)(begin - (const uint8_t *)m->buf_addr);
+	memcpy((uint8_t *)m + offsetof(struct rte_mbuf, pkt_len), &lengths, sizeof(lengths));
+}
 
 /* Does what dp_batch_compact() says where a packet ends. */
 void dp_batch_compact_gaps(struct dp_worker *w, struct dp_batch *b);

@@ -142,9 +142,7 @@ static __rte_always_inline enum dp_verdict encapsulate(struct dp_worker *w, stru
 	p->l3 = outer;
 	p->shape = run->shape | total;
 	p->way = run->way;
-	m->data_off = (uint16_t)offset;
-	m->data_len = (uint16_t)total;
-	m->pkt_len = total;
+	dp_mbuf_set(m, outer, (uint16_t)total);
 	return DP_OK;
 }
 

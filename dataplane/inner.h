@@ -83,14 +83,11 @@ static inline bool dp_inner_is_plain(const uint8_t *outer, const uint8_t *inner,
 /* From here on the packet is the inner one: the mbuf's data is just that. */
 static inline void dp_inner_strip(struct dp_pkt *p, uint8_t *inner)
 {
-	struct rte_mbuf *m = p->m;
 	uint16_t total = rte_be_to_cpu_16(dp_load16(inner + 2));
 
 	p->l3 = inner;
 	p->l3_length = total;
 	p->l3_header = DP_IPV4_HEADER;
 	p->protocol = inner[9];
-	m->data_off = (uint16_t)(inner - (uint8_t *)m->buf_addr);
-	m->data_len = total;
-	m->pkt_len = total;
+	dp_mbuf_set(p->m, inner, total);
 }

@@ -141,11 +141,7 @@ static inline void dp_nat_translate(const struct dp_worker *w, const struct dp_p
  * header, as dp_nexthop() wants it. */
 static inline void dp_nat_leave(struct dp_pkt *p, enum dp_port_id port, uint32_t nexthop_be)
 {
-	struct rte_mbuf *m = p->m;
-
-	m->data_off = (uint16_t)(p->l3 - (uint8_t *)m->buf_addr);
-	m->data_len = p->l3_length;
-	m->pkt_len = p->l3_length;
+	dp_mbuf_set(p->m, p->l3, p->l3_length);
 	p->nexthop_be = nexthop_be;
 	p->port = (uint8_t)port;
 }

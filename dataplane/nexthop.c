@@ -158,9 +158,7 @@ static inline void write_ethernet(struct rte_mbuf *m, uint8_t *l3, struct ethern
 {
 	uint8_t *frame = l3 - RTE_ETHER_HDR_LEN;
 
-	m->data_off -= RTE_ETHER_HDR_LEN;
-	m->data_len += RTE_ETHER_HDR_LEN;
-	m->pkt_len += RTE_ETHER_HDR_LEN;
+	dp_mbuf_prepend(m, RTE_ETHER_HDR_LEN);
 	memcpy(frame, &header.begin, sizeof(header.begin));
 	memcpy(frame + 6, &header.end, sizeof(header.end));
 }
@@ -212,17 +210,26 @@ static inline uint64_t find_mac(const struct dp_nexthops *n, uint64_t key)
 /* A way out, found once for packets in a row that take it: to the addresses under a mask, but for
  * those on the link. */
 struct way {
-	uint64_t key, mac; /* of the next hop; 0: none looked up, not resolved */
-	uint32_t to_be, mask_be;
+	uint64_t key, mac;   /* of the next hop; 0: none looked up, not resolved */
+	uint64_t like, mask; /* of dp_pkt.way: address and port */
 	uint32_t link_be, link_mask_be;
-	uint8_t port;
 	struct ethernet header;
 };
 
+/* Of dp_pkt.way, what takes a packet to an address under MASK_BE. */
+static inline uint64_t ways_mask(uint32_t mask_be)
+{
+	const struct dp_pkt ways = { .nexthop_be = mask_be, .port = UINT8_MAX };
+
+	return ways.way;
+}
+
 static inline bool is_way_of(const struct way *way, const struct dp_pkt *p)
 {
-	return ((p->nexthop_be ^ way->to_be) & way->mask_be) == 0 &&
-	       ((p->nexthop_be ^ way->link_be) & way->link_mask_be) != 0 && p->port == way->port;
+	uint64_t own = p->way;
+
+	return ((own ^ way->like) & way->mask) == 0 &&
+	       (((uint32_t)own ^ way->link_be) & way->link_mask_be) != 0;
 }
 
 static inline enum dp_verdict find_way(struct dp_worker *w, struct dp_pkt *p, struct way *way)
@@ -237,29 +244,32 @@ static inline enum dp_verdict find_way(struct dp_worker *w, struct dp_pkt *p, st
 		way->key = key;
 		way->mac = find_mac(w->nexthops, key);
 		way->header = make_ethernet(port, way->mac);
-		way->port = DP_PORT_COUNT; /* not known before it is resolved */
+		way->mask = 0; /* not known before it is resolved */
+		way->link_mask_be = 0;
 	}
 	if (unlikely(!way->mac))
 		return hold_packet(w, p, nexthop_be);
-	way->to_be = p->nexthop_be;
-	way->mask_be = mask_be;
+	way->like = p->way;
+	way->mask = ways_mask(mask_be);
 	/* none is on the link of a port that has no other address there; nor are those that are
 	 * under no wider mask */
-	way->link_be = mask_be == UINT32_MAX ? ~way->to_be : port->address_be;
+	way->link_be = mask_be == UINT32_MAX ? ~p->nexthop_be : port->address_be;
 	way->link_mask_be = port->mask_be;
-	way->port = p->port;
 	return DP_OK;
 }
 
 void dp_nexthop(struct dp_worker *w, struct dp_batch *b)
 {
-	struct way way = { .key = 0, .port = DP_PORT_COUNT };
+	struct way way = { .key = 0 }; /* nobody's: all are on the link of such a mask */
+	uint8_t port = b->p[0].port;
 
+	b->has_one_port = true;
 	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
 		if (unlikely(!is_way_of(&way, p))) {
 			p->verdict = (uint8_t)find_way(w, p, &way);
 			if (unlikely(p->verdict != DP_OK))
 				continue;
+			b->has_one_port &= p->port == port;
 		}
 		write_ethernet(p->m, p->l3, way.header);
 	}

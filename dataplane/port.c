@@ -193,8 +193,26 @@ static inline unsigned transmit_run(struct dp_worker *w, const struct dp_batch *
 	return to;
 }
 
+/* All, as is the rule. */
+static inline void transmit_all(struct dp_tx *tx, const struct dp_batch *b)
+{
+	struct rte_mbuf **m = &tx->m[tx->n];
+
+#pragma GCC unroll 4
+	for (unsigned i = 0; i < b->n; i++)
+		m[i] = b->p[i].m;
+	tx->n += b->n;
+}
+
 void dp_port_transmit(struct dp_worker *w, struct dp_batch *b)
 {
+	if (unlikely(b->n == 0))
+		return;
+	if (likely(b->has_one_port && w->tx[b->p[0].port].n + b->n < DP_TX_BUFFER)) {
+		transmit_all(&w->tx[b->p[0].port], b);
+		b->n = 0;
+		return;
+	}
 	for (unsigned i = 0; i < b->n;)
 		i = transmit_run(w, b, i);
 	b->n = 0;
