@@ -168,6 +168,7 @@ void dp_esp_in_lookup(struct dp_worker *w, struct dp_batch *b)
 		place = dp_sa_lookup(w->sas, dp_load32(p->esp));
 	if (likely(place && place->sa)) /* as a rule all are of one SA */
 		p = look_up_run(w, place->sa, p, end);
+	b->has_one_sa = p == end && !dp_batch_has_ended(b);
 	if (unlikely(p < end))
 		look_up_each(w, p, end);
 }
@@ -322,6 +323,8 @@ void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 		to = from + 1;
 		if (unlikely(b->p[from].verdict != DP_OK))
 			continue;
+		if (likely(b->has_one_sa))
+			to = b->n;
 		while (to < b->n && b->p[to].verdict == DP_OK && b->p[to].sa_in == sa)
 			to++;
 		if (unlikely(to < b->n)) { /* the keys of those behind it, some packets ahead */
@@ -336,5 +339,6 @@ void dp_esp_in_decrypt(struct dp_worker *w, struct dp_batch *b)
 	}
 	if (dp_crypto_flush(w->crypto))
 		finish_queued(w, b);
-	count_failures(b);
+	if (unlikely(dp_batch_has_ended(b)))
+		count_failures(b);
 }

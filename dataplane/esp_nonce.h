@@ -5,7 +5,8 @@
 #pragma once
 
 #include <stdint.h>
-#include <string.h>
+
+#include <immintrin.h>
 
 #include <rte_byteorder.h>
 
@@ -17,12 +18,15 @@
  * window. */
 static inline void dp_esp_nonce_in(struct dp_pkt *p, const struct dp_sa_in *sa, uint64_t sequence)
 {
-	dp_store32(p->iv, sa->salt);
-	memcpy(p->iv + 4, p->esp + 8, 8);
-	if (!sa->is_esn) {
-		memcpy(p->aad, p->esp, 8); /* SPI and number as they stand there */
+	/* 32-bit words: SPI, number, and the halves of the IV, each of which there is in any packet
+	 */
+	__m128i header = _mm_loadu_si128((const __m128i *)p->esp);
+	__m128i iv = _mm_shuffle_epi32(header, _MM_SHUFFLE(3, 3, 2, 0));
+
+	_mm_store_si128((__m128i *)p->iv, _mm_insert_epi32(iv, (int)sa->salt, 0));
+	_mm_store_si128((__m128i *)p->aad, header);
+	if (!sa->is_esn)
 		return;
-	}
 	dp_store32(p->aad, sa->spi_be);
 	dp_store32(p->aad + 4, rte_cpu_to_be_32((uint32_t)(sequence >> 32)));
 	dp_store32(p->aad + 8, rte_cpu_to_be_32((uint32_t)sequence));
