@@ -361,20 +361,20 @@ static void gcm_encrypt(struct dp_crypto *c, aes_gcm_enc_dec_t encrypt,
                         const struct dp_crypto_suite *suite, const struct dp_crypto_key *key,
                         struct dp_batch *b, unsigned from, unsigned to)
 {
-	const struct dp_crypto_suite own = *suite; /* which no store changes */
+	/* which no store changes */
+	const size_t text_at = suite->text_at, tail = suite->tail_bytes, aad = suite->aad_bytes;
+	const size_t icv_at = suite->icv_at;
 
 	for (struct dp_pkt *p = b->p + from, *end = b->p + to; p < end; p++) {
-		uint8_t *text;
-		uint64_t length;
+		uint8_t *text = p->esp + text_at, *behind = p->l3 + p->l3_length - tail;
+		uint64_t length = (uint64_t)(behind - text);
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		text = text_of(p, &own);
-		length = (uint64_t)(end_of(p, &own) - text);
 		if (length >= LONG)
 			prefetch_next(p + 1, end);
 		encrypt((const struct gcm_key_data *)key, &c->gcm, text, text, length, p->iv,
-		        p->aad, own.aad_bytes, icv_of(p, &own), GCM_ICV);
+		        p->aad, aad, icv_at ? p->esp + icv_at : behind, GCM_ICV);
 	}
 }
 
@@ -382,19 +382,20 @@ static void gcm_decrypt(struct dp_crypto *c, aes_gcm_enc_dec_t decrypt,
                         const struct dp_crypto_suite *suite, const struct dp_crypto_key *key,
                         struct dp_batch *b, unsigned from, unsigned to)
 {
+	const size_t text_at = suite->text_at, tail = suite->tail_bytes, aad = suite->aad_bytes;
+	const size_t icv_at = suite->icv_at;
+
 	for (struct dp_pkt *p = b->p + from, *end = b->p + to; p < end; p++) {
-		uint8_t *text;
-		uint64_t length;
+		uint8_t *text = p->esp + text_at, *behind = p->l3 + p->l3_length - tail;
+		uint64_t length = (uint64_t)(behind - text);
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		text = text_of(p, suite);
-		length = (uint64_t)(end_of(p, suite) - text);
 		if (length >= LONG)
 			prefetch_next(p + 1, end);
 		decrypt((const struct gcm_key_data *)key, &c->gcm, text, text, length, p->iv,
-		        p->aad, suite->aad_bytes, p->icv, GCM_ICV);
-		if (unlikely(!is_icv_equal(p->icv, icv_of(p, suite))))
+		        p->aad, aad, p->icv, GCM_ICV);
+		if (unlikely(!is_icv_equal(p->icv, icv_at ? p->esp + icv_at : behind)))
 			p->verdict = DP_ESP_ICV;
 	}
 }

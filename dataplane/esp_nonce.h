@@ -14,17 +14,23 @@
 #include "dataplane/sa.h"
 #include "dataplane/wire.h"
 
+/* Of 32-bit sequence numbers, as they stand behind the SPI. */
+static inline void dp_esp_nonce_write(struct dp_pkt *p, const uint8_t *esp, uint32_t salt)
+{
+	/* 32-bit words: SPI, number, and the halves of the IV, each of which there is in any packet
+	 */
+	__m128i header = _mm_loadu_si128((const __m128i *)esp);
+	__m128i iv = _mm_shuffle_epi32(header, _MM_SHUFFLE(3, 3, 2, 0));
+
+	_mm_store_si128((__m128i *)p->iv, _mm_insert_epi32(iv, (int)salt, 0));
+	_mm_store_si128((__m128i *)p->aad, header);
+}
+
 /* The additional data also keeps the whole sequence number until the packet's end in the replay
  * window. */
 static inline void dp_esp_nonce_in(struct dp_pkt *p, const struct dp_sa_in *sa, uint64_t sequence)
 {
-	/* 32-bit words: SPI, number, and the halves of the IV, each of which there is in any packet
-	 */
-	__m128i header = _mm_loadu_si128((const __m128i *)p->esp);
-	__m128i iv = _mm_shuffle_epi32(header, _MM_SHUFFLE(3, 3, 2, 0));
-
-	_mm_store_si128((__m128i *)p->iv, _mm_insert_epi32(iv, (int)sa->salt, 0));
-	_mm_store_si128((__m128i *)p->aad, header);
+	dp_esp_nonce_write(p, p->esp, sa->salt);
 	if (!sa->is_esn)
 		return;
 	dp_store32(p->aad, sa->spi_be);
