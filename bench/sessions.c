@@ -208,7 +208,8 @@ static void print_state(const struct bench *x)
 	       x->world.w->count->sessions_now, x->world.w->count->sessions_ended, x->refused);
 }
 
-/* In bursts of 32, as a loaded worker has them; a sample is BUFFERS sessions. */
+/* In bursts of 32, one behind the other, as a loaded worker has them; a sample is BUFFERS sessions.
+ */
 static int run_rate(struct bench *x, enum mix mix, uint32_t count)
 {
 	uint32_t before = raw_probe(x->raw);
@@ -217,7 +218,7 @@ static int run_rate(struct bench *x, enum mix mix, uint32_t count)
 	x->refused = 0;
 	printf("{\"case\": \"%s\", \"samples\": [", mix == TO_HOT ? "hot" : "all");
 	for (uint32_t done = 0; rc == 0 && done < count; done += BUFFERS) {
-		uint64_t cycles = 0;
+		uint64_t cycles;
 		uint32_t after;
 
 		for (unsigned i = 0; i < BUFFERS; i++) {
@@ -225,13 +226,12 @@ static int run_rate(struct bench *x, enum mix mix, uint32_t count)
 
 			frames_write_call(&x->world, x->m[i], &call);
 		}
+		cycles = begin_clock();
 		for (unsigned i = 0; rc == 0 && i < BUFFERS; i += DP_BURST) {
-			uint64_t begin = begin_clock();
-
 			turn(x, &x->m[i], DP_BURST);
-			cycles += end_clock(begin);
 			rc = collect(x, &x->m[i], DP_BURST);
 		}
+		cycles = end_clock(cycles);
 		after = raw_probe(x->raw);
 		printf("%s[%" PRIu64 ",%" PRIu32 "]", done ? "," : "", cycles,
 		       RTE_MAX(before, after));

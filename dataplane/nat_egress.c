@@ -38,12 +38,28 @@ static bool is_draining(const struct dp_worker *w, uint16_t environment)
 	return e && (e->flags & IPC_ENVIRONMENT_DRAINING);
 }
 
-enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key *key,
-                                   uint32_t sequence, struct dp_flow *stale, struct dp_flow **flow)
+/* What the source becomes towards its destination, but for the port. */
+static struct dp_port_endpoint egress_endpoint(const struct dp_egress *e,
+                                               const struct dp_flow_key *key,
+                                               const struct dp_egress_range *source)
+{
+	return (struct dp_port_endpoint){
+		.inner_be = dp_egress_address(&e->pools[source->pool], key->source_be),
+		.remote_be = key->destination_be,
+		.remote_port_be = key->destination_port_be,
+		.scope = DP_SCOPE_EGRESS,
+		.protocol = key->protocol,
+		.direction = DP_FLOW_INWARD,
+	};
+}
+
+static enum dp_verdict open_for(struct dp_worker *w, const struct dp_flow_key *key, uint64_t hash,
+                                uint32_t sequence, struct dp_flow *stale, struct dp_flow **flow)
 {
 	const struct dp_egress *e = w->generation->egress;
 	const struct dp_egress_range *source = find_source(e, key->source_be);
 	struct dp_session_plan plan = { .outward = key,
+		                        .hash = hash,
 		                        .sequence = sequence,
 		                        .tunnel = DP_NONE_SLOT,
 		                        .environment = source->environment,
@@ -58,16 +74,15 @@ enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key
 		return DP_DRAINING;
 	if (stale)
 		dp_session_end(w, dp_flow_session(w->flows, stale));
-	plan.endpoint = (struct dp_port_endpoint){
-		.inner_be = dp_egress_address(&e->pools[source->pool], key->source_be),
-		.remote_be = key->destination_be,
-		.remote_port_be = key->destination_port_be,
-		.scope = DP_SCOPE_EGRESS,
-		.protocol = key->protocol,
-		.direction = DP_FLOW_INWARD,
-	};
+	plan.endpoint = egress_endpoint(e, key, source);
 	verdict = dp_session_create(w, &plan, flow);
 	return verdict == DP_PORTS_EXHAUSTED ? DP_EGRESS_PORTS : verdict;
+}
+
+enum dp_verdict dp_nat_egress_open(struct dp_worker *w, const struct dp_flow_key *key,
+                                   uint32_t sequence, struct dp_flow *stale, struct dp_flow **flow)
+{
+	return open_for(w, key, dp_flow_hash(w->flows, key), sequence, stale, flow);
 }
 
 /* For a packet without a session, or with one that is over. NULL: the verdict is set. */
@@ -87,7 +102,7 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 	else if (verdict == DP_NO_SESSION && is_refused(e, key->destination_be))
 		verdict = DP_EGRESS_DESTINATION;
 	if (verdict == DP_OK)
-		verdict = dp_nat_egress_open(w, key, segment.sequence, stale, &f);
+		verdict = open_for(w, key, p->hash, segment.sequence, stale, &f);
 	p->verdict = (uint8_t)verdict;
 	if (verdict == DP_OK && p->protocol == IPPROTO_TCP)
 		dp_tcp_open(f, dp_flow_other(f), &segment);
@@ -138,8 +153,30 @@ static inline void prepare(const struct dp_flow_table *flows, struct dp_pkt *p,
 	dp_flow_prefetch(flows, p->hash);
 }
 
-/* Both directions: the keys of the batch, then the lines of its flows. */
-static __rte_always_inline void look_up(struct dp_worker *w, struct dp_batch *b,
+/* Sessions of the burst are going to be opened: for all of them, what that needs. */
+static __rte_noinline void expect_sessions(struct dp_worker *w, const struct dp_batch *b)
+{
+	const struct dp_egress *e = w->generation->egress;
+
+	for (const struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
+		const struct dp_flow_key *key = (const struct dp_flow_key *)p->key;
+		const struct dp_egress_range *source;
+		struct dp_port_endpoint endpoint;
+
+		if (!dp_nat_may_open(w, p))
+			continue;
+		source = find_source(e, key->source_be);
+		if (source->pool == DP_NONE_SLOT)
+			continue;
+		endpoint = egress_endpoint(e, key, source);
+		dp_session_expect(w, p->hash, &endpoint, source->environment);
+	}
+}
+
+/* Both directions: the keys of the batch, then the lines of its flows. True: a packet may have
+ * none.
+ */
+static __rte_always_inline bool look_up(struct dp_worker *w, struct dp_batch *b,
                                         enum dp_flow_direction direction)
 {
 	const struct dp_flow_table *flows = w->flows;
@@ -148,7 +185,7 @@ static __rte_always_inline void look_up(struct dp_worker *w, struct dp_batch *b,
 		if (likely(p->verdict == DP_OK))
 			prepare(flows, p, direction);
 	}
-	dp_nat_find_candidates(w, b);
+	return dp_nat_find_candidates(w, b);
 }
 
 /* Translates what is not plain, too large, or without a session (F is NULL); returns its session.
@@ -187,7 +224,8 @@ void dp_nat_egress_out(struct dp_worker *w, struct dp_batch *b)
 	uint64_t packets = 0, bytes = 0;
 
 	b->has_oversized = false;
-	look_up(w, b, DP_FLOW_OUTWARD);
+	if (unlikely(look_up(w, b, DP_FLOW_OUTWARD)))
+		expect_sessions(w, b);
 	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
 		struct dp_flow *f;
 

@@ -9,9 +9,9 @@
 
 #include <rte_malloc.h>
 
-/* Flows per ten buckets that the table is sized for: 87 of 100 ways in use when it is full. One of
- * the last sessions may find its places taken; at 82 none does, for 0.9 bytes more. */
-#define FLOWS_PER_TEN_BUCKETS 87u
+/* Flows per ten buckets that the table is sized for: 90 of 100 ways in use when it is full. Up to
+ * 95 all of them find a place. */
+#define FLOWS_PER_TEN_BUCKETS 90u
 #define BUCKETS_MIN 16u
 
 static uint32_t bucket_count(uint32_t sessions)
@@ -60,24 +60,48 @@ static void put(struct dp_flow_bucket *b, int way, uint16_t tag, uint32_t flow)
 	b->tag[way] = tag;
 }
 
-/* Makes room in a full bucket: moves one of its keys to that key's other bucket. Returns the free
- * way or -1. */
-static int make_room(struct dp_flow_table *t, struct dp_flow_bucket *b)
+/* The other one of the two buckets of the key that is in this way of B. */
+static struct dp_flow_bucket *other_bucket(const struct dp_flow_table *t,
+                                           const struct dp_flow_bucket *b, unsigned way)
+{
+	uint64_t hash = dp_flow_hash(t, &t->flows[b->flow[way]].key);
+	struct dp_flow_bucket *first = dp_flow_first(t, hash);
+
+	return b == first ? second(t, hash) : first;
+}
+
+/* Moves a key from its bucket to a free way of its other one. */
+static void move(const struct dp_flow_table *t, struct dp_flow_bucket *from, unsigned way,
+                 struct dp_flow_bucket *to, int free)
+{
+	put(to, free, from->tag[way], from->flow[way]);
+	from->tag[way] = 0;
+	if (dp_flow_first(t, dp_flow_hash(t, &t->flows[from->flow[way]].key)) == from)
+		from->overflow++;
+	else
+		to->overflow--;
+}
+
+/* Makes room in a full bucket: moves one of its keys to that key's other bucket, in which another
+ * one is moved first if need be, MOVES times. Returns the free way or -1. */
+static int make_room(struct dp_flow_table *t, struct dp_flow_bucket *b, unsigned moves)
 {
 	for (unsigned i = 0; i < DP_FLOW_WAYS; i++) {
-		uint64_t hash = dp_flow_hash(t, &t->flows[b->flow[i]].key);
-		struct dp_flow_bucket *first = dp_flow_first(t, hash);
-		struct dp_flow_bucket *other = b == first ? second(t, hash) : first;
+		struct dp_flow_bucket *other = other_bucket(t, b, i);
 		int way = free_way(other);
 
 		if (way < 0)
 			continue;
-		put(other, way, b->tag[i], b->flow[i]);
-		if (b == first)
-			first->overflow++;
-		else
-			first->overflow--;
-		b->tag[i] = 0;
+		move(t, b, i, other, way);
+		return (int)i;
+	}
+	for (unsigned i = 0; i < DP_FLOW_WAYS && moves; i++) {
+		struct dp_flow_bucket *other = other_bucket(t, b, i);
+		int way = make_room(t, other, moves - 1);
+
+		if (way < 0)
+			continue;
+		move(t, b, i, other, way);
 		return (int)i;
 	}
 	return -1;
@@ -95,12 +119,12 @@ static int insert(struct dp_flow_table *t, uint64_t hash, uint32_t flow)
 	b2 = second(t, hash);
 	way = free_way(b2);
 	if (way < 0) {
-		way = make_room(t, b1);
+		way = make_room(t, b1, 1);
 		if (way >= 0) {
 			put(b1, way, dp_flow_tag(hash), flow);
 			return 0;
 		}
-		way = make_room(t, b2);
+		way = make_room(t, b2, 1);
 	}
 	if (way < 0)
 		return -ENOSPC;
@@ -132,6 +156,10 @@ static void unschedule(struct dp_flow_table *t, uint32_t session)
 
 	if (c->previous == DP_FLOW_NONE)
 		return;
+	if (c->previous == DP_FLOW_IS_DUE) {
+		c->previous = DP_FLOW_NONE;
+		return;
+	}
 	if (c->previous & DP_FLOW_WHEEL_HEAD)
 		t->wheel[c->previous & ~DP_FLOW_WHEEL_HEAD] = c->next;
 	else
@@ -273,6 +301,17 @@ void dp_flow_del(struct dp_flow_table *t, uint32_t session)
 	t->count--;
 }
 
+/* The first lane of the slot of a second; of a step of seconds that are later. */
+static uint32_t near_lane(uint32_t second)
+{
+	return second % DP_FLOW_SLOTS * DP_FLOW_LANES;
+}
+
+static uint32_t far_lane(uint32_t second)
+{
+	return (DP_FLOW_SLOTS + second % DP_FLOW_WHEEL / DP_FLOW_STEP) * DP_FLOW_LANES;
+}
+
 void dp_flow_schedule(struct dp_flow_table *t, uint32_t session, uint32_t deadline_s)
 {
 	struct dp_flow_cold *c = &t->cold[session];
@@ -283,14 +322,31 @@ void dp_flow_schedule(struct dp_flow_table *t, uint32_t session, uint32_t deadli
 	 * look */
 	if ((int32_t)(deadline_s - t->cursor_s) < 0)
 		deadline_s = t->cursor_s;
-	if (deadline_s - t->cursor_s >= DP_FLOW_WHEEL)
-		deadline_s = t->cursor_s + DP_FLOW_WHEEL - 1;
-	lane = (deadline_s & (DP_FLOW_WHEEL - 1)) * DP_FLOW_LANES + session % DP_FLOW_LANES;
+	if (deadline_s - t->cursor_s >= DP_FLOW_WHEEL - DP_FLOW_STEP)
+		deadline_s = t->cursor_s + DP_FLOW_WHEEL - DP_FLOW_STEP - 1;
+	lane = deadline_s - t->cursor_s < DP_FLOW_SLOTS ? near_lane(deadline_s)
+	                                                : far_lane(deadline_s);
+	lane += session % DP_FLOW_LANES;
 	c->previous = DP_FLOW_WHEEL_HEAD | lane;
 	c->next = t->wheel[lane];
 	if (c->next != DP_FLOW_NONE)
 		t->cold[c->next].previous = session;
 	t->wheel[lane] = session;
+}
+
+/* The first session of one of the slot's lanes, another one each time; DP_FLOW_NONE: none has any.
+ */
+static uint32_t first_of(struct dp_flow_table *t, uint32_t slot)
+{
+	const uint32_t *lanes = &t->wheel[slot];
+	const __m256i none = _mm256_set1_epi32(-1);
+
+	_Static_assert(DP_FLOW_LANES * sizeof(*lanes) == sizeof(none), "a slot is a register");
+	if (_mm256_testc_si256(_mm256_load_si256((const __m256i *)lanes), none))
+		return DP_FLOW_NONE;
+	while (lanes[++t->lane % DP_FLOW_LANES] == DP_FLOW_NONE)
+		;
+	return lanes[t->lane % DP_FLOW_LANES];
 }
 
 uint32_t dp_flow_due(struct dp_flow_table *t, uint32_t now_s)
@@ -299,15 +355,13 @@ uint32_t dp_flow_due(struct dp_flow_table *t, uint32_t now_s)
 	if ((int32_t)(now_s - t->cursor_s) >= (int32_t)DP_FLOW_WHEEL)
 		t->cursor_s = now_s - (DP_FLOW_WHEEL - 1);
 	while ((int32_t)(now_s - t->cursor_s) >= 0) {
-		const uint32_t *lanes =
-			&t->wheel[(t->cursor_s & (DP_FLOW_WHEEL - 1)) * DP_FLOW_LANES];
+		uint32_t session = first_of(t, far_lane(t->cursor_s));
 
-		for (unsigned i = 0; i < DP_FLOW_LANES; i++) {
-			uint32_t session = lanes[t->lane++ % DP_FLOW_LANES];
-
-			if (session == DP_FLOW_NONE)
-				continue;
+		if (session == DP_FLOW_NONE)
+			session = first_of(t, near_lane(t->cursor_s));
+		if (session != DP_FLOW_NONE) {
 			unschedule(t, session);
+			t->cold[session].previous = DP_FLOW_IS_DUE;
 			return session;
 		}
 		t->cursor_s++;

@@ -19,13 +19,17 @@
 
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
+#include <rte_prefetch.h>
 
 #include "dataplane/keyed_hash.h"
 
 #define DP_FLOW_NONE UINT32_MAX
 #define DP_FLOW_WAYS 10u
-#define DP_FLOW_WHEEL 8192u /* seconds, a power of two; longer than the longest timeout */
-#define DP_FLOW_LANES 4u    /* lists of a slot: one's next link is loaded beside another one's */
+#define DP_FLOW_SLOTS 512u   /* of the wheel, for one second each */
+#define DP_FLOW_STEP 16u     /* seconds of a slot of the wheel for what is later */
+#define DP_FLOW_WHEEL 8192u  /* seconds of that: longer than the longest timeout */
+#define DP_FLOW_LANES 8u     /* lists of a slot: one's next link is loaded beside another one's */
+#define DP_FLOW_DUE_ROOM 32u /* sessions that are prepared together for their end */
 #define DP_FLOW_SESSIONS_MAX (1u << 30)
 
 enum dp_flow_direction { DP_FLOW_OUTWARD = 0, DP_FLOW_INWARD = 1 };
@@ -88,13 +92,15 @@ _Static_assert(offsetof(struct dp_flow, bytes) == 48, "dp_flow: counters");
 
 struct dp_flow_cold {
 	uint32_t next;     /* session in the same wheel slot, or in the free list */
-	uint32_t previous; /* session, or DP_FLOW_WHEEL_HEAD | lane of the wheel */
+	uint32_t previous; /* session, DP_FLOW_WHEEL_HEAD | lane of the wheel, or one of those below
+	                    */
 	uint32_t created_s;
 	uint16_t environment; /* slot of whose quota it is part; DP_NONE_SLOT: of none */
 	uint8_t kind;         /* enum dp_session_kind */
 	uint8_t pad;
 };
 #define DP_FLOW_WHEEL_HEAD 0x80000000u
+#define DP_FLOW_IS_DUE (DP_FLOW_NONE - 1) /* dp_flow_due() took it off the wheel */
 _Static_assert(sizeof(struct dp_flow_cold) == 16, "dp_flow_cold");
 
 struct dp_flow_bucket {
@@ -104,6 +110,11 @@ struct dp_flow_bucket {
 	uint32_t flow[DP_FLOW_WAYS];
 } __rte_cache_aligned;
 _Static_assert(sizeof(struct dp_flow_bucket) == 64, "dp_flow_bucket: one line");
+
+struct dp_flow_due {
+	uint32_t n;
+	uint32_t sessions[DP_FLOW_DUE_ROOM];
+};
 
 struct dp_flow_table {
 	struct dp_flow_bucket *buckets;
@@ -118,7 +129,12 @@ struct dp_flow_table {
 	uint32_t cursor_s; /* the next second of the wheel to look at */
 	uint32_t sweep;    /* next session to be checked against the generation; nat_session's */
 	uint32_t lane;     /* of it */
-	uint32_t wheel[DP_FLOW_WHEEL * DP_FLOW_LANES]; /* first session of each lane of each slot */
+	/* sessions that are due, whose lines and then whose buckets are on the way; nat_session's
+	 */
+	struct dp_flow_due near, next;
+	/* first session of each lane of each slot, one second's slots first */
+	uint32_t wheel[(DP_FLOW_SLOTS + DP_FLOW_WHEEL / DP_FLOW_STEP) *
+	               DP_FLOW_LANES] __rte_aligned(32);
 };
 
 /* Room for SESSIONS sessions (1 to DP_FLOW_SESSIONS_MAX) on NUMA node SOCKET. Returns 0, -EINVAL or
@@ -151,6 +167,12 @@ void dp_flow_schedule(struct dp_flow_table *t, uint32_t session, uint32_t deadli
 /* Takes the next session whose time to be looked at has come off the wheel: end it or schedule it
  * again. DP_FLOW_NONE: no more. */
 uint32_t dp_flow_due(struct dp_flow_table *t, uint32_t now_s);
+
+/* Whether it was neither scheduled nor ended since dp_flow_due() took it. */
+static inline bool dp_flow_is_due(const struct dp_flow_table *t, uint32_t session)
+{
+	return t->cold[session].previous == DP_FLOW_IS_DUE;
+}
 
 /* ---- inline: the packet's way ---- */
 
@@ -229,29 +251,24 @@ static inline uint32_t dp_flow_ways(const struct dp_flow_bucket *b, uint16_t tag
 	       ((1u << 2 * DP_FLOW_WAYS) - 1);
 }
 
+/* Not __builtin_prefetch(): GCC takes a function that does nothing else for one without effect. */
 static inline void dp_flow_prefetch(const struct dp_flow_table *t, uint64_t hash)
 {
-	__builtin_prefetch(dp_flow_first(t, hash));
-}
-
-/* Loads the line: unlike a prefetch it takes part in a burst of misses of the TLB. */
-static inline void dp_flow_load(const void *line)
-{
-	(void)*(const volatile uint8_t *)line;
+	rte_prefetch0(dp_flow_first(t, hash));
 }
 
 /* For a session that is about to be looked at: both its lines. */
-static inline void dp_flow_load_session(const struct dp_flow_table *t, uint32_t session)
+static inline void dp_flow_prefetch_session(const struct dp_flow_table *t, uint32_t session)
 {
-	dp_flow_load(&t->flows[2 * session].state);
-	dp_flow_load(&t->flows[2 * session + 1].state);
+	rte_prefetch0(&t->flows[2 * session]);
+	rte_prefetch0(&t->flows[2 * session + 1]);
 }
 
 /* For one that is about to end: the buckets that its keys are in, as a rule. */
-static inline void dp_flow_load_buckets(const struct dp_flow_table *t, uint32_t session)
+static inline void dp_flow_prefetch_buckets(const struct dp_flow_table *t, uint32_t session)
 {
-	dp_flow_load(dp_flow_first(t, dp_flow_hash(t, &t->flows[2 * session].key)));
-	dp_flow_load(dp_flow_first(t, dp_flow_hash(t, &t->flows[2 * session + 1].key)));
+	dp_flow_prefetch(t, dp_flow_hash(t, &t->flows[2 * session].key));
+	dp_flow_prefetch(t, dp_flow_hash(t, &t->flows[2 * session + 1].key));
 }
 
 /* The first flow with the hash's tag in its first bucket, its line on the way to the cache, or

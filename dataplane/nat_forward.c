@@ -22,6 +22,19 @@
 
 /* ---- sessions ---- */
 
+/* Towards the forward's target through the tunnel. */
+static struct dp_port_endpoint forward_endpoint(const struct dp_worker *w,
+                                                const struct dp_forward *fwd, uint16_t tunnel,
+                                                uint8_t protocol)
+{
+	return (struct dp_port_endpoint){ .inner_be = w->tunnels[tunnel].inner_be,
+		                          .remote_be = fwd->to_address_be,
+		                          .remote_port_be = fwd->to_port_be,
+		                          .scope = fwd->environment,
+		                          .protocol = protocol,
+		                          .direction = DP_FLOW_INWARD };
+}
+
 /*
  * Opens a session for the packet, in the place of STALE where there is one: a session that is over,
  * or whose forward or tunnel is no longer what it was. NULL: the verdict is set.
@@ -61,12 +74,9 @@ static __rte_noinline struct dp_flow *open_session(struct dp_worker *w, struct d
 	if (stale)
 		dp_session_end(w, dp_flow_session(w->flows, stale));
 	plan = (struct dp_session_plan){ .outward = key,
-		                         .endpoint = { .inner_be = w->tunnels[tunnel].inner_be,
-		                                       .remote_be = fwd->to_address_be,
-		                                       .remote_port_be = fwd->to_port_be,
-		                                       .scope = fwd->environment,
-		                                       .protocol = key->protocol,
-		                                       .direction = DP_FLOW_INWARD },
+		                         .hash = p->hash,
+		                         .endpoint =
+		                                 forward_endpoint(w, fwd, tunnel, key->protocol),
 		                         .sequence = segment.sequence,
 		                         .tunnel = tunnel,
 		                         .environment = fwd->environment,
@@ -116,6 +126,25 @@ static const struct dp_forward *find_forward(const struct dp_generation *g, cons
 	return g ? dp_forward_lookup(g, dp_forward_key(dp_load32(p->l3 + 16), p->protocol,
 	                                               dp_load16(p->l3 + DP_IPV4_HEADER + 2)))
 	         : NULL;
+}
+
+/* Sessions of the burst are going to be opened: for all of them, what that needs. */
+static __rte_noinline void expect_sessions(struct dp_worker *w, const struct dp_batch *b)
+{
+	for (const struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
+		const struct dp_forward *fwd;
+		struct dp_port_endpoint endpoint;
+		uint16_t tunnel;
+
+		if (!dp_nat_may_open(w, p))
+			continue;
+		fwd = find_forward(w->generation, p);
+		tunnel = fwd ? dp_failover_choose(w, fwd) : DP_NONE_SLOT;
+		if (tunnel == DP_NONE_SLOT)
+			continue;
+		endpoint = forward_endpoint(w, fwd, tunnel, p->protocol);
+		dp_session_expect(w, p->hash, &endpoint, fwd->environment);
+	}
 }
 
 /* Translates a packet that is not plain or too large, that has no session (F is NULL), or one that
@@ -192,7 +221,8 @@ void dp_nat_forward_out(struct dp_worker *w, struct dp_batch *b)
 		p->verdict = (uint8_t)dp_nat_check_header(p);
 		prepare(flows, p, DP_FLOW_OUTWARD);
 	}
-	dp_nat_find_candidates(w, b);
+	if (unlikely(dp_nat_find_candidates(w, b)))
+		expect_sessions(w, b);
 	if (unlikely(w->count->sas_now > CACHED_SAS))
 		prefetch_tunnels(w, b);
 	for (struct dp_pkt *p = b->p; p < end; p++) {

@@ -88,6 +88,7 @@ static struct dp_flow *open_hairpin(struct dp_worker *w, struct dp_pkt *p, struc
 		dp_egress_find(e->sources, e->source_count, key->source_be);
 	const struct dp_egress_mapping *mapping = find_mapping(w, key);
 	struct dp_session_plan plan = { .outward = key,
+		                        .hash = p->hash,
 		                        .tunnel = DP_NONE_SLOT,
 		                        .environment = source->environment,
 		                        .kind = DP_SESSION_HAIRPIN };

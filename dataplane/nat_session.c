@@ -19,7 +19,6 @@
 #define SWEEP_AT_ONCE 4096u /* looks at sessions; some 0.1 ms */
 #define END_COST 8u         /* looks: what ending one takes beyond */
 #define LIST_AT_ONCE 4096u
-#define EXPIRE_AT_ONCE 32u /* sessions whose lines are loaded together */
 
 _Static_assert((int)DP_SESSION_EGRESS == (int)IPC_SESSION_EGRESS &&
                        (int)DP_SESSION_HAIRPIN == (int)IPC_SESSION_HAIRPIN,
@@ -90,12 +89,22 @@ static void fill_session(struct dp_flow *out, struct dp_flow *in, uint16_t tunne
 	dp_nat_rewrite_prepare(in);
 }
 
+/* The random number that a session's port is drawn by, the same one all through a burst (RFC 6056:
+ * nobody outside knows the hash's seed). */
+static uint64_t draw_for(const struct dp_worker *w, uint64_t hash)
+{
+	uint64_t state = hash + w->now_tsc;
+
+	return dp_random(&state);
+}
+
 /* A port of the window towards the endpoint; for a TCP connection also that of one that is over. */
 static int find_port(struct dp_worker *w, const struct dp_session_plan *plan,
                      struct dp_port_window window, uint16_t *port_be)
 {
 	const struct dp_port_endpoint *endpoint = &plan->endpoint;
-	int rc = dp_portpool_take(w->portpool, endpoint, window, port_be);
+	uint64_t draw = draw_for(w, plan->hash);
+	int rc = dp_portpool_take(w->portpool, endpoint, window, draw, port_be);
 	uint32_t session;
 
 	if (likely(rc != -EADDRINUSE) || endpoint->protocol != IPPROTO_TCP)
@@ -105,7 +114,7 @@ static int find_port(struct dp_worker *w, const struct dp_session_plan *plan,
 		return rc;
 	dp_session_end(w, session);
 	w->count->sessions_reclaimed++;
-	return dp_portpool_take(w->portpool, endpoint, window, port_be);
+	return dp_portpool_take(w->portpool, endpoint, window, draw, port_be);
 }
 
 static enum dp_flow_state first_state(uint8_t protocol)
@@ -158,6 +167,13 @@ enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_p
 	if (verdict != DP_OK)
 		dp_portpool_release(w->portpool, endpoint, port_be);
 	return verdict;
+}
+
+void dp_session_expect(struct dp_worker *w, uint64_t hash, const struct dp_port_endpoint *endpoint,
+                       uint16_t environment)
+{
+	dp_portpool_expect(w->portpool, endpoint, dp_share_in(w->shares, environment)->ports,
+	                   draw_for(w, hash));
 }
 
 enum dp_verdict dp_session_check_opening(const struct dp_pkt *p, struct dp_tcp_segment *segment,
@@ -255,54 +271,62 @@ static unsigned sweep(struct dp_worker *w, unsigned budget, enum patience patien
 	return ended;
 }
 
-/* Sessions whose time has come, at most N: their lines are in the cache. */
-static unsigned take_due(struct dp_worker *w, uint32_t *due, unsigned n)
+/* Sessions whose time has come, at most MAX: sends for their lines. */
+static void take_due(struct dp_worker *w, struct dp_flow_due *due, unsigned max)
 {
-	for (unsigned i = 0; i < n; i++) {
-		due[i] = dp_flow_due(w->flows, w->now_s);
-		if (due[i] == DP_FLOW_NONE)
-			return i;
-		dp_flow_load_session(w->flows, due[i]);
+	for (due->n = 0; due->n < max; due->n++) {
+		uint32_t session = dp_flow_due(w->flows, w->now_s);
+
+		if (session == DP_FLOW_NONE)
+			break;
+		dp_flow_prefetch_session(w->flows, session);
+		due->sessions[due->n] = session;
 	}
-	return n;
 }
 
-/* Schedules those anew that were heard since; returns how many are left to end, their buckets in
- * the cache. */
-static unsigned keep_lively(struct dp_worker *w, uint32_t *due, unsigned n)
+/* Those whose lines are here: sends for their buckets. */
+static void advance_due(struct dp_worker *w, const struct dp_flow_due *due,
+                        struct dp_flow_due *next)
+{
+	for (next->n = 0; next->n < due->n; next->n++) {
+		dp_flow_prefetch_buckets(w->flows, due->sessions[next->n]);
+		next->sessions[next->n] = due->sessions[next->n];
+	}
+}
+
+/* Schedules the session anew if it was heard since, or ends it: true. */
+static bool end_or_keep(struct dp_worker *w, uint32_t session)
 {
 	struct dp_flow_table *t = w->flows;
-	unsigned left = 0;
+	uint32_t deadline_s = last_seen_s(t, session) +
+	                      dp_flow_timeout_s(dp_flow_at(t, session, DP_FLOW_OUTWARD)->state);
 
-	for (unsigned i = 0; i < n; i++) {
-		uint32_t session = due[i];
-		uint32_t deadline_s =
-			last_seen_s(t, session) +
-			dp_flow_timeout_s(dp_flow_at(t, session, DP_FLOW_OUTWARD)->state);
-
-		if ((int32_t)(deadline_s - w->now_s) > 0) {
-			dp_flow_schedule(t, session, deadline_s);
-			continue;
-		}
-		dp_flow_load_buckets(t, session);
-		due[left++] = session;
+	if ((int32_t)(deadline_s - w->now_s) > 0) {
+		dp_flow_schedule(t, session, deadline_s);
+		return false;
 	}
-	return left;
+	dp_session_end(w, session);
+	return true;
 }
 
+/*
+ * A session's lines and its buckets come from memory, as a rule. So one turn of the loop sends for
+ * the lines, the next one for the buckets, and the one behind ends it. What is not a whole set of
+ * sessions is not worth the wait.
+ */
 unsigned dp_nat_expire(struct dp_worker *w, unsigned budget)
 {
-	unsigned ended = sweep(w, budget, PATIENT), n, left;
-	uint32_t due[EXPIRE_AT_ONCE];
+	struct dp_flow_table *t = w->flows;
+	unsigned ended = sweep(w, budget, PATIENT), set = RTE_MIN(budget, DP_FLOW_DUE_ROOM);
 
 	do {
-		n = take_due(w, due, RTE_MIN(budget, EXPIRE_AT_ONCE));
-		left = keep_lively(w, due, n);
-		for (unsigned i = 0; i < left; i++)
-			dp_session_end(w, due[i]);
-		ended += left;
-		budget -= n;
-	} while (n == EXPIRE_AT_ONCE && budget);
+		for (unsigned i = 0; i < t->next.n; i++)
+			if (dp_flow_is_due(t, t->next.sessions[i]))
+				ended += end_or_keep(w, t->next.sessions[i]);
+		budget -= RTE_MIN(budget, t->next.n);
+		advance_due(w, &t->near, &t->next);
+		take_due(w, &t->near, set);
+	} while (budget && t->next.n + t->near.n);
 	return ended;
 }
 

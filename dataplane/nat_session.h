@@ -23,6 +23,7 @@ enum dp_session_kind {
 /* What a new session is made of. */
 struct dp_session_plan {
 	const struct dp_flow_key *outward; /* as its first packet came */
+	uint64_t hash;                     /* of that */
 	struct dp_port_endpoint endpoint;  /* what it becomes, but for the port */
 	uint32_t sequence;                 /* TCP: the initial one */
 	uint16_t tunnel;                   /* slot */
@@ -42,6 +43,11 @@ enum dp_verdict dp_session_create(struct dp_worker *w, const struct dp_session_p
 /* The same for keys that are both known. DP_OK or DP_SESSION_TABLE_FULL. */
 enum dp_verdict dp_session_add(struct dp_worker *w, const struct dp_session_plan *plan,
                                const struct dp_flow_key *inward, struct dp_flow **flow);
+
+/* A session is about to be created by dp_session_create(), before the clock goes on: sends for the
+ * lines of memory that this will need. HASH: of its outward key. */
+void dp_session_expect(struct dp_worker *w, uint64_t hash, const struct dp_port_endpoint *endpoint,
+                       uint16_t environment);
 
 /* Why the packet cannot open a session, or DP_OK; SEGMENT is filled in for TCP, of which only a SYN
  * can. REFUSAL: what another segment of it is. */

@@ -34,16 +34,26 @@ static inline bool dp_nat_is_too_big(const struct dp_pkt *p, uint16_t mtu)
 }
 
 /* Sends for the lines of the batch's flows; p->hash is set, and its bucket is on the way. Each
- * p->flow is then one that may be its packet's, or any. */
-static inline void dp_nat_find_candidates(struct dp_worker *w, struct dp_batch *b)
+ * p->flow is then one that may be its packet's, or any. True: a packet may have none. */
+static inline bool dp_nat_find_candidates(struct dp_worker *w, struct dp_batch *b)
 {
 	const struct dp_flow_table *flows = w->flows;
+	bool has_new = false;
 
 	for (struct dp_pkt *p = b->p, *end = p + b->n; p < end; p++) {
 		struct dp_flow *f = dp_flow_candidate(flows, p->hash);
 
 		p->flow = likely(f != NULL) ? f : flows->flows;
+		has_new |= !f;
 	}
+	return has_new;
+}
+
+/* Whether the packet, of which dp_nat_find_candidates() found none, may open a session. */
+static inline bool dp_nat_may_open(const struct dp_worker *w, const struct dp_pkt *p)
+{
+	return p->verdict == DP_OK && p->flow == w->flows->flows &&
+	       (p->protocol != IPPROTO_TCP || p->l3[DP_IPV4_HEADER + 13] & DP_TCP_SYN);
 }
 
 /* The flow of p->key, or NULL. */

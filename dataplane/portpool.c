@@ -28,7 +28,7 @@
 #define CROWDED_FROM 96u
 /* and loses it when it has fewer than these. So entries have at least as many. */
 #define CROWDED 64u
-#define SUMMARIES 1024u /* a power of two */
+#define SUMMARIES 256u /* a power of two */
 #define IKE_NATT_PORT 4500u
 #define LIST_AT_ONCE 4096u /* sessions; some 50 us */
 
@@ -121,15 +121,21 @@ static bool is_full(const uint64_t *taken)
 	return (taken[0] & taken[1] & taken[2] & taken[3]) == ~UINT64_C(0);
 }
 
-static unsigned random_below(struct dp_portpool *p, unsigned limit)
-{
-	return (unsigned)((dp_random(&p->random) >> 32) * limit >> 32);
-}
-
 /* The block I places behind the window's first. */
 static unsigned block_at(struct dp_port_window window, unsigned i)
 {
 	return (window.first + i) % BLOCKS_PER_ENDPOINT;
+}
+
+/* What a random number says: the block and, below, the place in it to begin with. */
+static unsigned block_of(struct dp_port_window window, uint64_t draw)
+{
+	return block_at(window, (unsigned)((draw >> 32) * window.count >> 32));
+}
+
+static unsigned bit_of(uint64_t draw)
+{
+	return (unsigned)draw % BLOCK_PORTS;
 }
 
 /* Leaves the blocks of the window set in OPEN. */
@@ -266,45 +272,44 @@ static void leave_block(struct dp_portpool *p, struct port_block *b)
 }
 
 /* A free one of a block that has one. */
-static unsigned draw_bit(struct dp_portpool *p, const uint64_t taken[BITMAP_WORDS])
+static unsigned find_free(const uint64_t taken[BITMAP_WORDS], uint64_t draw)
 {
-	int bit = bit_find(taken, ~UINT64_C(0), random_below(p, BLOCK_PORTS));
+	int bit = bit_find(taken, ~UINT64_C(0), bit_of(draw));
 
 	assert(bit >= 0);
 	return (unsigned)bit;
 }
 
 /* Takes a free port of a block that has one. */
-static uint16_t take_port(struct dp_portpool *p, struct port_block *b)
+static uint16_t take_port(struct port_block *b, uint64_t draw)
 {
-	unsigned bit = draw_bit(p, b->taken);
+	unsigned bit = find_free(b->taken, draw);
 
 	bit_set(b->taken, bit);
 	b->used++;
 	return port_at(b->key.block, bit);
 }
 
-/* One try: a port of the block at random. It may be in use. */
-static bool try_port(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n,
-                     uint16_t *port_be)
+/* One try: a port of the window at random. It may be in use. */
+static bool try_port(struct dp_portpool *p, const struct dp_port_endpoint *e,
+                     struct dp_port_window window, uint64_t draw, uint16_t *port_be)
 {
+	unsigned n = block_of(window, draw), bit = bit_of(draw);
 	struct port_block *b = find_block(p, e, n);
-	unsigned bit;
 
 	if (b && is_full(b->taken))
 		return false;
 	if (b) {
-		*port_be = take_port(p, b);
+		*port_be = take_port(b, draw);
 		return true;
 	}
-	bit = random_below(p, BLOCK_PORTS);
 	*port_be = port_at(n, bit);
 	return !bit_is_set(p->reserved[n], bit) && !is_in_use(p, e, *port_be);
 }
 
 /* A port of the block if any is free. Where it is crowded it has an entry from now on. */
 static bool search_block(struct dp_portpool *p, const struct dp_port_endpoint *e, unsigned n,
-                         uint16_t *port_be)
+                         uint64_t draw, uint16_t *port_be)
 {
 	struct port_block *b = find_block(p, e, n);
 	uint64_t taken[BITMAP_WORDS];
@@ -315,13 +320,13 @@ static bool search_block(struct dp_portpool *p, const struct dp_port_endpoint *e
 		if (used >= CROWDED_FROM)
 			b = add_block(p, e, n, taken, used);
 		else if (!is_full(taken))
-			*port_be = port_at(n, draw_bit(p, taken));
+			*port_be = port_at(n, find_free(taken, draw));
 	}
 	if (!b)
 		return !is_full(taken);
 	if (is_full(b->taken))
 		return false;
-	*port_be = take_port(p, b);
+	*port_be = take_port(b, draw);
 	return true;
 }
 
@@ -359,23 +364,29 @@ static struct port_summary *make_summary(struct dp_portpool *p, const struct dp_
 	return s;
 }
 
-static int take_by_summary(struct dp_portpool *p, struct port_summary *s,
-                           const struct dp_port_endpoint *e, struct dp_port_window window,
-                           uint16_t *port_be)
+/* The blocks of the window that may have a free port. */
+static void open_blocks(const struct port_summary *s, struct dp_port_window window, uint64_t *open)
 {
-	unsigned start = block_at(window, random_below(p, window.count)), tries;
-	uint64_t open[BITMAP_WORDS];
-
-	memcpy(open, s->open, sizeof(open));
+	memcpy(open, s->open, sizeof(s->open));
 	if (window.count < BLOCKS_PER_ENDPOINT)
 		mask_window(open, window);
+}
+
+static int take_by_summary(struct dp_portpool *p, struct port_summary *s,
+                           const struct dp_port_endpoint *e, struct dp_port_window window,
+                           uint64_t draw, uint16_t *port_be)
+{
+	unsigned start = block_of(window, draw), tries;
+	uint64_t open[BITMAP_WORDS];
+
+	open_blocks(s, window, open);
 	tries = bit_count(open);
 	while (tries-- > 0) {
 		int n = bit_find(open, 0, start);
 
 		assert(n >= 0);
 		start = ((unsigned)n + 1) % BLOCKS_PER_ENDPOINT;
-		if (search_block(p, e, (unsigned)n, port_be)) {
+		if (search_block(p, e, (unsigned)n, draw, port_be)) {
 			if (!is_open(p, e, (unsigned)n))
 				bit_clear(s->open, (unsigned)n);
 			return 0;
@@ -448,16 +459,40 @@ void dp_portpool_reserve(struct dp_portpool *p, uint16_t port)
 }
 
 int dp_portpool_take(struct dp_portpool *p, const struct dp_port_endpoint *e,
-                     struct dp_port_window window, uint16_t *port_be)
+                     struct dp_port_window window, uint64_t draw, uint16_t *port_be)
 {
 	struct port_summary *s = find_summary(p, e);
 
 	if (s)
-		return take_by_summary(p, s, e, window, port_be);
-	for (unsigned i = 0; i < RANDOM_TRIES; i++)
-		if (try_port(p, e, block_at(window, random_below(p, window.count)), port_be))
+		return take_by_summary(p, s, e, window, draw, port_be);
+	for (unsigned i = 0; i < RANDOM_TRIES; i++, draw = dp_random(&p->random))
+		if (try_port(p, e, window, draw, port_be))
 			return 0;
-	return take_by_summary(p, make_summary(p, e), e, window, port_be);
+	return take_by_summary(p, make_summary(p, e), e, window, draw, port_be);
+}
+
+void dp_portpool_expect(struct dp_portpool *p, const struct dp_port_endpoint *e,
+                        struct dp_port_window window, uint64_t draw)
+{
+	const struct port_summary *s = find_summary(p, e);
+	int n = (int)block_of(window, draw), bit = (int)bit_of(draw);
+	const struct port_block *b;
+	uint64_t open[BITMAP_WORDS];
+	struct dp_flow_key key;
+
+	if (s) {
+		open_blocks(s, window, open);
+		n = bit_find(open, 0, (unsigned)n);
+	}
+	if (n < 0)
+		return;
+	b = find_block(p, e, (unsigned)n);
+	if (b)
+		bit = bit_find(b->taken, ~UINT64_C(0), (unsigned)bit);
+	if (bit < 0)
+		return;
+	key = dp_port_reply_key(e, port_at((unsigned)n, (unsigned)bit));
+	dp_flow_prefetch(p->flows, dp_flow_hash(p->flows, &key));
 }
 
 void dp_portpool_release(struct dp_portpool *p, const struct dp_port_endpoint *e, uint16_t port_be)

@@ -63,9 +63,14 @@ void dp_portpool_destroy(struct dp_portpool *pool);
 void dp_portpool_reserve(struct dp_portpool *pool, uint16_t port);
 
 /* Takes a port of the window towards the endpoint, for a session that begins before the next port
- * is taken, or gives it back. Returns 0 or -EADDRINUSE: all are in use. */
+ * is taken, or gives it back. DRAW is random and decides which one is tried first. Returns 0 or
+ * -EADDRINUSE: all are in use. */
 int dp_portpool_take(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,
-                     struct dp_port_window window, uint16_t *port_be);
+                     struct dp_port_window window, uint64_t draw, uint16_t *port_be);
+
+/* The same is about to be taken: sends for the lines that it will need. */
+void dp_portpool_expect(struct dp_portpool *pool, const struct dp_port_endpoint *endpoint,
+                        struct dp_port_window window, uint64_t draw);
 
 /* Gives a port back that was taken with the same endpoint; before its session leaves the table or
  * after. */

@@ -44,7 +44,7 @@
 #define DP_TIMEOUT_UDP_S 300u /* RFC 4787 REQ-5 */
 #define DP_TIMEOUT_ECHO_S 60u /* RFC 5508 REQ-2 */
 
-_Static_assert(DP_TIMEOUT_ESTABLISHED_S < DP_FLOW_WHEEL,
+_Static_assert(DP_TIMEOUT_ESTABLISHED_S < DP_FLOW_WHEEL - DP_FLOW_STEP,
                "the wheel is longer than the longest timeout");
 
 static inline uint32_t dp_flow_timeout_s(enum dp_flow_state state)

@@ -270,10 +270,10 @@ static void test_limits(void **state)
 }
 
 /* Each session comes off the wheel in its second, neither before nor after, in any order of
- * scheduling and ending. */
+ * scheduling and ending; one that was far in the future once before, to be scheduled again. */
 static void test_wheel(void **state)
 {
-	enum { COUNT = 2000, START = 1000000 };
+	enum { COUNT = 2000, START = 1000000, LATEST = DP_FLOW_WHEEL - DP_FLOW_STEP - 1 };
 	struct dp_flow_table *t = create(COUNT);
 	uint32_t deadline[COUNT], left = COUNT;
 	struct dp_flow *f;
@@ -283,8 +283,7 @@ static void test_wheel(void **state)
 	for (uint32_t n = 0; n < COUNT; n++) {
 		assert_int_equal(add(t, n, &f), 0);
 		for (unsigned times = 0; times < 3; times++) { /* the last one counts */
-			deadline[n] =
-				START + 1 + (uint32_t)(dp_random(&seed) % (DP_FLOW_WHEEL - 2));
+			deadline[n] = START + 1 + (uint32_t)(dp_random(&seed) % LATEST);
 			dp_flow_schedule(t, dp_flow_session(t, f), deadline[n]);
 		}
 	}
@@ -301,6 +300,11 @@ static void test_wheel(void **state)
 
 			n = (n - 0x0a000000) * 1000 +
 			    dp_flow_at(t, session, DP_FLOW_OUTWARD)->key.source_port_be;
+			if (deadline[n] - START >= DP_FLOW_SLOTS && deadline[n] != now) {
+				assert_in_range(deadline[n] - now, 1, DP_FLOW_STEP - 1);
+				dp_flow_schedule(t, session, deadline[n]);
+				continue;
+			}
 			assert_int_equal(deadline[n], now);
 			dp_flow_del(t, session);
 			left--;

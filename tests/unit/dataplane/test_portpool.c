@@ -53,7 +53,7 @@ static int begin(struct dp_portpool *p, const struct dp_port_endpoint *e,
 	struct dp_flow_key outward = { .source_be = (uint32_t)sessions,
 		                       .destination_be = (uint32_t)(sessions >> 32),
 		                       .protocol = e->protocol };
-	int rc = dp_portpool_take(p, e, window, port_be);
+	int rc = dp_portpool_take(p, e, window, dp_random(&seed), port_be);
 	struct dp_flow_key inward;
 	struct dp_flow *flow;
 
@@ -105,7 +105,7 @@ static void check_exhausted(struct dp_portpool *p, unsigned n)
 	struct dp_port_endpoint e = endpoint(n);
 	uint16_t port_be;
 
-	assert_int_equal(dp_portpool_take(p, &e, all, &port_be), -EADDRINUSE);
+	assert_int_equal(dp_portpool_take(p, &e, all, dp_random(&seed), &port_be), -EADDRINUSE);
 }
 
 static unsigned random_port(const uint8_t *taken)
@@ -187,7 +187,8 @@ static void test_apart(void **state)
 	for (unsigned i = 0; i < 7; i++) {
 		for (unsigned k = 0; k < USABLE; k++)
 			assert_int_equal(begin(p, &e[i], all, &port_be), 0);
-		assert_int_equal(dp_portpool_take(p, &e[i], all, &port_be), -EADDRINUSE);
+		assert_int_equal(dp_portpool_take(p, &e[i], all, dp_random(&seed), &port_be),
+		                 -EADDRINUSE);
 	}
 	destroy(p);
 }
@@ -232,7 +233,7 @@ static void test_refusal_time(void **state)
 		uint16_t port_be;
 
 		for (unsigned i = 0; i < TIMES; i++)
-			dp_portpool_take(p, &full, all, &port_be);
+			dp_portpool_take(p, &full, all, dp_random(&seed), &port_be);
 		middle = __builtin_ia32_rdtsc();
 		for (unsigned i = 0; i < TIMES; i++) {
 			begin(p, &other, all, &port_be);
