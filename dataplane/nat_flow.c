@@ -9,8 +9,8 @@
 
 #include <rte_malloc.h>
 
-/* Flows per ten buckets that the table is sized for: 90 of 100 ways in use when it is full. Up to
- * 95 all of them find a place. */
+/* Flows per ten buckets that the table is sized for: 90 of 100 ways in use when it is full, in
+ * which insert() finds places for all. */
 #define FLOWS_PER_TEN_BUCKETS 90u
 #define BUCKETS_MIN 16u
 
@@ -97,7 +97,7 @@ static int make_room(struct dp_flow_table *t, struct dp_flow_bucket *b, unsigned
 	}
 	for (unsigned i = 0; i < DP_FLOW_WAYS && moves; i++) {
 		struct dp_flow_bucket *other = other_bucket(t, b, i);
-		int way = make_room(t, other, moves - 1);
+		int way = other == b ? -1 : make_room(t, other, moves - 1);
 
 		if (way < 0)
 			continue;
