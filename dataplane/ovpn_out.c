@@ -11,11 +11,14 @@
 #include "dataplane/wire.h"
 #include "dataplane/worker.h"
 
+#include <immintrin.h>
+
 #include <rte_ether.h>
 #include <rte_prefetch.h>
 
 #define NUMBER 4u /* packet id */
 #define CBC_BLOCK 16u
+#define IN_FRONT 52u /* bytes of all headers in front of a packet, at least */
 /* Of the type of service; the server does not read the congestion mark of outer headers, so none is
  * set there: RFC 6040 section 4.1, compatibility mode. */
 #define DSCP 0xfcu
@@ -31,10 +34,13 @@ static inline bool is_openvpn(const struct dp_worker *w, const struct dp_pkt *p)
 
 unsigned dp_ovpn_out_count(const struct dp_worker *w, const struct dp_batch *b)
 {
-	unsigned n = 0;
+	unsigned n = 0, one = 0;
 
-	for (unsigned i = 0; i < b->n; i++)
-		n += is_openvpn(w, &b->p[i]);
+	for (unsigned i = 0; i < b->n; i++) {
+		if (i == 0 || unlikely(b->p[i].tunnel != b->p[i - 1].tunnel))
+			one = is_openvpn(w, &b->p[i]);
+		n += one;
+	}
 	return n;
 }
 
@@ -81,20 +87,74 @@ static inline uint8_t *pad_cbc(uint8_t *payload, unsigned *length, uint32_t numb
 	return payload - NUMBER;
 }
 
-static inline void write_nonce(struct dp_pkt *p, const struct dp_sa_out *sa, uint32_t number_be)
-{
-	uint8_t *number = p->esp + sa->suite.icv_at - NUMBER;
+/* What a run of packets needs of its key, in registers: no store to a packet changes it. */
+struct run {
+	struct dp_outer outer;
+	uint64_t sequence, mark; /* as in the SA, which gets the first one back */
+	uint64_t way;            /* of each packet */
+	uint64_t packets, bytes; /* inner packets that go on */
+	uint64_t volume;
+	uint64_t iv;    /* the implicit one, behind a nonce's number */
+	uint32_t shape; /* of each packet, but for its length */
+	uint32_t first_be;
+	uint32_t before, tail, outer_bytes;
+	uint16_t inner_mtu;
+};
 
-	dp_store32(number, number_be);
-	dp_store32(p->iv, number_be);
-	memcpy(p->iv + NUMBER, sa->openvpn.iv, sizeof(sa->openvpn.iv));
-	memcpy(p->aad, number + NUMBER - sa->suite.aad_bytes, 8);
+static inline struct run begin_run(const struct dp_sa_out *sa)
+{
+	const struct dp_pkt to = { .l3_header = DP_IPV4_HEADER,
+		                   .protocol = sa->header[9],
+		                   .nexthop_be = sa->remote_be,
+		                   .verdict = DP_OK,
+		                   .port = DP_PORT_UPLINK };
+
+	_Static_assert(sizeof(sa->openvpn.iv) == sizeof(uint64_t), "the rest of a nonce");
+	return (struct run){ .outer = dp_outer_of(sa),
+		             .sequence = sa->sequence,
+		             .mark = sa->mark,
+		             .way = to.way,
+		             .iv = dp_load64(sa->openvpn.iv),
+		             .shape = to.shape,
+		             .first_be = sa->openvpn.first_be,
+		             .before = sa->before,
+		             .tail = sa->suite.tail_bytes,
+		             .outer_bytes = sa->outer_bytes,
+		             .inner_mtu = sa->inner_mtu };
 }
 
-static void write_epoch_nonce(struct dp_pkt *p, const struct dp_sa_out *sa)
+/* The next number; false: there is none. */
+static inline bool take_number(struct dp_worker *w, struct dp_sa_out *sa, struct run *run)
 {
-	uint64_t number_be = rte_cpu_to_be_64(sa->sequence);
+	if (unlikely(run->sequence >= run->mark)) {
+		sa->sequence = run->sequence;
+		if (!dp_sa_out_at_mark(w, sa))
+			return false;
+		run->mark = sa->mark;
+	}
+	run->sequence++;
+	return true;
+}
 
+/* The header, of one byte (DATA_V1) or four, and the number, which the ICV follows; nonce and
+ * additional data for the cipher: number alone, or header and number. */
+static inline void write_nonce(struct dp_pkt *p, const struct run *run, enum dp_ovpn_shape shape)
+{
+	uint32_t number_be = rte_cpu_to_be_32((uint32_t)run->sequence);
+	uint64_t head = run->first_be | (uint64_t)number_be << (shape == DP_OVPN_AEAD_V1 ? 8 : 32);
+	__m128i nonce = _mm_slli_si128(_mm_cvtsi64_si128((long long)run->iv), NUMBER);
+
+	memcpy(p->esp, &head, sizeof(head));
+	_mm_store_si128((__m128i *)p->iv, _mm_insert_epi32(nonce, (int)number_be, 0));
+	_mm_store_si128((__m128i *)p->aad,
+	                _mm_cvtsi64_si128(shape == DP_OVPN_AEAD_V1 ? number_be : (long long)head));
+}
+
+static void write_epoch_nonce(struct dp_pkt *p, const struct dp_sa_out *sa, const struct run *run)
+{
+	uint64_t number_be = rte_cpu_to_be_64(run->sequence);
+
+	dp_store32(p->esp, run->first_be);
 	memcpy(p->esp + 4, &number_be, sizeof(number_be));
 	dp_ovpn_epoch_nonce(&sa->epoch, p->esp + 4, p->iv);
 	memcpy(p->aad, p->esp, 12);
@@ -126,131 +186,117 @@ static __rte_noinline bool make_room(struct rte_mbuf *m, uint8_t **text, unsigne
 }
 
 /* SHAPE and FRAMING are the key's: constants where they are the usual ones. */
-static inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out *sa,
-                                          const struct dp_outer *form, struct dp_pkt *p,
-                                          enum dp_ovpn_shape shape,
-                                          enum ipc_openvpn_framing framing)
+static __rte_always_inline enum dp_verdict encapsulate(struct dp_worker *w, struct dp_sa_out *sa,
+                                                       struct run *run, struct dp_pkt *p,
+                                                       enum dp_ovpn_shape shape,
+                                                       enum ipc_openvpn_framing framing)
 {
 	struct rte_mbuf *m = p->m;
 	uint8_t *text = p->l3, *outer;
 	/* a ping has no type of service */
 	uint16_t first = likely(text[0] == 0x45) ? dp_load16(text) & rte_cpu_to_be_16(0xff00 | DSCP)
 	                                         : rte_cpu_to_be_16(0x4500);
-	unsigned length = p->l3_length, before = sa->before, total;
+	unsigned length = p->l3_length, total;
 	/* the most that may be added before, and behind */
-	unsigned most = before + NUMBER + 1 + RTE_ETHER_HDR_LEN;
+	unsigned most = run->before + NUMBER + 1 + RTE_ETHER_HDR_LEN;
 	size_t offset = (size_t)(text - (uint8_t *)m->buf_addr);
-	uint32_t number_be;
 
-	if (unlikely(length > sa->inner_mtu)) {
-		p->limit = sa->inner_mtu;
+	if (unlikely(length > run->inner_mtu)) {
+		p->limit = run->inner_mtu;
 		return DP_TOO_BIG;
 	}
 	if (unlikely(offset < most || offset + length + CBC_BLOCK + 1 > m->buf_len) &&
 	    !make_room(m, &text, length, most))
 		return DP_CRYPTO;
-	if (unlikely(sa->sequence >= sa->mark) && !dp_sa_out_at_mark(w, sa))
+	if (unlikely(!take_number(w, sa, run)))
 		return DP_OVPN_SEQUENCE;
-	sa->sequence++;
-	number_be = rte_cpu_to_be_32((uint32_t)sa->sequence);
+	run->packets++;
+	run->bytes += length;
+	run->volume += (length + 1 + 15) / 16 + 1; /* framing at most 1 byte */
 	text = frame(framing, text, &length);
 	if (shape == DP_OVPN_CBC)
-		text = pad_cbc(text, &length, number_be);
-	outer = text - before;
-	total = before + length + sa->suite.tail_bytes;
-	dp_outer_write(outer, form, first, total);
-	p->esp = outer + sa->outer_bytes;
-	dp_store32(p->esp, sa->openvpn.first_be);
+		text = pad_cbc(text, &length, rte_cpu_to_be_32((uint32_t)run->sequence));
+	outer = text - run->before;
+	total = run->before + length + run->tail;
+	dp_outer_write(outer, &run->outer, first, total);
+	p->esp = outer + run->outer_bytes;
 	if (shape == DP_OVPN_CBC) {
-		memcpy(p->iv + 4, &sa->sequence, sizeof(sa->sequence)); /* for its IV */
+		dp_store32(p->esp, run->first_be);
+		memcpy(p->iv + 4, &run->sequence, sizeof(run->sequence)); /* for its IV */
 		identify(w, outer);
 	} else if (shape == DP_OVPN_EPOCH) {
-		write_epoch_nonce(p, sa);
+		write_epoch_nonce(p, sa, run);
 		identify(w, outer);
 	} else {
-		write_nonce(p, sa, number_be);
+		write_nonce(p, run, shape);
 	}
 	p->sa_out = sa;
 	p->l3 = outer;
-	p->l3_length = (uint16_t)total;
-	p->l3_header = DP_IPV4_HEADER;
-	p->protocol = outer[9];
-	p->nexthop_be = sa->remote_be;
-	p->port = DP_PORT_UPLINK;
-	m->data_off = (uint16_t)(outer - (uint8_t *)m->buf_addr);
-	m->data_len = (uint16_t)total;
-	m->pkt_len = total;
+	p->shape = run->shape | total;
+	p->way = run->way;
+	dp_mbuf_set(m, outer, (uint16_t)total);
 	return DP_OK;
 }
 
-/* What a run of packets adds to the counters. */
-struct sum {
-	uint64_t packets, bytes, volume;
-};
-
-static __rte_always_inline struct sum encapsulate_loop(struct dp_worker *w, struct dp_sa_out *sa,
-                                                       struct dp_pkt *p, const struct dp_pkt *end,
-                                                       enum dp_ovpn_shape shape,
-                                                       enum ipc_openvpn_framing framing)
+static __rte_always_inline void encapsulate_loop(struct dp_worker *w, struct dp_sa_out *sa,
+                                                 struct run *run, struct dp_pkt *p,
+                                                 const struct dp_pkt *end, enum dp_ovpn_shape shape,
+                                                 enum ipc_openvpn_framing framing)
 {
-	const struct dp_outer form = dp_outer_of(sa);
-	struct sum sum = { 0 };
-
 	for (; p < end; p++) {
-		unsigned length = p->l3_length;
+		enum dp_verdict verdict;
 
 		if (unlikely(p->verdict != DP_OK))
 			continue;
-		p->verdict = (uint8_t)encapsulate(w, sa, &form, p, shape, framing);
-		if (likely(p->verdict == DP_OK)) {
-			sum.packets++;
-			sum.bytes += length;
-			sum.volume += (length + 1 + 15) / 16 + 1; /* framing at most 1 byte */
-		}
+		verdict = encapsulate(w, sa, run, p, shape, framing);
+		if (unlikely(verdict != DP_OK))
+			p->verdict = (uint8_t)verdict;
 	}
-	return sum;
 }
 
 /* Packets [P, END) under one key. */
-static struct sum encapsulate_all(struct dp_worker *w, struct dp_sa_out *sa, struct dp_pkt *p,
+static struct run encapsulate_all(struct dp_worker *w, struct dp_sa_out *sa, struct dp_pkt *p,
                                   const struct dp_pkt *end)
 {
-	struct sum sum;
+	struct run run = begin_run(sa);
 
 	if (likely(sa->openvpn.shape == DP_OVPN_AEAD &&
 	           sa->openvpn.framing == IPC_OPENVPN_FRAMING_NONE))
-		sum = encapsulate_loop(w, sa, p, end, DP_OVPN_AEAD, IPC_OPENVPN_FRAMING_NONE);
+		encapsulate_loop(w, sa, &run, p, end, DP_OVPN_AEAD, IPC_OPENVPN_FRAMING_NONE);
 	else
-		sum = encapsulate_loop(w, sa, p, end, sa->openvpn.shape, sa->openvpn.framing);
-	sa->openvpn.volume += sum.volume;
-	return sum;
+		encapsulate_loop(w, sa, &run, p, end, sa->openvpn.shape, sa->openvpn.framing);
+	sa->sequence = run.sequence;
+	sa->openvpn.volume += run.volume;
+	return run;
 }
 
-/* Packets [FROM, TO) of one tunnel; its counters are written once. Returns how many go on. */
-static unsigned encapsulate_run(struct dp_worker *w, struct dp_batch *b, unsigned from, unsigned to)
+/* Packets [P, END) of one tunnel; its counters are written once. Returns how many go on. */
+static unsigned encapsulate_run(struct dp_worker *w, struct dp_pkt *p, const struct dp_pkt *end)
 {
-	struct dp_tunnel *tunnel = &w->tunnels[b->p[from].tunnel];
+	struct dp_tunnel *tunnel = &w->tunnels[p->tunnel];
 	struct dp_sa_out *sa = tunnel->out;
-	struct sum sum = encapsulate_all(w, sa, &b->p[from], &b->p[to]);
+	struct run run = encapsulate_all(w, sa, p, end);
 
-	if (sum.packets == 0)
+	if (run.packets == 0)
 		return 0;
-	sa->packets += sum.packets;
-	sa->bytes += sum.bytes;
+	sa->packets += run.packets;
+	sa->bytes += run.bytes;
 	sa->used_ns = w->now_ns;
-	tunnel->packets_out += sum.packets;
-	tunnel->bytes_out += sum.bytes;
-	return (unsigned)sum.packets;
+	tunnel->packets_out += run.packets;
+	tunnel->bytes_out += run.bytes;
+	return (unsigned)run.packets;
 }
 
 void dp_ovpn_out_encapsulate(struct dp_worker *w, struct dp_batch *b)
 {
-	unsigned to, packets = 0;
+	struct dp_pkt *end = b->p + b->n, *to;
+	unsigned packets = 0;
 
-	for (unsigned from = 0; from < b->n; from = to) {
-		for (to = from + 1; to < b->n && b->p[to].tunnel == b->p[from].tunnel; to++)
-			;
-		packets = encapsulate_run(w, b, from, to);
+	for (struct dp_pkt *p = b->p; p < end; p = to) {
+		/* nobody has looked yet at what is in front of it */
+		for (to = p; to < end && to->tunnel == p->tunnel; to++)
+			rte_prefetch0(to->l3 - IN_FRONT);
+		packets = encapsulate_run(w, p, to);
 	}
 	b->has_one_sa = packets == b->n;
 }
@@ -265,6 +311,10 @@ static inline void check_volume(struct dp_worker *w, struct dp_sa_out *sa)
 void dp_ovpn_out_seal(struct dp_worker *w, struct dp_batch *b)
 {
 	w->count->ovpn_out_packets += dp_outer_encrypt(w, b);
+	if (likely(b->has_one_sa)) {
+		check_volume(w, b->p[0].sa_out);
+		return;
+	}
 	for (unsigned i = 0; i < b->n; i++)
 		if (likely(b->p[i].verdict == DP_OK))
 			check_volume(w, b->p[i].sa_out);
