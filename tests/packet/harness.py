@@ -312,6 +312,7 @@ class Dataplane:
         self.process = self.control = self.stats = self.uplink = self.cluster = None
         self.generation = 0
         self.mbufs = 8192
+        self.joined = 0  # frames that became part of another one: fragments, told by the tests that send them
         self.is_over = False
         self.status = None
         self.last_log = ""

@@ -105,7 +105,7 @@ def received(dp):
 
 
 def accounted(dp):
-    """Frames in and made, minus frames out, dropped and taken by the control thread: what is held, on its way, or lost."""
+    """Frames in and made, minus frames out, dropped, joined and taken by the control thread: what is held, on its way, or lost."""
     count, control = dp.count, dp.stats.header.workers - 1
     answers = count("answers/rst") + count("answers/icmp")  # counted as a drop and as sent
     made = answers + count("ike/out-datagrams") + count("esp/out-keepalives") + count("failover/probes-sent")
@@ -117,7 +117,7 @@ def accounted(dp):
     taken += count("drop/pmtu-accepted") + count("drop/pmtu-refused")  # by the control thread alone
     # what the control thread drops was taken by it before, or is the control plane's and was never received
     dropped = sum(value - dp.stats.worker(f"drop/{reason}", control) for reason, value in dp.drops().items())
-    return received(dp) + made - sent - dropped - taken
+    return received(dp) + made - sent - dropped - taken - dp.joined
 
 
 @pytest.fixture
