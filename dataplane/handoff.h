@@ -35,12 +35,12 @@ struct dp_handoff_share {
 struct dp_handoff_share *dp_handoff_shares_create(uint16_t workers, int socket);
 
 /* How many wait in a worker's handoff_in: rte_ring_count(), but as other threads may write
- * meanwhile. */
+ * meanwhile. What was taken is read first: read last, it could be more than what was put. */
 static inline uint32_t dp_handoff_waiting(const struct rte_ring *queue)
 {
-	return (__atomic_load_n(&queue->prod.tail, __ATOMIC_RELAXED) -
-	        __atomic_load_n(&queue->cons.tail, __ATOMIC_RELAXED)) &
-	       queue->mask;
+	uint32_t taken = __atomic_load_n(&queue->cons.tail, __ATOMIC_ACQUIRE);
+
+	return (__atomic_load_n(&queue->prod.tail, __ATOMIC_RELAXED) - taken) & queue->mask;
 }
 
 /* Stages: packets for environments (cluster side), for SPIs or of OpenVPN tunnels (uplink side), of
