@@ -350,7 +350,7 @@ static __rte_noinline void prefetch_next(const struct dp_pkt *next, const struct
 {
 	const uint8_t *last;
 
-	if (next == end)
+	if (next == end || next->verdict != DP_OK)
 		return;
 	last = next->l3 + next->l3_length;
 	for (const uint8_t *at = next->esp + SEEN; at < last; at += RTE_CACHE_LINE_SIZE)

@@ -198,7 +198,7 @@ static __rte_noinline struct dp_pkt *move(struct dp_batch *b, struct dp_batch *l
 static void empty(struct dp_batch *b)
 {
 	b->n = 0;
-	b->has_special = b->has_oversized = false;
+	b->has_special = b->has_oversized = b->has_one_sa = b->has_one_port = false;
 }
 
 static inline bool is_tcp_or_udp(const struct dp_pkt *p)
