@@ -31,9 +31,11 @@
 #define LOCAL 0xcb00710au
 #define REMOTE 0xc6336465u
 #define PORT 4500
+#define ENVIRONMENT 7
 
 static struct dp_worker worker;
 static struct dp_tunnel tunnels[2];
+static struct dp_environment_state environments[ENVIRONMENT + 1];
 static struct dp_counters counters;
 static struct dp_batch batch;
 static struct rte_mbuf mbufs[DP_BURST];
@@ -52,6 +54,7 @@ static void start(void)
 
 	require(rte_eal_init(RTE_DIM(arguments), arguments) >= 0);
 	worker.tunnels = tunnels;
+	worker.environments = environments;
 	worker.count = &counters;
 	worker.now_s = 1000;
 	worker.now_ns = 1000 * 1000000000ull;
@@ -153,7 +156,7 @@ static void check(const struct dp_sa_in *sa, const struct dp_pkt *p)
 	require(p->verdict < DP_VERDICT_COUNT);
 	if (p->verdict != DP_OK)
 		return;
-	require(p->sa_in == sa && p->tunnel == 1 && p->environment == 7);
+	require(p->sa_in == sa && p->tunnel == 1 && p->environment == ENVIRONMENT);
 	require(p->l3 == rte_pktmbuf_mtod(m, uint8_t *) && m->data_len == p->l3_length);
 	require(m->pkt_len == m->data_len && m->data_off + m->data_len <= m->buf_len);
 	require(p->l3_length >= 20 && p->l3_header == 20 && p->l3[0] == 0x45);
@@ -223,7 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		start();
 	add = request(data[0]);
 	require(dp_sa_spi_alloc(&worker, 1, 0x4321, &add.id.spi_be) == 0);
-	require(dp_sa_add(&worker, &add, 1, 7, 1, 1500, memory) == 0);
+	require(dp_sa_add(&worker, &add, 1, ENVIRONMENT, 1, 1500, memory) == 0);
 	memcpy(peer.key, add.key, add.key_length);
 	peer.algorithm = add.algorithm;
 	peer.spi = ntohl(add.id.spi_be);
