@@ -48,8 +48,13 @@ extern const struct cp_ovpn_taker cp_ovpn_trust_takers[]; /* ovpn_trust.c */
 /* A directive that has no meaning here. */
 bool cp_ovpn_is_skipped(const char *name);
 
-/* Why a directive is refused that is neither of these; NULL: it is not known. */
-const char *cp_ovpn_find_refusal(const char *name);
+/* A directive that is refused, with all that begin with its name and '-': "management-hold" */
+struct cp_ovpn_refusal {
+	const char *name, *why;
+};
+
+/* Of a directive that is neither of these; NULL: it is not known. */
+const struct cp_ovpn_refusal *cp_ovpn_find_refusal(const char *name);
 
 /* Tells a mistake of the directive being read. */
 void cp_ovpn_complain(struct cp_ovpn_reading *reading, const char *format, ...)

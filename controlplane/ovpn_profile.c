@@ -14,16 +14,33 @@
 #include "controlplane/ovpn_directives.h"
 
 #define COMPLAINT_LEN 512u
-#define NAME_MAX_LEN 30u /* of a directive: a line of a static key is longer */
 
-/* The directive, as far as it is one: where a bracket is missing, lines of a key are read as such,
- * and what is told goes to logs. */
+/* NULL: it is not honoured. */
+static cp_ovpn_take_fn find_taker(const char *name)
+{
+	static const struct cp_ovpn_taker *const tables[] = { cp_ovpn_way_takers,
+		                                              cp_ovpn_trust_takers };
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		for (const struct cp_ovpn_taker *taker = tables[i]; taker->name; taker++) {
+			if (strcmp(taker->name, name) == 0)
+				return taker->take;
+		}
+	}
+	return NULL;
+}
+
+/* The directive, of those in our tables: where a bracket is missing, lines of a key or a password
+ * are read as such, and what is told goes to logs. */
 static const char *name_of(const struct cp_ovpn_line *line)
 {
 	const char *name = line->count ? line->words[0] : "";
-	const size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+	const struct cp_ovpn_refusal *refusal;
 
-	return length <= NAME_MAX_LEN && !name[length] ? name : "";
+	if (find_taker(name) || cp_ovpn_is_skipped(name))
+		return name;
+	refusal = cp_ovpn_find_refusal(name);
+	return refusal ? refusal->name : "";
 }
 
 void cp_ovpn_complain(struct cp_ovpn_reading *reading, const char *format, ...)
@@ -76,21 +93,6 @@ bool cp_ovpn_read_text(struct cp_ovpn_reading *reading, unsigned index, char *ta
 	return true;
 }
 
-/* NULL: it is not honoured. */
-static cp_ovpn_take_fn find_taker(const char *name)
-{
-	static const struct cp_ovpn_taker *const tables[] = { cp_ovpn_way_takers,
-		                                              cp_ovpn_trust_takers };
-
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
-		for (const struct cp_ovpn_taker *taker = tables[i]; taker->name; taker++) {
-			if (strcmp(taker->name, name) == 0)
-				return taker->take;
-		}
-	}
-	return NULL;
-}
-
 static bool is_tolerated(const struct cp_ovpn_reading *reading, const char *name)
 {
 	for (size_t i = 0; i < reading->tolerated_count; i++) {
@@ -102,19 +104,19 @@ static bool is_tolerated(const struct cp_ovpn_reading *reading, const char *name
 
 static void read_directive(struct cp_ovpn_reading *reading)
 {
-	const char *name = reading->line->words[0], *why;
+	const char *name = reading->line->words[0];
+	const struct cp_ovpn_refusal *refusal;
 	cp_ovpn_take_fn take = find_taker(name);
 
 	if (take)
 		take(reading);
 	else if (cp_ovpn_is_skipped(name))
 		return;
-	else if ((why = cp_ovpn_find_refusal(name)))
-		cp_ovpn_complain(reading, "%s", why);
+	else if ((refusal = cp_ovpn_find_refusal(name)))
+		cp_ovpn_complain(reading, "%s", refusal->why);
 	else if (!is_tolerated(reading, name))
-		cp_ovpn_complain(reading, *name_of(reading->line)
-		                                  ? "is not known"
-		                                  : "begins with what is no directive");
+		cp_ovpn_complain(reading, "begins with what is no directive that is known (not "
+		                          "shown: it may be of a key or a password)");
 }
 
 static void read_lines(struct cp_ovpn_reading *reading, const char *text, size_t length,

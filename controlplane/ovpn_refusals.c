@@ -37,10 +37,7 @@ static const char *const skipped[] = {
 #define CHALLENGE "is not done: there is nobody to answer a question"
 #define FOREIGN "is not done: certificate and key must be in files or blocks (cert, key)"
 
-/* Each with all that begins with it and '-': "management-hold" */
-static const struct {
-	const char *name, *why;
-} refused[] = {
+static const struct cp_ovpn_refusal refused[] = {
 	{ "plugin", "is not done: programs of a profile never run" },
 	{ "tls-verify",
 	  "is not done: scripts never run; check the server by remote-cert-tls, verify-x509-name or peer-fingerprint" },
@@ -107,14 +104,14 @@ bool cp_ovpn_is_skipped(const char *name)
 	return false;
 }
 
-const char *cp_ovpn_find_refusal(const char *name)
+const struct cp_ovpn_refusal *cp_ovpn_find_refusal(const char *name)
 {
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		const size_t length = strlen(refused[i].name);
 
 		if (strncmp(refused[i].name, name, length) == 0 &&
 		    (name[length] == 0 || name[length] == '-'))
-			return refused[i].why;
+			return &refused[i];
 	}
 	return NULL;
 }

@@ -260,7 +260,7 @@ static void test_bad(void **state)
 	static const struct {
 		const char *text, *directive, *why;
 	} bad[] = {
-		{ "frobnicate", "frobnicate", "is not known" },
+		{ "frobnicate", "", "no directive" },
 		{ "setenv opt dev tap", "dev", "must be tun" },
 		{ "dev tap0", "dev", "must be tun" },
 		{ "dev vpn0", "dev", "must be tun" },
@@ -269,6 +269,10 @@ static void test_bad(void **state)
 		{ "c0ffee00c0ffee00c0ffee00c0ffee00", "", "no directive" },
 		{ "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "", "no directive" },
 		{ "QmFzZTY0", "", "no directive" },
+		{ "hunter2-secret", "", "no directive" },
+		{ "sesame open", "", "no directive" },
+		{ "<hunter2>\n</hunter2>", "", "no directive" },
+		{ "secret-hunter2", "secret", "not safe" },
 		{ "plugin /usr/lib/x.so", "plugin", "never run" },
 		{ "tls-verify /bin/true", "tls-verify", "scripts never run" },
 		{ "management 127.0.0.1 7505", "management", "is not done" },
@@ -276,7 +280,7 @@ static void test_bad(void **state)
 		{ "socks-proxy proxy.example", "socks-proxy", "called directly" },
 		{ "secret static.key", "secret", "not safe" },
 		{ "pkcs12 me.p12", "pkcs12", "take it apart" },
-		{ "pkcs11-id x", "pkcs11-id", "must be in files" },
+		{ "pkcs11-id x", "pkcs11", "must be in files" },
 		{ "static-challenge \"PIN\" 1", "static-challenge", "nobody to answer" },
 		{ "askpass", "askpass", "nobody to answer" },
 		{ "server 10.8.0.0 255.255.255.0", "server", "only clients" },
