@@ -237,12 +237,13 @@ struct cp_ovpn_lease *cp_ovpn_leases_find(struct cp_ovpn_leases *leases, uint8_t
 
 bool cp_ovpn_leases_is_spent(const struct cp_ovpn_leases *leases, const struct cp_ovpn_lease *lease)
 {
+	const uint32_t spent = IPC_SA_ACTIVE | IPC_SA_SPENT;
 	const struct ipc_sa_id id = outbound_id(lease->spi_be, lease->destination_be);
 	struct ipc_sa_info info;
 
 	return lease->is_sending &&
 	       cp_dp_call(leases->dp, IPC_SA_QUERY, &id, sizeof(id), &info, sizeof(info)) == 0 &&
-	       info.flags & IPC_SA_SPENT;
+	       (info.flags & spent) == spent;
 }
 
 bool cp_ovpn_leases_look(struct cp_ovpn_leases *leases, struct cp_ovpn_lease *lease)

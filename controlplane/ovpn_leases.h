@@ -71,7 +71,8 @@ void cp_ovpn_leases_forget(struct cp_ovpn_leases *leases);
 
 struct cp_ovpn_lease *cp_ovpn_leases_find(struct cp_ovpn_leases *leases, uint8_t key_id);
 
-/* Whether the dataplane cannot send with it any more: its numbers are used up. */
+/* Whether it is the one that is sent with, and the dataplane cannot any more: its numbers are used
+ * up. */
 bool cp_ovpn_leases_is_spent(const struct cp_ovpn_leases *leases,
                              const struct cp_ovpn_lease *lease);
 

@@ -78,6 +78,15 @@ static int drop_sa(const struct ipc_sa_id *id)
 	return -ENOENT;
 }
 
+/* The newest outbound SA is the one that is sent with. */
+static bool is_followed(const struct ipc_sa_info *info)
+{
+	for (size_t i = 0; i < fake.count; i++)
+		if (fake.sas[i].id.direction == IPC_OUT && fake.sas[i].added_ns > info->added_ns)
+			return true;
+	return false;
+}
+
 static int query(const struct ipc_sa_id *id, struct ipc_sa_info *info)
 {
 	const struct ipc_sa_info *found = fake_find(id->spi_be, id->direction);
@@ -85,6 +94,8 @@ static int query(const struct ipc_sa_id *id, struct ipc_sa_info *info)
 	if (!found || memcmp(&found->id, id, sizeof(*id)) != 0)
 		return -ENOENT;
 	*info = *found;
+	if (id->direction == IPC_OUT && !is_followed(found))
+		info->flags |= IPC_SA_ACTIVE;
 	return 0;
 }
 

@@ -546,6 +546,23 @@ static void test_renewed_late(void **state)
 	assert_true(cp_ovpn_login_make_way(login, 15, now));
 }
 
+/* The key before the one that goes on has no numbers left: nobody sends with it. */
+static void test_older_key_is_spent(void **state)
+{
+	(void)state;
+	come_up();
+	give_key(1);
+	calls.use(login, 1);
+	calls.unrenewed(login, "no answer");
+	assert_events("rekeyed unrenewed");
+	fake_find(spi_of(0), IPC_OUT)->flags |= IPC_SA_SPENT;
+	cp_ovpn_login_tick(login, true, now + SECOND);
+	assert_events("");
+	fake_find(spi_of(1), IPC_OUT)->flags |= IPC_SA_SPENT;
+	cp_ovpn_login_tick(login, true, now + 2 * SECOND);
+	assert_events("reason down gone");
+}
+
 /* Nor is there one to go on with. */
 static void test_unrenewed_without_keys(void **state)
 {
@@ -688,6 +705,7 @@ int main(void)
 		TEST(test_lost_keys),
 		TEST(test_unrenewed),
 		TEST(test_renewed_late),
+		TEST(test_older_key_is_spent),
 		TEST(test_unrenewed_without_keys),
 		TEST(test_keepsake),
 		TEST(test_token_is_renewed),
