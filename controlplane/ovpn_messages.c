@@ -48,10 +48,19 @@ static void drop_token(struct cp_ovpn_session *session)
 	session->token_count++;
 }
 
+/* With which a token is good: the one that came with it, or else with the one before. */
+static const char *account_of(const struct cp_ovpn_session *session,
+                              const struct cp_ovpn_push *push)
+{
+	if (push->token_account[0])
+		return push->token_account;
+	return session->token->length > 0 ? (const char *)session->token->data : session->account;
+}
+
 /* Keeps what was pushed in place of the password. */
 static void keep_token(struct cp_ovpn_session *session, const struct cp_ovpn_push *push)
 {
-	const char *account = push->token_account[0] ? push->token_account : session->account;
+	const char *account = account_of(session, push);
 	size_t length = strlen(account) + 1;
 
 	if (!push->token || length + push->token->length > SP_SECRET_MAX)

@@ -654,6 +654,24 @@ static void test_token(void **state)
 	peer_fini(&peer);
 }
 
+/* The account that came with a token stays when the token alone is renewed. */
+static void test_token_account(void **state)
+{
+	struct peer *peer = *state;
+
+	peer->push = PUSHED ",auth-token-user Ym9i,auth-token the-first-one";
+	peer_start(peer);
+	peer_settle(peer);
+	peer_say(peer, "PUSH_REPLY,auth-token second");
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	peer_settle(peer);
+	assert_string_equal(peer->login, "bob/second");
+	peer_say(peer, "PUSH_REPLY,auth-token-user Y2Fyb2w=,auth-token third");
+	cp_ovpn_session_renegotiate(peer->session, peer->now_ms);
+	peer_settle(peer);
+	assert_string_equal(peer->login, "carol/third");
+}
+
 /* A server that restarts knows its tokens no more, unless it says so. */
 static void test_token_over_a_restart(void **state)
 {
@@ -844,6 +862,7 @@ int main(void)
 		cmocka_unit_test(test_what_the_server_says),
 		WITH_PEER(test_what_does_not_end_it),
 		cmocka_unit_test(test_token),
+		WITH_PEER(test_token_account),
 		cmocka_unit_test(test_token_over_a_restart),
 		cmocka_unit_test(test_leave),
 		WITH_PEER(test_strangers),
