@@ -501,6 +501,9 @@ struct cp_ovpn_login *cp_ovpn_login_create(const struct cp_ike *ike,
 	                                        (uint32_t)time(NULL), &calls, login, why);
 	if (!login->session)
 		goto err_login;
+	/* what was dropped counts from a tunnel's first login on, and while it goes by TCP */
+	if (!login->streams || beginning == CP_OVPN_GO_ON)
+		cp_ovpn_streams_forget(streams, login->leases.path.local_port_be);
 	if (login->streams && connect_stream(login, now_ms, why) != 0)
 		goto err_session;
 	cp_ovpn_material_wipe(&material);

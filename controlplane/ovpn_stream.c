@@ -34,7 +34,8 @@ struct stream {
 	struct ipc_punt from;
 	bool is_open;
 	bool is_broken;
-	uint64_t dropped; /* data packets */
+	bool is_forgotten; /* what it drops is of no tunnel any more */
+	uint64_t dropped;  /* data packets */
 	size_t in_length;
 	size_t out_length;
 	uint8_t in[READ_ROOM];
@@ -336,6 +337,8 @@ static void remember_dropped(struct cp_ovpn_streams *streams, const struct strea
 {
 	struct total *total = streams->totals;
 
+	if (s->is_forgotten)
+		return;
 	while (total && total->port_be != s->from.destination_port_be)
 		total = total->next;
 	if (!total && s->dropped && (total = calloc(1, sizeof(*total)))) {
@@ -414,7 +417,29 @@ uint64_t cp_ovpn_streams_dropped(struct cp_ovpn_streams *streams, uint16_t port_
 	for (const struct total *total = streams->totals; total; total = total->next)
 		dropped += total->port_be == port_be ? total->dropped : 0;
 	for (const struct stream *s = streams->list; s; s = s->next)
-		dropped += s->from.destination_port_be == port_be ? s->dropped : 0;
+		if (s->from.destination_port_be == port_be && !s->is_forgotten)
+			dropped += s->dropped;
 	pthread_mutex_unlock(&streams->lock);
 	return dropped;
+}
+
+void cp_ovpn_streams_forget(struct cp_ovpn_streams *streams, uint16_t port_be)
+{
+	struct total **at;
+
+	pthread_mutex_lock(&streams->lock);
+	for (struct stream *s = streams->list; s; s = s->next)
+		s->is_forgotten |= s->from.destination_port_be == port_be;
+	at = &streams->totals;
+	while (*at) {
+		struct total *total = *at;
+
+		if (total->port_be != port_be) {
+			at = &total->next;
+			continue;
+		}
+		*at = total->next;
+		free(total);
+	}
+	pthread_mutex_unlock(&streams->lock);
 }

@@ -59,6 +59,10 @@ int cp_ovpn_streams_send_data(struct cp_ovpn_streams *streams, const struct ipc_
  * destination), which is a tunnel's. */
 uint64_t cp_ovpn_streams_dropped(struct cp_ovpn_streams *streams, uint16_t port_be);
 
+/* From here on that is 0, but for connections to come: the port is another tunnel's, or the tunnel
+ * goes by datagrams. */
+void cp_ovpn_streams_forget(struct cp_ovpn_streams *streams, uint16_t port_be);
+
 /* ---- the framing by itself ---- */
 
 /* The first packet of LENGTH bytes of a stream: its length, with the packet at BYTES + 2; 0: it is

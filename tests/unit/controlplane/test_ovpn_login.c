@@ -24,6 +24,7 @@ struct cp_ovpn_session {
 static struct cp_ovpn_session session;
 static bool is_connected, has_lzo;
 static unsigned lines; /* of the log */
+static unsigned forgets;
 static char why_not[CP_WHY_LEN];
 static const struct cp_ovpn_end *ending; /* with the next packet; NULL: not */
 static struct cp_ovpn_login *login;
@@ -152,6 +153,13 @@ int cp_ovpn_streams_connect(struct cp_ovpn_streams *streams, uint32_t number, in
 	assert_int_equal(own_port_be, htons(30001));
 	is_connected = true;
 	return 0;
+}
+
+void cp_ovpn_streams_forget(struct cp_ovpn_streams *streams, uint16_t port_be)
+{
+	(void)streams;
+	assert_int_equal(port_be, htons(20000));
+	forgets++;
 }
 
 void cp_ovpn_streams_close(struct cp_ovpn_streams *streams, uint32_t number)
@@ -673,6 +681,32 @@ static void test_stream(void **state)
 	assert_int_equal(fake.flows, 0);
 }
 
+/* What TCP connections dropped counts for a tunnel, and while it goes by TCP. */
+static void test_drops_are_forgotten(void **state)
+{
+	static const struct {
+		uint8_t transport;
+		enum cp_ovpn_beginning beginning;
+		unsigned forgets;
+	} logins[] = {
+		{ IPPROTO_TCP, CP_OVPN_GO_ON, 1 },
+		{ IPPROTO_TCP, CP_OVPN_ANEW, 0 },
+		{ IPPROTO_UDP, CP_OVPN_ANEW, 1 },
+		{ IPPROTO_UDP, CP_OVPN_GO_ON, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(logins) / sizeof(logins[0]); i++) {
+		settings.remotes[0].transport = logins[i].transport;
+		forgets = 0;
+		assert_non_null(log_in(logins[i].beginning));
+		assert_int_equal(forgets, logins[i].forgets);
+		cp_ovpn_login_end(login);
+		cp_ovpn_login_destroy(login);
+		login = NULL;
+	}
+}
+
 static void test_stream_without_answer(void **state)
 {
 	(void)state;
@@ -712,6 +746,7 @@ int main(void)
 		TEST(test_keepsake_that_does_not_fit),
 		TEST(test_ended),
 		TEST(test_stream),
+		TEST(test_drops_are_forgotten),
 		TEST(test_stream_without_answer),
 	};
 

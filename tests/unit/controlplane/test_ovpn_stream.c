@@ -268,6 +268,37 @@ static void drops_are_remembered(void **state)
 	}
 }
 
+/* The port has become another tunnel's: neither what was dropped nor what an old connection still
+ * drops is its own; what its new ones drop is. */
+static void drops_are_forgotten(void **state)
+{
+	static uint8_t packet[1400];
+
+	for (unsigned round = 0; round < 2;
+	     round++) { /* a closed connection's, and an open one's */
+		while (send_data(OWN_PORT, packet, sizeof(packet)) == 0)
+			;
+		if (round == 0) {
+			end(state);
+			assert_int_equal(begin(state), 0);
+		}
+	}
+	assert_in_range(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), 2, UINT32_MAX);
+	cp_ovpn_streams_forget(streams, htons(1));
+	assert_in_range(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), 2, UINT32_MAX);
+	cp_ovpn_streams_forget(streams, TUNNEL_PORT);
+	assert_int_equal(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), 0);
+	while (send_data(OWN_PORT, packet, sizeof(packet)) == 0)
+		;
+	assert_int_equal(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), 0);
+	end(state);
+	assert_int_equal(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), 0);
+	assert_int_equal(begin(state), 0);
+	while (send_data(OWN_PORT, packet, sizeof(packet)) == 0)
+		;
+	assert_int_equal(cp_ovpn_streams_dropped(streams, TUNNEL_PORT), 1);
+}
+
 /* A dataplane that restarted gives a port again: it means the connection that it was given for. */
 static void the_newest_counts(void **state)
 {
@@ -377,6 +408,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(packets_go_with_their_length, begin, end),
 		cmocka_unit_test_setup_teardown(what_does_not_fit_is_dropped, begin, end),
 		cmocka_unit_test_setup_teardown(drops_are_remembered, begin, end),
+		cmocka_unit_test_setup_teardown(drops_are_forgotten, begin, end),
 		cmocka_unit_test_setup_teardown(the_newest_counts, begin, end),
 		cmocka_unit_test_setup_teardown(end_of_the_server, begin, end),
 		cmocka_unit_test_setup_teardown(reset_by_the_server, begin, end),
