@@ -736,7 +736,8 @@ void cp_ovpn_login_ask(struct cp_ovpn_login *login, uint64_t now_ms)
 	if (login->is_over || is_connecting(login) || login->asked_ms ||
 	    (login->renewed_ms && now_ms - login->renewed_ms < ASK_AGAIN_MS))
 		return;
-	if (cp_ovpn_session_renegotiate(login->session, now_ms))
+	/* nothing comes of a dead control channel, so only data can speak for the server */
+	if (cp_ovpn_session_renegotiate(login->session, now_ms) || login->is_unrenewed)
 		login->asked_ms = login->renewed_ms = now_ms;
 	settle(login);
 }

@@ -98,5 +98,6 @@ void cp_ovpn_login_leave(struct cp_ovpn_login *login, uint64_t now_ms);
  * minute, but not if it is two keys old. */
 void cp_ovpn_login_rekey(struct cp_ovpn_login *login, struct cp_ovpn_lease *lease, uint64_t now_ms);
 
-/* Finds out whether the server still knows us: by new keys, since OpenVPN has no other question. */
+/* Finds out whether the server still knows us: by new keys, since OpenVPN has no other question.
+ * With a dead control channel it counts as asked all the same, and as unanswered. */
 void cp_ovpn_login_ask(struct cp_ovpn_login *login, uint64_t now_ms);

@@ -528,10 +528,12 @@ static void test_unrenewed(void **state)
 	assert_false(session.is_stopped);
 	calls.stuck(login);
 	assert_events("unsure");
-	session.is_stuck = true; /* there is no way to ask it */
+	session.is_stuck = true; /* it cannot be asked, and does not answer */
 	cp_ovpn_login_ask(login, now);
+	cp_ovpn_login_tick(login, false, now + UNANSWERED_MS);
+	assert_events("doubt");
 	cp_ovpn_login_tick(login, false, now + SILENT_MS);
-	assert_events("");
+	assert_events("silent");
 	fake_find(spi_of(0), IPC_OUT)->flags |= IPC_SA_SPENT;
 	cp_ovpn_login_tick(login, false, now + SILENT_MS + POLL_MIN_MS);
 	assert_events("reason down gone");
