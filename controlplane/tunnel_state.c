@@ -523,8 +523,10 @@ static unsigned on_unsure(struct cp_tunnel_state *state, const struct cp_event *
                           uint64_t now_ms)
 {
 	const bool is_ending = state->retire_ms && state->new_ike != event->ike_id;
+	/* or will be, with these, when the dataplane is back */
+	const bool is_up = state->phase == CP_TUNNEL_UP || !state->is_ready;
 
-	if (state->phase != CP_TUNNEL_UP || state->is_renewing || is_ending)
+	if (!is_up || state->is_renewing || is_ending)
 		return 0;
 	return on_renew(state, now_ms);
 }

@@ -602,16 +602,30 @@ static void test_unrenewed(void **state)
 	assert_string_equal(world.tunnel.unrenewed, "");
 }
 
-/* While it is not up, what comes next has nothing of it. */
+/* Told while the dataplane's connection is gone, and once: its keys may be there afterwards. */
 static void test_unsure_of_children_while_down(void **state)
 {
+	const struct cp_event unsure = { .type = CP_EVENT_UNSURE, .ike_id = 1 };
 	struct world world = up_world();
 
 	(void)state;
 	step(&world, (struct cp_event){ .type = CP_EVENT_LOST });
-	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_UNSURE, .ike_id = 1 }),
-	                 0);
+	assert_int_equal(step(&world, unsure), 0);
 	assert_int_equal(world.tunnel.phase, CP_TUNNEL_IDLE);
+	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_READY }),
+	                 CP_DO_PEER | CP_DO_UP | CP_SAY_UP | CP_DO_RESOLVE);
+	assert_true(world.tunnel.is_renewing);
+	knock_anew(&world, 3);
+	assert_int_equal(step(&world, child_up(3, 3)), CP_DO_UP | CP_SAY_UP);
+
+	/* without any, what comes next has nothing of it */
+	world = begin_world();
+	assert_int_equal(step(&world, unsure), 0);
+	assert_false(world.tunnel.is_renewing);
+	step(&world, (struct cp_event){ .type = CP_EVENT_READY });
+	assert_int_equal(step(&world, unsure), 0);
+	assert_int_equal(world.tunnel.phase, CP_TUNNEL_CONNECTING);
+	assert_false(world.tunnel.is_renewing);
 }
 
 static void test_renewal_whose_name_is_not_resolved(void **state)
