@@ -179,6 +179,12 @@ static bool is_trying(const struct cp_tunnel_state *state)
 	return state->is_resolving || state->is_queued || state->is_negotiating;
 }
 
+/* Its successor is up, and it lives for some seconds more. */
+static bool is_to_end(const struct cp_tunnel_state *state, uint32_t id)
+{
+	return state->retire_ms && id != state->new_ike;
+}
+
 static void doom(struct cp_tunnel_state *state, uint32_t id)
 {
 	remove_ike(state, id);
@@ -522,11 +528,10 @@ static unsigned on_unanswered(struct cp_tunnel_state *state, const struct cp_eve
 static unsigned on_unsure(struct cp_tunnel_state *state, const struct cp_event *event,
                           uint64_t now_ms)
 {
-	const bool is_ending = state->retire_ms && state->new_ike != event->ike_id;
 	/* or will be, with these, when the dataplane is back */
 	const bool is_up = state->phase == CP_TUNNEL_UP || !state->is_ready;
 
-	if (!is_up || state->is_renewing || is_ending)
+	if (!is_up || state->is_renewing || is_to_end(state, event->ike_id))
 		return 0;
 	return on_renew(state, now_ms);
 }
@@ -560,7 +565,8 @@ static unsigned step_removed(struct cp_tunnel_state *state, const struct cp_even
  * not up yet and has floated before. */
 static unsigned on_floated(struct cp_tunnel_state *state, const struct cp_event *event)
 {
-	if (!has_ike(state, event->ike_id) || event->ike_id == state->renewal_ike)
+	if (!has_ike(state, event->ike_id) || event->ike_id == state->renewal_ike ||
+	    is_to_end(state, event->ike_id))
 		return 0;
 	if (!is_trying(state) || !state->child_count)
 		state->remote_be = event->remote_be;

@@ -728,6 +728,17 @@ static void test_a_server_that_floats(void **state)
 	assert_int_equal(step(&world, (struct cp_event){ .type = CP_EVENT_IKE_GONE, .ike_id = 2 }),
 	                 CP_SAY_RENEWAL_FAILED | CP_DO_PEER_BACK);
 	assert_int_equal(world.tunnel.remote_be, REMOTE + 2);
+	/* nor does one count whose successor is up, until it ends */
+	world = up_world();
+	step(&world, (struct cp_event){ .type = CP_EVENT_RENEW });
+	knock_anew(&world, 2);
+	step(&world, child_up(2, 2));
+	tried_be = world.tunnel.up_remote_be;
+	assert_int_equal(step(&world, floated), 0);
+	assert_int_equal(world.tunnel.up_remote_be, tried_be);
+	floated.ike_id = 2;
+	assert_int_equal(step(&world, floated), CP_DO_FLOAT);
+	assert_int_equal(world.tunnel.up_remote_be, REMOTE + 2);
 }
 
 static void test_removed_ends_and_stays_ended(void **state)
