@@ -52,11 +52,11 @@ static void fill_view(const struct cp_supervisor *supervisor, const struct tunne
 		if (view->stream_dropped)
 			add_notice(&view->told, "its TCP connection was too slow at times, and "
 			                        "packets for it were dropped");
-		if (state->is_renewing)
+		if (state->renewal[0] || state->unrenewed[0])
 			snprintf(view->renewal, sizeof(view->renewal), "%s",
-			         state->renewal[0] ? state->renewal : "logging in anew");
-		else
-			memcpy(view->renewal, state->unrenewed, sizeof(view->renewal));
+			         state->renewal[0] ? state->renewal : state->unrenewed);
+		else if (state->is_renewing)
+			snprintf(view->renewal, sizeof(view->renewal), "logging in anew");
 	}
 }
 

@@ -215,6 +215,13 @@ bool cp_ovpn_client_has(const struct cp_ike *ike, const struct ipc_sa_id *id)
 	return false;
 }
 
+uint64_t cp_ovpn_client_dropped(const struct cp_ike *ike, const struct cp_server *of)
+{
+	(void)ike;
+	(void)of;
+	return 0;
+}
+
 void cp_ovpn_client_freeze(const struct cp_ike *ike)
 {
 	(void)ike;
@@ -563,6 +570,30 @@ static void test_sleeps_until_something_is_due(void **state)
 	assert_int_equal(supervisor->tunnels[0].state.phase, CP_TUNNEL_CONNECTING);
 }
 
+static const char *renewal_of_a(void)
+{
+	static struct cp_tunnel_view views[2];
+
+	assert_int_equal(cp_supervisor_tunnels(supervisor, views, 2), 2);
+	assert_string_equal(views[0].id.server, "a");
+	return views[0].renewal;
+}
+
+/* Why there is a new login beside what is up: what became of it, or what led to it. */
+static void test_a_renewal_says_why(void **state)
+{
+	(void)state;
+	come_up_a();
+	assert_string_equal(renewal_of_a(), "");
+	happen(0, (struct cp_event){ .type = CP_EVENT_RENEW });
+	assert_string_equal(renewal_of_a(), "logging in anew");
+	happen(0,
+	       (struct cp_event){ .type = CP_EVENT_UNRENEWED, .ike_id = IKE, .why = "no answer" });
+	assert_string_equal(renewal_of_a(), "no answer");
+	happen(0, (struct cp_event){ .type = CP_EVENT_NOT_BEGUN, .why = "no such name" });
+	assert_string_equal(renewal_of_a(), "no such name");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -577,6 +608,7 @@ int main(void)
 		TEST(test_what_was_left_ends_when_ours_is_up),
 		TEST(test_places_rest),
 		TEST(test_settings_are_kept),
+		TEST(test_a_renewal_says_why),
 		TEST(test_sleeps_until_something_is_due),
 	};
 
