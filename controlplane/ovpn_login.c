@@ -596,10 +596,23 @@ static void end_as_told(struct cp_ovpn_login *login)
 	login->is_unsaved = true;
 }
 
-static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
+/* Everything that a look tells is passed on: the next one does not tell it again. */
+static void look_at_key(struct cp_ovpn_login *login, struct cp_ovpn_lease *lease, uint64_t now_ms)
 {
 	const struct cp_ovpn_path before = login->leases.path;
 	const struct cp_ovpn_path *path = &login->leases.path;
+	const uint8_t key_id = lease->key_id;
+
+	if (cp_ovpn_leases_look(&login->leases, lease))
+		cp_ovpn_session_heard(login->session, key_id, now_ms);
+	if (path->remote_be == before.remote_be && path->remote_port_be == before.remote_port_be)
+		return;
+	follow(login);
+	login->is_unsaved = true; /* a successor goes there, too */
+}
+
+static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
+{
 	uint64_t next_ms = login->poll_ms ? now_ms + login->poll_ms : UINT64_MAX;
 
 	if (login->is_unrenewed)
@@ -607,12 +620,10 @@ static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
 
 	for (size_t i = 0; i < CP_OVPN_LEASES_MAX && !login->is_over; i++) {
 		struct cp_ovpn_lease *lease = &login->leases.keys[i];
-		const uint8_t key_id = lease->key_id;
 
 		if (!lease->spi_be)
 			continue;
-		if (cp_ovpn_leases_look(&login->leases, lease))
-			cp_ovpn_session_heard(login->session, key_id, now_ms);
+		look_at_key(login, lease, now_ms);
 		if (lease->is_exited && !login->is_over)
 			end_as_told(login);
 		if (lease->spi_be && !lease->is_heard && now_ms + FIRST_LOOK_MS < next_ms)
@@ -624,10 +635,6 @@ static void look_at_keys(struct cp_ovpn_login *login, uint64_t now_ms)
 		}
 	}
 	login->look_ms = next_ms;
-	if (path->remote_be == before.remote_be && path->remote_port_be == before.remote_port_be)
-		return;
-	follow(login);
-	login->is_unsaved = true; /* a successor goes there, too */
 }
 
 /* The server leaves what it was asked unanswered. */
@@ -721,7 +728,7 @@ void cp_ovpn_login_rekey(struct cp_ovpn_login *login, struct cp_ovpn_lease *leas
 {
 	if (login->is_over)
 		return;
-	cp_ovpn_leases_look(&login->leases, lease);
+	look_at_key(login, lease, now_ms);
 	if (!lease->spi_be && login->streams) {
 		cp_ovpn_login_broken(login, "the TCP connection ended with the dataplane");
 		return;

@@ -457,6 +457,25 @@ static void test_server_floats(void **state)
 	assert_int_equal(last.remote_port_be, htons(7));
 }
 
+/* Also when a look for new keys is the first to find out. */
+static void test_server_floats_before_new_keys(void **state)
+{
+	const uint32_t elsewhere_be = htonl(0xc633646fu);
+
+	(void)state;
+	come_up();
+	assert_int_equal(fake.saves, 1);
+	fake_hear(spi_of(0), elsewhere_be, htons(7));
+	cp_ovpn_login_rekey(login, cp_ovpn_leases_find(&login->leases, 0), now);
+	assert_events("floated");
+	assert_int_equal(last.remote_be, elsewhere_be);
+	assert_int_equal(fake.saves, 2);
+	assert_int_equal(session.heard_ms, now);
+	assert_int_equal(session.renegotiations, 1);
+	cp_ovpn_login_tick(login, true, now);
+	assert_events("");
+}
+
 /* It may say what it likes: ten lines a minute are written. */
 static void test_server_talks(void **state)
 {
@@ -736,6 +755,7 @@ int main(void)
 		TEST(test_server_leaves),
 		TEST(test_both_leave),
 		TEST(test_server_floats),
+		TEST(test_server_floats_before_new_keys),
 		TEST(test_server_talks),
 		TEST(test_asks),
 		TEST(test_lost_keys),
