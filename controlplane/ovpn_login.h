@@ -88,7 +88,7 @@ uint64_t cp_ovpn_login_deadline_ms(const struct cp_ovpn_login *login);
 void cp_ovpn_login_end(struct cp_ovpn_login *login);
 
 /* Takes leave of the server, which goes on with its keys for some seconds; so do we, at most for
- * SECONDS. False: the server has fallen silent and is not told. */
+ * SECONDS. False: it is not told, as it has fallen silent, or the control channel is dead. */
 bool cp_ovpn_login_make_way(struct cp_ovpn_login *login, unsigned seconds, uint64_t now_ms);
 
 /* Takes leave of the server. */
