@@ -62,11 +62,7 @@ struct run {
 
 static inline struct run begin_run(const struct dp_sa_out *sa)
 {
-	const struct dp_pkt to = { .l3_header = DP_IPV4_HEADER,
-		                   .protocol = sa->header[9],
-		                   .nexthop_be = sa->remote_be,
-		                   .verdict = DP_OK,
-		                   .port = DP_PORT_UPLINK };
+	const struct dp_pkt to = dp_outer_packet(sa);
 
 	return (struct run){ .outer = dp_outer_of(sa),
 		             .sequence = sa->sequence,
@@ -83,20 +79,6 @@ static inline struct run begin_run(const struct dp_sa_out *sa)
 		             .block_mask = sa->suite.block_bytes - 1u,
 		             .inner_mtu = sa->inner_mtu,
 		             .is_esn = sa->is_esn };
-}
-
-/* The next number; false: there is none. */
-static inline bool take_number(struct dp_worker *w, struct dp_sa_out *sa, struct run *run)
-{
-	if (unlikely(run->sequence >= run->mark)) {
-		sa->sequence = run->sequence;
-		if (!dp_sa_out_at_mark(w, sa))
-			return false;
-		run->mark = sa->mark;
-	}
-	run->sequence++;
-	run->numbers = _mm_add_epi64(run->numbers, _mm_set1_epi64x(1));
-	return true;
 }
 
 /* ESP header and IV on the wire, nonce and additional data for the cipher, with 12 bytes of each
@@ -132,8 +114,9 @@ static __rte_always_inline enum dp_verdict encapsulate(struct dp_worker *w, stru
 	/* room for the frame's header before it, which may begin before the buffer, and for all */
 	if (unlikely((int)offset < (int)RTE_ETHER_HDR_LEN || offset + total > m->buf_len))
 		return DP_CRYPTO;
-	if (unlikely(!take_number(w, sa, run)))
+	if (unlikely(!dp_outer_take_number(w, sa, &run->sequence, &run->mark)))
 		return DP_ESP_SEQUENCE;
+	run->numbers = _mm_add_epi64(run->numbers, _mm_set1_epi64x(1));
 	write_trailer(inner + length, pad);
 	dp_outer_write(outer, &run->outer, dp_load16(inner), total);
 	p->esp = outer + run->outer_bytes;

@@ -46,6 +46,31 @@ static inline void dp_outer_write(uint8_t *outer, const struct dp_outer *form, u
 	_mm_storeu_si128((__m128i *)(outer + 12), _mm_insert_epi32(form->end, (int)udp_be, 3));
 }
 
+/* What each packet under an SA is from now on, but for its length: the words `shape` and `way`. */
+static inline struct dp_pkt dp_outer_packet(const struct dp_sa_out *sa)
+{
+	return (struct dp_pkt){ .l3_header = DP_IPV4_HEADER,
+		                .protocol = sa->header[9],
+		                .nexthop_be = sa->remote_be,
+		                .verdict = DP_OK,
+		                .port = DP_PORT_UPLINK };
+}
+
+/* The next number of a run, whose SEQUENCE and MARK are the SA's in registers; the caller gives
+ * SEQUENCE back behind the run. False: there is none left. */
+static inline bool dp_outer_take_number(struct dp_worker *w, struct dp_sa_out *sa,
+                                        uint64_t *sequence, uint64_t *mark)
+{
+	if (unlikely(*sequence >= *mark)) {
+		sa->sequence = *sequence;
+		if (!dp_sa_out_at_mark(w, sa))
+			return false;
+		*mark = sa->mark;
+	}
+	++*sequence;
+	return true;
+}
+
 /* Sends for the keys of packets [FROM, TO). */
 static inline void dp_outer_prefetch_keys(const struct dp_batch *b, unsigned from, unsigned to)
 {

@@ -103,11 +103,7 @@ struct run {
 
 static inline struct run begin_run(const struct dp_sa_out *sa)
 {
-	const struct dp_pkt to = { .l3_header = DP_IPV4_HEADER,
-		                   .protocol = sa->header[9],
-		                   .nexthop_be = sa->remote_be,
-		                   .verdict = DP_OK,
-		                   .port = DP_PORT_UPLINK };
+	const struct dp_pkt to = dp_outer_packet(sa);
 
 	_Static_assert(sizeof(sa->openvpn.iv) == sizeof(uint64_t), "the rest of a nonce");
 	return (struct run){ .outer = dp_outer_of(sa),
@@ -121,19 +117,6 @@ static inline struct run begin_run(const struct dp_sa_out *sa)
 		             .tail = sa->suite.tail_bytes,
 		             .outer_bytes = sa->outer_bytes,
 		             .inner_mtu = sa->inner_mtu };
-}
-
-/* The next number; false: there is none. */
-static inline bool take_number(struct dp_worker *w, struct dp_sa_out *sa, struct run *run)
-{
-	if (unlikely(run->sequence >= run->mark)) {
-		sa->sequence = run->sequence;
-		if (!dp_sa_out_at_mark(w, sa))
-			return false;
-		run->mark = sa->mark;
-	}
-	run->sequence++;
-	return true;
 }
 
 /* The header, of one byte (DATA_V1) or four, and the number, which the ICV follows; nonce and
@@ -208,7 +191,7 @@ static __rte_always_inline enum dp_verdict encapsulate(struct dp_worker *w, stru
 	if (unlikely(offset < most || offset + length + CBC_BLOCK + 1 > m->buf_len) &&
 	    !make_room(m, &text, length, most))
 		return DP_CRYPTO;
-	if (unlikely(!take_number(w, sa, run)))
+	if (unlikely(!dp_outer_take_number(w, sa, &run->sequence, &run->mark)))
 		return DP_OVPN_SEQUENCE;
 	run->packets++;
 	run->bytes += length;
